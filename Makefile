@@ -1,0 +1,65 @@
+# Everything a user or CI runs; `make help` lists it.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DBT    := $(BIN)/finetune local run -- $(BIN)/dbt
+PROJECT := --project-dir dbt_project --profiles-dir .
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The virtual environment of a user, and what developers need on top of it.
+$(VENV)/pyvenv.cfg: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	@touch $@
+
+$(VENV)/dev: $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+profiles.yml:
+	cp profiles.yml.example $@
+
+.PHONY: build
+build: $(VENV)/pyvenv.cfg profiles.yml ## Build the views and run every test on them
+	$(BIN)/finetune local seed examples/products.csv
+	$(DBT) build $(PROJECT) --quiet
+
+.PHONY: export
+export: $(VENV)/pyvenv.cfg profiles.yml ## Build, test and write files/*.jsonl
+	@$(BIN)/finetune local run -- $(MAKE) --no-print-directory build-and-export
+
+# One server for all of it.
+.PHONY: build-and-export
+build-and-export: build
+	$(BIN)/finetune export $(EXPORT_OPTIONS)
+
+.PHONY: test
+test: $(VENV)/dev ## Run the tests
+	$(BIN)/pytest -n 2 $(TEST_OPTIONS)
+
+.PHONY: lint
+lint: $(VENV)/dev ## Check style and types; change nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
+
+.PHONY: format
+format: $(VENV)/dev ## Mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests
+
+.PHONY: package
+package: $(VENV)/dev ## Build the wheel and the source distribution
+	$(BIN)/python -m build
+
+.PHONY: clean
+clean: ## Remove what make made, but neither the data nor the files
+	rm -rf $(VENV) dist dbt_project/target dbt_project/logs logs

@@ -1,0 +1,46 @@
+{#- The rules that do not begin with what the rule before left, do not drop what
+    is missing after them, or do not end at the pairs. -#}
+{% test adds_up_to_pairs(model, pairs) %}
+
+    with
+
+    steps as (
+
+        select
+            position,
+            rule,
+            {% for unit in ['rows', 'titles'] %}
+            {{ unit }}_before,
+            {{ unit }}_dropped,
+            {{ unit }}_after,
+            lead({{ unit }}_before) over (order by position) as {{ unit }}_next,
+            {% endfor %}
+            row_number() over (order by position desc) as from_the_end
+
+        from {{ model }}
+
+    ),
+
+    result as (
+
+        select
+            count(*) as row_count,
+            count(distinct title) as title_count
+
+        from {{ pairs }}
+
+    )
+
+    select steps.*
+    from steps
+    cross join result
+    where
+        {% for unit, count in [('rows', 'row_count'), ('titles', 'title_count')] %}
+        {{ unit }}_before - {{ unit }}_dropped <> {{ unit }}_after
+        or {{ unit }}_dropped < 0
+        or {{ unit }}_after <> coalesce({{ unit }}_next, result.{{ count }})
+        {% if not loop.last %}or{% endif %}
+        {% endfor %}
+        or (from_the_end > 1 and rows_next is null)
+
+{% endtest %}

