@@ -1,0 +1,40 @@
+"""The command line: the only part that prints, reads options and exits."""
+
+import signal
+import sys
+
+import click
+
+from exporter import __version__
+from exporter.cli.console import EXIT_CODES, say
+from exporter.cli.export import export
+from exporter.cli.load import load
+from exporter.cli.local import local
+from exporter.errors import FinetuneError
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES
+)
+@click.version_option(__version__, prog_name="finetune")
+def cli() -> None:
+    """Take tested training pairs from PostgreSQL to a fine-tuning file.
+
+    The server is the one that libpq's variables name (PGHOST, PGDATABASE, ...);
+    with none of them set, an embedded PostgreSQL in ./.postgres serves.
+    """
+
+
+for command in (load, export, local):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; the only place where errors become exit codes."""
+    # A stopped command still leaves through its `finally` clauses.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        cli()
+    except FinetuneError as error:
+        say(f"finetune: {error}")
+        sys.exit(1)

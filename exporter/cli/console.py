@@ -1,0 +1,33 @@
+"""What every command shares: talk, options and exit codes."""
+
+from pathlib import Path
+
+import click
+
+EXIT_CODES = """\b
+Exit codes:
+  0  done
+  1  the data, the file or the server said no; one line says what and how to mend it
+  2  wrong usage"""
+
+PROJECT_DIR = click.option(
+    "--project-dir",
+    type=click.Path(path_type=Path),
+    default="dbt_project",
+    show_default=True,
+    help="Where dbt_project.yml is.",
+)
+
+OUTPUT_DIR = click.option(
+    "-o",
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    default="files",
+    show_default=True,
+    help="Folder of the files.",
+)
+
+
+def say(text: str) -> None:
+    """Talk to the user; data alone goes to standard output."""
+    click.echo(text, err=True)

@@ -1,0 +1,21 @@
+"""Which server a command talks to."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporter import local_postgres
+
+LOCAL_FOLDER = Path(".postgres")
+
+
+@contextmanager
+def server() -> Iterator[None]:
+    """Use the server that PG* names, or else the embedded one."""
+    if local_postgres.own_server_chosen():
+        yield
+        return
+    with local_postgres.serving(LOCAL_FOLDER.absolute()) as variables:
+        os.environ.update(variables)
+        yield
