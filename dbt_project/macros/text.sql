@@ -13,16 +13,16 @@
 
 {#- Text that is compared and ordered by code point, whatever collation the
     database or the column has: 'a' and 'A' stay two titles everywhere. -#}
-{% macro exact(column) -%}
-    {{ return(adapter.dispatch('exact')(column)) }}
+{% macro exact(text) -%}
+    {{ return(adapter.dispatch('exact')(text)) }}
 {%- endmacro %}
 
-{% macro default__exact(column) -%}
-    {{ column }}
+{% macro default__exact(text) -%}
+    {{ text }}
 {%- endmacro %}
 
 {#- Only text has a collation, so a column of numbers or bytes stops here
     instead of becoming training text such as '\x00ff'. -#}
-{% macro postgres__exact(column) -%}
-    {{ column }} collate "C"
+{% macro postgres__exact(text) -%}
+    {{ text }} collate "C"
 {%- endmacro %}

@@ -15,7 +15,9 @@ split as (
         title,
         description,
         case
-            when left(md5(title), 8) < '{{ validation_threshold() }}'
+            when
+                {{ exact('left(md5(title), 8)') }}
+                < '{{ validation_threshold() }}'
                 then 'validation'
             else 'train'
         end as split,

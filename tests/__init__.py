@@ -1,0 +1,1 @@
+"""Tests against a real PostgreSQL, a real dbt and the real command."""

@@ -1,0 +1,186 @@
+"""A server for the whole run, and a project with a database for each test."""
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from exporter import local_postgres
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED_DATA = (
+    Path(os.environ.get("FINETUNE_SHARED_DIR") or REPOSITORY.parent / "shared") / "data"
+)
+DBT = Path(sys.executable).with_name("dbt")
+
+
+def pytest_report_header() -> list[str]:
+    lines = []
+    if not SHARED_DATA.exists():
+        lines.append(f"{SHARED_DATA} is absent: only the bundled sample is tested")
+    if local_postgres.own_server_chosen():
+        lines.append("the server that PG* names is tested, not the embedded one")
+    return lines
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without what would steer our programs."""
+    steering = ("PG", "DBT_", "OPENAI_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(steering)}
+
+
+@dataclass
+class Workspace:
+    """A copy of the dbt project, with a database of its own."""
+
+    folder: Path
+    environment: dict[str, str]
+    project: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.project = self.folder / "dbt_project"
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        text: str = "",
+        limits: Callable[[], None] | None = None,
+        **variables: str,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            check=False,
+            cwd=self.folder,
+            env=self.environment | variables,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            preexec_fn=limits,  # The tests have one thread.
+        )
+
+    def finetune(
+        self,
+        *arguments: str | Path,
+        text: str = "",
+        limits: Callable[[], None] | None = None,
+        **variables: str,
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "exporter", *arguments]
+        return self.run(command, text=text, limits=limits, **variables)
+
+    def dbt(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [DBT, "--no-use-colors", *arguments, "--project-dir", "dbt_project"]
+        return self.run(command)
+
+    def build(self, *arguments: str) -> None:
+        built = self.dbt("build", *arguments)
+        assert built.returncode == 0, built.stdout
+
+    def export(self, *arguments: str | Path) -> Path:
+        done = self.finetune("export", *arguments)
+        assert done.returncode == 0, done.stderr
+        return self.folder / "files"
+
+    def connect(self) -> psycopg.Connection:
+        names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user"}
+        names |= {"PGPASSWORD": "password", "PGDATABASE": "dbname"}
+        parameters = {v: self.environment.get(k) for k, v in names.items()}
+        return psycopg.connect(autocommit=True, **parameters)  # type: ignore[arg-type]
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        with self.connect() as connection:
+            cursor = connection.execute(query.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def insert(self, rows: Sequence[Sequence[object]], table: str = "product") -> None:
+        with self.connect() as connection:
+            connection.execute(
+                sql.SQL(
+                    "create table if not exists {} (uid text, title text, content text)"
+                ).format(sql.Identifier(table))
+            )
+            with connection.cursor().copy(
+                sql.SQL("copy {} from stdin").format(sql.Identifier(table))
+            ) as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Yield libpq's variables of the server that all tests of a worker share."""
+    if local_postgres.own_server_chosen():
+        yield {k: v for k, v in os.environ.items() if k.startswith("PG")}
+        return
+    with local_postgres.serving(tmp_path_factory.mktemp("server") / "s") as variables:
+        yield variables
+
+
+MakeWorkspace = Callable[..., Workspace]
+
+
+@pytest.fixture(scope="session")
+def make_workspace(
+    server: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> MakeWorkspace:
+    """Return a function that makes a project with an empty database."""
+
+    def make(variables: dict[str, str] = server, create_options: str = "") -> Workspace:
+        folder = tmp_path_factory.mktemp("project")
+        shutil.copytree(
+            REPOSITORY / "dbt_project",
+            folder / "dbt_project",
+            ignore=shutil.ignore_patterns("target", "logs"),
+        )
+        shutil.copy(REPOSITORY / "profiles.yml.example", folder / "profiles.yml")
+        workspace = Workspace(folder, clean_environment() | variables)
+        name = f"test_{uuid.uuid4().hex}"
+        workspace.sql(f"create database {name} {create_options}")
+        workspace.environment["PGDATABASE"] = name
+        return workspace
+
+    return make
+
+
+@pytest.fixture
+def workspace(make_workspace: MakeWorkspace) -> Workspace:
+    return make_workspace()
+
+
+@pytest.fixture(scope="session")
+def built_sample(make_workspace: MakeWorkspace) -> Workspace:
+    """Return a project built from the bundled sample; tests only read it."""
+    workspace = make_workspace()
+    loaded = workspace.finetune("load", REPOSITORY / "examples" / "products.csv")
+    assert loaded.returncode == 0, loaded.stderr
+    workspace.build()
+    return workspace
+
+
+@pytest.fixture
+def sample(built_sample: Workspace, make_workspace: MakeWorkspace) -> Workspace:
+    """Return a built copy of the sample that a test may change."""
+    old = built_sample.environment["PGDATABASE"]
+    copy = make_workspace(create_options=f"template {old}")
+    target = copy.project / "target"
+    target.mkdir()
+    for name in ("manifest.json", "run_results.json"):
+        text = (built_sample.project / "target" / name).read_text()
+        renamed = text.replace(old, copy.environment["PGDATABASE"])
+        (target / name).write_text(renamed)
+    # The files of the copy are newer than the build that it stands for.
+    now = datetime.now(timezone.utc).isoformat()
+    copy.sql(f"update finetune.filter_funnel set built_at = '{now}'")
+    return copy

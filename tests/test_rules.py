@@ -1,0 +1,205 @@
+"""The kept pairs are those of an independent program, on every data set."""
+
+import csv
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exporter import local_postgres
+from tests import oracle
+from tests.conftest import REPOSITORY, SHARED_DATA, MakeWorkspace, Workspace
+
+SAMPLE = REPOSITORY / "examples" / "products.csv"
+DATA_SETS = [SAMPLE, *sorted(SHARED_DATA.glob("*.jsonl.gz"))]
+
+# The query of the script that this project replaces.
+OLD_QUERY = """
+    select distinct title, content
+    from product
+    where
+        length(content) > 10 and length(title) > 0 and trim(content) <> ''
+        and title in (
+            select title from product
+            where
+                length(content) > 10 and length(title) > 0
+                and trim(content) <> ''
+            group by title having count(*) >= 10
+        )
+"""
+
+
+def read(path: Path) -> list[oracle.Row]:
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return [
+                (row["uid"] or None, row["title"] or None, row["content"] or None)
+                for row in csv.DictReader(file)
+            ]
+    with gzip.open(path, "rt") as file:
+        lines = [json.loads(line) for line in file]
+    return [(line["uid"], line["title"], line["content"]) for line in lines]
+
+
+def lines(path: Path) -> Iterator[Any]:
+    with path.open(newline="\n") as file:
+        yield from map(json.loads, file)
+
+
+@pytest.mark.parametrize("path", DATA_SETS, ids=lambda path: path.stem.split(".")[0])
+def test_the_pairs_and_the_funnel_are_those_of_the_oracle(
+    path: Path, workspace: Workspace
+) -> None:
+    rows = read(path)
+    assert workspace.finetune("load", path).returncode == 0
+    workspace.build()
+    files = workspace.export()
+    expected = oracle.training_pairs(rows)
+    assert list(lines(files / "clean.jsonl")) == expected
+    prompt = json.loads((files / "manifest.json").read_bytes())["system_prompt"]
+    assert list(lines(files / "train.jsonl")) == [
+        {
+            "messages": [
+                {"role": "system", "content": prompt},
+                {"role": "user", "content": pair["title"]},
+                {"role": "assistant", "content": pair["description"]},
+            ]
+        }
+        for pair in expected
+    ]
+    assert workspace.sql(
+        "select rule, rows_before, rows_after, titles_before, titles_after"
+        " from finetune.filter_funnel order by position"
+    ) == oracle.funnel(rows)
+
+
+@pytest.mark.parametrize("path", DATA_SETS, ids=lambda path: path.stem.split(".")[0])
+def test_without_outer_blanks_the_oracle_keeps_what_the_old_query_kept(
+    path: Path, workspace: Workspace
+) -> None:
+    rows = [
+        row
+        for row in read(path)
+        if all(text is None or oracle.trimmed(text) == text for text in row[1:])
+    ]
+    workspace.insert(rows)
+    expected = oracle.training_pairs(rows)
+    assert sorted(workspace.sql(OLD_QUERY)) == sorted(
+        (pair["title"], pair["description"]) for pair in expected
+    )
+
+
+TITLES = st.sampled_from(
+    ["lamp", "Lamp", " lamp", "lamp\u2003", "", "\u200b", "a\u00a0b"]
+)
+CONTENTS = st.one_of(
+    st.none(),
+    st.sampled_from(
+        ["ten chars.", "eleven char", "\ufeffeleven char\u3000", "x" * 120]
+    ),
+    st.text(
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30
+    ),
+    st.text("ab \t\u2028\u200d", max_size=14).map(lambda text: " " * 101 + text),
+)
+ROWS = st.lists(
+    st.tuples(
+        st.one_of(st.none(), st.sampled_from(["b", "B", "é", "10", "9"])),
+        st.one_of(st.none(), TITLES, st.text("ab ", max_size=2)),
+        CONTENTS,
+    ),
+    max_size=40,
+)
+
+
+@pytest.fixture(scope="module")
+def few_needed(make_workspace: MakeWorkspace) -> Workspace:
+    """Return a project that keeps a title of two rows and splits in halves."""
+    workspace = make_workspace()
+    workspace.insert([])
+    workspace.build("--vars", "{min_title_occurrences: 2, validation_percent: 40}")
+    return workspace
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(rows=ROWS)
+def test_generated_rows_give_the_pairs_of_the_oracle(
+    few_needed: Workspace, rows: list[oracle.Row]
+) -> None:
+    manifest = json.loads((few_needed.project / "target/manifest.json").read_bytes())
+    nodes = manifest["nodes"]
+    stored = nodes["model.finetune.int_pairs_deduplicated"]
+    columns = "pair_id, title, description, split, title_occurrences, copies, first_uid"
+    # The stored table is filled anew by its own SQL, so that the view over it
+    # shows what a build would.
+    with few_needed.connect() as connection, connection.transaction():
+        connection.execute("truncate product")
+        with connection.cursor().copy("copy product from stdin") as copy:
+            for row in rows:
+                copy.write_row(row)
+        connection.execute(f"truncate {stored['relation_name']}".encode())
+        connection.execute(
+            f"insert into {stored['relation_name']} {stored['compiled_code']}".encode()
+        )
+        found = connection.execute(
+            f"select {columns} from finetune.training_pairs order by pair_id".encode()
+        ).fetchall()
+    expected = oracle.training_pairs(rows, at_least=2, validation_percent=40)
+    assert found == [tuple(pair.values()) for pair in expected]
+
+
+@pytest.fixture
+def other_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[dict[str, str], str]]:
+    """Yield another server, an older one if there is, and an odd collation."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    # 10 comes after 9, and b before C.
+    locale = (
+        "locale_provider icu icu_locale 'en-US-u-kn-true-kf-lower' locale 'C.UTF-8'"
+    )
+    if installed and int(installed[-1].parent.name) >= 15:
+        monkeypatch.setenv("PG_BINDIR", str(installed[-1]))
+    else:
+        locale = "locale 'C.UTF-8'"
+    with local_postgres.serving(tmp_path / "other") as variables:
+        yield variables, f"template template0 {locale}"
+
+
+def test_another_server_and_collation_give_the_same_bytes(
+    workspace: Workspace,
+    other_server: tuple[dict[str, str], str],
+    make_workspace: MakeWorkspace,
+) -> None:
+    edges = SHARED_DATA / "edge_synthetic.jsonl.gz"
+    variables, create_options = other_server
+    there = make_workspace(variables, create_options)
+    written = []
+    for place in (workspace, there):
+        loaded = place.finetune("load", edges if edges.exists() else SAMPLE)
+        assert loaded.returncode == 0, loaded.stderr
+        place.build("--vars", "{validation_percent: 20}")
+        files = place.export()
+        written.append(
+            {
+                name: (files / name).read_bytes()
+                for name in ("clean.jsonl", "train.jsonl", "valid.jsonl")
+            }
+        )
+    assert written[0] == written[1]
+    versions = {place.sql("show server_version")[0] for place in (workspace, there)}
+    collations = {
+        place.sql("select 'B' < 'a', '10' < '9'")[0] for place in (workspace, there)
+    }
+    assert len(versions) == 2 or "PG_BINDIR" not in os.environ
+    assert len(collations) == 2 or "PG_BINDIR" not in os.environ
