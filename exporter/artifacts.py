@@ -116,9 +116,8 @@ def _faults(
         if result["status"] in _BAD_STATUSES:
             name = result["unique_id"].split(".")[2]
             yield f"{name}: {result['status']} in dbt's last run"
-    for test in tests:
-        if not test.get("compiled_code"):
-            yield f"{test['name']}: not compiled in dbt's last run"
+    if not all(test.get("compiled_code") for test in tests):
+        yield "dbt's last command did not compile the tests"
     schema = os.environ.get("DBT_SCHEMA")
     if schema and pairs["schema"] != schema:
         yield f"built in schema {pairs['schema']}, but DBT_SCHEMA is {schema}"

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ import orjson
 from exporter import __version__
 from exporter.artifacts import Build
 from exporter.chat import chat_line, json_line
-from exporter.database import PAIR_COLUMNS, Snapshot, snapshot
+from exporter.database import PAIR_COLUMNS, Pair, Snapshot, snapshot
 from exporter.errors import FinetuneError
-from exporter.files import drafts
+from exporter.files import Draft, drafts
 from exporter.gate import TestResult, offending_rows, run_test
 
 # OpenAI, Azure and Nebius refuse a training file with fewer examples (OpenAI's
@@ -67,41 +67,27 @@ def export(
         results = _run_gate(moment, build, funnel, say) if gate else []
         say(funnel_table(funnel.rules))
         titles = _titles_per_split(moment, build)
-        if not titles:
+        if not titles.get("train"):
             _say_what_was_dropped(moment, build, funnel, say)
             raise FinetuneError(
-                f"{build.pairs} is empty, so nothing was written; change the rule, or "
-                "its var, that took the last rows"
+                f"{build.pairs} has no pair to train on, so nothing was written; "
+                "change the rule, or its var, that took the last rows"
             )
         names = ["clean.jsonl", "train.jsonl", "valid.jsonl", "manifest.json"]
         with drafts(output_dir, *names) as (clean, train, valid, manifest):
             sides = {"train": train, "validation": valid}
-            splits = {
-                split: {"titles": titles.get(split, 0), "pairs": 0, "characters": 0}
-                for split in sides
-            }
-            for pair in moment.pairs(build.pairs):
-                _, title, description, split, *_ = pair
-                clean.write_line(json_line(dict(zip(PAIR_COLUMNS, pair, strict=True))))
-                sides[split].write_line(
-                    chat_line(system=system, title=title, description=description)
-                )
-                counts = splits[split]
-                counts["pairs"] += 1
-                counts["characters"] += len(title) + len(description)
-            written = [
-                clean,
-                train,
-                *([valid] if splits["validation"]["pairs"] else []),
-            ]
-            facts = {draft.path.name: draft.finish()._asdict() for draft in written}
+            splits = _write_pairs(moment.pairs(build.pairs), clean, sides, system)
+            written = [clean, train, *([valid] if titles.get("validation") else [])]
             document = {
                 "manifest_version": 1,
                 "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "tool": f"finetune-exporter {__version__}",
                 "git_commit": _git_commit(build.project_dir),
-                "files": facts,
-                "splits": splits,
+                "files": {d.path.name: d.finish()._asdict() for d in written},
+                "splits": {
+                    split: {"titles": titles.get(split, 0), **counts}
+                    for split, counts in splits.items()
+                },
                 "system_prompt": system,
                 "relation": build.pairs._asdict(),
                 "dbt": {
@@ -111,29 +97,40 @@ def export(
                 },
                 "vars": funnel.vars,
                 "funnel": funnel.rules,
-                "gate": {
-                    "ran": gate,
-                    "tests": [result._asdict() for result in results],
-                },
+                "gate": {"ran": gate, "tests": [r._asdict() for r in results]},
                 **moment.facts(),
             }
-            manifest.write_line(
-                orjson.dumps(
-                    document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-                )
-            )
+            options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+            manifest.write_line(orjson.dumps(document, option=options))
             manifest.finish()
             for draft in written:
                 draft.publish()
             if valid not in written:
                 valid.path.unlink(missing_ok=True)
             manifest.publish()
-    if splits["train"]["pairs"] < FEWEST_EXAMPLES:
+    examples = splits["train"]["pairs"]
+    if examples < FEWEST_EXAMPLES:
         say(
-            f"warning: {splits['train']['pairs']} training examples; openai, azure and "
-            f"nebius refuse fewer than {FEWEST_EXAMPLES}"
+            f"warning: {examples} training examples; openai, azure and nebius refuse "
+            f"fewer than {FEWEST_EXAMPLES}"
         )
     return [draft.path for draft in [*written, manifest]]
+
+
+def _write_pairs(
+    pairs: Iterable[Pair], clean: Draft, sides: dict[str, Draft], system: str | None
+) -> dict[str, dict[str, int]]:
+    """Write each pair to the clean file and to its side; count both sides."""
+    counts = {split: {"pairs": 0, "characters": 0} for split in sides}
+    for pair in pairs:
+        _, title, description, split, *_ = pair
+        clean.write_line(json_line(dict(zip(PAIR_COLUMNS, pair, strict=True))))
+        sides[split].write_line(
+            chat_line(system=system, title=title, description=description)
+        )
+        counts[split]["pairs"] += 1
+        counts[split]["characters"] += len(title) + len(description)
+    return counts
 
 
 def _read_funnel(moment: Snapshot, build: Build) -> Funnel:
@@ -167,8 +164,8 @@ def _run_gate(
     if failed:
         raise FinetuneError(
             f"{len(failed)} of {len(results)} tests failed, so nothing was written; "
-            f"see the rows with: dbt show --project-dir {build.project_dir} "
-            f"--limit 100 --select {' '.join(failed)}"
+            f"see the rows with: dbt show --no-write-json --limit 100 "
+            f"--project-dir {build.project_dir} --select {' '.join(failed)}"
         )
     say(f"gate: {len(results)} tests on the rows to be written, none failed")
     return results

@@ -1,5 +1,6 @@
 """A server for the whole run, and a project with a database for each test."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -37,6 +38,11 @@ def clean_environment() -> dict[str, str]:
     """Return the environment without what would steer our programs."""
     steering = ("PG", "DBT_", "OPENAI_")
     return {k: v for k, v in os.environ.items() if not k.startswith(steering)}
+
+
+def json_lines(path: Path) -> list[Any]:
+    """Return the values of a JSON Lines file, split at LF alone."""
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
 @dataclass

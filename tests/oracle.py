@@ -4,7 +4,7 @@ import hashlib
 import sys
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -94,6 +94,7 @@ def funnel(
     titles = [title for title, _ in long]
     often = {t for t, n in _counts(titles).items() if n >= at_least}
     repeated = [row for row in long if row[0] in often]
+    steps: list[Sequence[tuple[str, str | None]]]
     steps = [trim, titled, long, repeated, list(set(repeated))]
     rules = ["title_not_blank", "description_long_enough"]
     rules += ["title_repeated", "pair_distinct"]

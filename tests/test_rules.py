@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter import local_postgres
 from tests import oracle
-from tests.conftest import REPOSITORY, SHARED_DATA, MakeWorkspace, Workspace
+from tests.conftest import REPOSITORY, SHARED_DATA, MakeWorkspace, Workspace, json_lines
 
 SAMPLE = REPOSITORY / "examples" / "products.csv"
 DATA_SETS = [SAMPLE, *sorted(SHARED_DATA.glob("*.jsonl.gz"))]
@@ -47,11 +46,6 @@ def read(path: Path) -> list[oracle.Row]:
     return [(line["uid"], line["title"], line["content"]) for line in lines]
 
 
-def lines(path: Path) -> Iterator[Any]:
-    with path.open(newline="\n") as file:
-        yield from map(json.loads, file)
-
-
 @pytest.mark.parametrize("path", DATA_SETS, ids=lambda path: path.stem.split(".")[0])
 def test_the_pairs_and_the_funnel_are_those_of_the_oracle(
     path: Path, workspace: Workspace
@@ -61,9 +55,9 @@ def test_the_pairs_and_the_funnel_are_those_of_the_oracle(
     workspace.build()
     files = workspace.export()
     expected = oracle.training_pairs(rows)
-    assert list(lines(files / "clean.jsonl")) == expected
+    assert json_lines(files / "clean.jsonl") == expected
     prompt = json.loads((files / "manifest.json").read_bytes())["system_prompt"]
-    assert list(lines(files / "train.jsonl")) == [
+    assert json_lines(files / "train.jsonl") == [
         {
             "messages": [
                 {"role": "system", "content": prompt},
