@@ -156,16 +156,19 @@ def _run_gate(
         result = run_test(moment, test)
         results.append(result)
         if result.status != "pass":
-            say(f"{result.status}: {test.name}: {result.failures} found")
+            say(f"{result.status}: {test.name}: {result.failures:,} found")
         if result.status == "fail":
             for row in offending_rows(moment, test, limit=3):
                 say(f"  {shortened(row)}")
+            say(
+                "  the rest: dbt show --no-write-json --limit 100 --project-dir "
+                f"{build.project_dir} --select {test.name}"
+            )
     failed = [result.name for result in results if result.status == "fail"]
     if failed:
         raise FinetuneError(
-            f"{len(failed)} of {len(results)} tests failed, so nothing was written; "
-            f"see the rows with: dbt show --no-write-json --limit 100 "
-            f"--project-dir {build.project_dir} --select {' '.join(failed)}"
+            f"{len(failed)} of {len(results)} tests failed, so nothing was written: "
+            f"{', '.join(failed)}; mend the rows or the rules and run dbt build"
         )
     say(f"gate: {len(results)} tests on the rows to be written, none failed")
     return results

@@ -1,0 +1,389 @@
+"""The gate: what is written was tested, in the same snapshot, with dbt's meaning."""
+
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import DBT, Workspace, json_lines
+
+PAIRS = "finetune.int_pairs_deduplicated"
+ONE = f"(select min(pair_id) from {PAIRS})"
+
+CORRUPTIONS = {
+    "training_pairs_description_is_long_enough": (
+        f"update {PAIRS} set description = 'ten chars.' where pair_id = {ONE}"
+    ),
+    "has_no_outer_blanks_training_pairs_title": (
+        f"update {PAIRS} set title = title || U&'\\3000' where pair_id = {ONE}"
+    ),
+    "has_no_outer_blanks_training_pairs_description": (
+        f"update {PAIRS} set description = chr(8203) || description"
+        f" where pair_id = {ONE}"
+    ),
+    "names_its_pair_training_pairs_pair_id": (
+        f"update {PAIRS} set description = description || '!' where pair_id = {ONE}"
+    ),
+    "unique_training_pairs_pair_id": (
+        "drop index finetune.pair_id_index;"
+        f"insert into {PAIRS} select * from {PAIRS} where pair_id = {ONE}"
+    ),
+    "training_pairs_copies_add_up_to_enough_occurrences": (
+        f"delete from {PAIRS} where pair_id = {ONE}"
+    ),
+    "training_pairs_split_is_train_or_validation": "'holdout'",
+    "training_pairs_split_follows_the_hash_of_the_title": "'validation'",
+    "keeps_titles_apart_training_pairs_split": (
+        "case when pair_id < '8' then 'train' else 'validation' end"
+    ),
+    "filter_funnel_was_built_with_the_vars_of_today": (
+        "update finetune.filter_funnel set vars = replace(vars, '10', '11')"
+    ),
+}
+
+
+def corrupt(workspace: Workspace, corruption: str) -> None:
+    """Run a statement, or put another expression for the split in the view."""
+    if " " not in corruption or corruption.startswith("case"):
+        definition = workspace.sql("select pg_get_viewdef('finetune.training_pairs')")
+        start, rest = definition[0][0].split("CASE", 1)
+        view = f"{start}{corruption}{rest.split('END', 1)[1]}"
+        corruption = f"create or replace view finetune.training_pairs as {view}"
+    if "pair_id_index" in corruption:
+        [[name]] = workspace.sql(
+            "select indexname from pg_indexes"
+            " where tablename = 'int_pairs_deduplicated'"
+        )
+        corruption = corruption.replace("pair_id_index", f'"{name}"')
+    for statement in corruption.split(";"):
+        workspace.sql(statement)
+
+
+@pytest.mark.parametrize("test", CORRUPTIONS)
+def test_each_data_test_stops_the_export_by_its_name(
+    sample: Workspace, test: str
+) -> None:
+    before = {p.name: p.read_bytes() for p in sample.export().iterdir()}
+    corrupt(sample, CORRUPTIONS[test])
+    done = sample.finetune("export")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"fail: {test}: " in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "tests failed, so nothing was written: " in last
+    assert test in last
+    after = {p.name: p.read_bytes() for p in (sample.folder / "files").iterdir()}
+    assert after == before
+
+
+def test_a_failure_shows_three_rows_and_a_command_for_the_rest(
+    sample: Workspace,
+) -> None:
+    sample.sql(f"update {PAIRS} set description = 'short'")
+    done = sample.finetune("export")
+    shown = [line for line in done.stderr.splitlines() if line.startswith("  ")]
+    assert "fail: training_pairs_description_is_long_enough: 303 found" in done.stderr
+    assert shown.count("  description='short'") == 3
+    [command] = [
+        line.partition(": dbt ")[2]
+        for line in shown
+        if line.endswith("--select training_pairs_description_is_long_enough")
+    ]
+    rest = sample.run([DBT, "--no-use-colors", *command.split()])
+    assert rest.returncode == 0, rest.stdout
+    assert rest.stdout.count("| short") == 100
+    # Looking does not spoil the artifacts of the build.
+    assert "tests failed" in sample.finetune("export").stderr.splitlines()[-1]
+
+
+def test_the_same_tests_after_dbt_test_alone(sample: Workspace) -> None:
+    assert sample.dbt("test").returncode == 0
+    sample.export()
+
+
+USER_TESTS = {
+    "models/intermediate/int_pairs_deduplicated.yml": """
+    data_tests:
+      - mentions:
+          name: mentions_with_limit
+          arguments: {word: GNOME}
+          config: {limit: 7, error_if: ">7", warn_if: ">6"}
+      - mentions:
+          name: mentions_with_where
+          arguments: {word: GNOME}
+          config: {where: "title = 'Kate'", severity: error}
+      - mentions:
+          name: mentions_as_warning
+          arguments: {word: GNOME}
+          config: {severity: warn}
+      - mentions:
+          name: mentions_by_copies
+          arguments: {word: GNOME}
+          config: {fail_calc: "sum(copies)", error_if: ">100000"}
+    columns:
+""",
+    "tests/generic/mentions.sql": """
+{% test mentions(model, word) %}
+    select * from {{ model }} where description like '%{{ word }}%' -- 100 %
+{% endtest %}
+""",
+    "tests/no_more_than_one_kate.sql": """
+{{ config(severity='warn') }}
+select title from {{ ref('training_pairs') }} where title = 'Kate' offset 1
+""",
+    "tests/looks_elsewhere.sql": """
+{{ config(severity='warn') }}
+select 1 as one from {{ ref('int_titles_repeated') }}
+""",
+}
+
+
+def test_tests_that_a_user_adds_count_as_dbt_counts_them(sample: Workspace) -> None:
+    for name, text in USER_TESTS.items():
+        path = sample.project / name
+        if path.suffix == ".yml":
+            edit(path, "    columns:\n", text.lstrip("\n"))
+        else:
+            path.write_text(text)
+    sample.build()
+    files = sample.export()
+    results = json.loads((sample.project / "target/run_results.json").read_bytes())
+    by_dbt = {
+        result["unique_id"].split(".")[2]: (result["status"], result["failures"])
+        for result in results["results"]
+        if result["unique_id"].startswith("test.")
+    }
+    gate = json.loads((files / "manifest.json").read_bytes())["gate"]["tests"]
+    # dbt reports no failures for a test that passes below its threshold.
+    by_gate = {
+        t["name"]: (t["status"], t["failures"] if t["status"] != "pass" else 0)
+        for t in gate
+    }
+    assert {
+        "mentions_with_limit",
+        "mentions_with_where",
+        "mentions_as_warning",
+        "mentions_by_copies",
+        "no_more_than_one_kate",
+    } <= by_gate.keys()
+    assert by_gate["mentions_with_limit"] == ("warn", 7)
+    assert by_gate["mentions_as_warning"][0] == "warn"
+    assert "looks_elsewhere" not in by_gate
+    assert by_gate == {name: by_dbt[name] for name in by_gate}
+
+
+def test_a_singular_test_that_fails_refuses_the_export(sample: Workspace) -> None:
+    (sample.project / "tests" / "kate_is_absent.sql").write_text(
+        "select title from {{ ref('filter_funnel') }} as f\n"
+        "cross join {{ ref('training_pairs') }} where title = 'Kate'"
+    )
+    built = sample.dbt("build")
+    assert built.returncode == 1
+    done = sample.finetune("export")
+    assert done.returncode == 1
+    assert "kate_is_absent: fail in dbt's last run; run dbt build" in done.stderr
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+STALE: dict[str, Callable[[Workspace], object]] = {
+    "a model": lambda w: edit(
+        w.project / "models/marts/training_pairs.sql", "-- A title", "--  A title"
+    ),
+    "a test in YAML": lambda w: edit(
+        w.project / "models/marts/training_pairs.yml",
+        "severity: warn",
+        "severity: error",
+    ),
+    "a var": lambda w: edit(
+        w.project / "dbt_project.yml", "occurrences: 10", "occurrences: 9"
+    ),
+    "a new file": lambda w: (w.project / "tests/new.sql").write_text("select 1"),
+    "a removed file": lambda w: (
+        w.project / "models/marts/dropped_products.sql"
+    ).unlink(),
+    "the target": lambda w: w.environment.update(DBT_SCHEMA="elsewhere"),
+    "the database": lambda w: w.environment.update(PGDATABASE="postgres"),
+    "the manifest": lambda w: (w.project / "target/manifest.json").unlink(),
+    "half a manifest": lambda w: (w.project / "target/manifest.json").write_text("{"),
+    "the results": lambda w: (w.project / "target/run_results.json").unlink(),
+    "parsed only": lambda w: w.dbt("parse"),
+    "other vars": lambda w: w.dbt("test", "--vars", "{validation_percent: 20}"),
+    "no view": lambda w: w.sql("drop view finetune.training_pairs"),
+    "no funnel": lambda w: w.sql("truncate finetune.filter_funnel"),
+}
+
+
+@pytest.mark.parametrize("change", STALE)
+def test_what_is_not_the_build_of_these_files_is_refused(
+    sample: Workspace, change: str
+) -> None:
+    STALE[change](sample)
+    done = sample.finetune("export")
+    assert done.returncode == 1, done.stderr
+    assert "dbt build" in done.stderr.splitlines()[-1]
+    assert not (sample.folder / "files").exists()
+
+
+def test_without_the_gate_the_rows_go_out_and_the_manifest_says_so(
+    sample: Workspace,
+) -> None:
+    sample.sql(f"update {PAIRS} set description = 'short'")
+    done = sample.finetune("export", "--no-gate")
+    assert done.returncode == 0
+    assert "WARNING: --no-gate" in done.stderr
+    document = json.loads((sample.folder / "files/manifest.json").read_bytes())
+    assert document["gate"] == {"ran": False, "tests": []}
+
+
+def slowed(workspace: Workspace) -> None:
+    """Make each row of the published view take a moment."""
+    workspace.sql(
+        "create function slow(text) returns text language sql as"
+        " 'select $1 from pg_sleep(0.005)'"
+    )
+    [[view]] = workspace.sql("select pg_get_viewdef('finetune.training_pairs')")
+    slow = view.replace("pairs.first_uid", "slow(pairs.first_uid) as first_uid")
+    assert slow != view
+    workspace.sql(f"create or replace view finetune.training_pairs as {slow}")
+
+
+def test_nothing_that_happens_during_the_stream_reaches_the_file(
+    sample: Workspace,
+) -> None:
+    before = (sample.export() / "clean.jsonl").read_bytes()
+    slowed(sample)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter", "export", "-o", "raced"],
+        cwd=sample.folder,
+        env=sample.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    part = sample.folder / "raced" / ".clean.jsonl.part"
+    deadline = time.monotonic() + 30
+    while not part.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert part.exists()
+    sample.sql(f"update {PAIRS} set description = 'short'")
+    sample.sql(f"delete from {PAIRS} where title = 'Kate'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        sample.sql(f"set lock_timeout = '50ms'; alter table {PAIRS} rename to gone")
+    assert process.poll() is None, "the export was over before it could be disturbed"
+    assert process.wait(timeout=60) == 0
+    assert (sample.folder / "raced" / "clean.jsonl").read_bytes() == before
+
+
+SWAP = """
+    create table finetune.new as
+        select
+            md5(title || chr(31) || left(description, {length}) || ' {number}')
+                as pair_id,
+            title,
+            left(description, {length}) || ' {number}' as description,
+            title_occurrences,
+            copies,
+            first_uid
+        from finetune.original;
+    begin;
+    alter table finetune.int_pairs_deduplicated rename to old;
+    alter table finetune.new rename to int_pairs_deduplicated;
+    commit;
+    drop table finetune.old cascade;
+    create view finetune.training_pairs as {view}
+"""
+UPDATE = """
+    update finetune.int_pairs_deduplicated
+    set
+        pair_id = md5(now_.title || chr(31) || now_.text),
+        description = now_.text
+    from (
+        select
+            pair_id as key,
+            title,
+            case
+                when {length} > 99 then description || ' {number}' else 'short'
+            end as text
+        from finetune.int_pairs_deduplicated
+    ) as now_
+    where pair_id = now_.key
+"""
+
+
+def test_at_no_moment_does_a_file_hold_a_row_that_was_not_tested(
+    sample: Workspace,
+) -> None:
+    """A second connection replaces and rewrites the table all the time.
+
+    Every other generation holds descriptions that the tests refuse, so a file
+    with such a row, or with rows of two generations, was not tested as a whole.
+    """
+    [[view]] = sample.sql("select pg_get_viewdef('finetune.training_pairs')")
+    sample.sql(f"create table finetune.original as table {PAIRS}")
+    stop = threading.Event()
+    faults: list[Exception] = []
+
+    def disturb() -> None:
+        random.seed(7)
+        number = 0
+        while not stop.is_set():
+            number += 1
+            length = 3 if number % 2 else 10_000
+            swap = SWAP if number % 4 < 2 else UPDATE
+            try:
+                for statement in swap.format(
+                    number=number, length=length, view=view.rstrip(";")
+                ).split(";"):
+                    sample.sql(statement) if statement.strip() else None
+            except psycopg.Error as error:
+                faults.append(error)
+                return
+            time.sleep(random.uniform(0, 0.3))  # noqa: S311  # A pause, no secret.
+
+    racer = threading.Thread(target=disturb)
+    racer.start()
+    outcomes: dict[str, int] = {}
+    try:
+        for number in range(24):
+            output = sample.folder / f"files{number}"
+            done = sample.finetune("export", "-o", output)
+            if done.returncode == 0:
+                rows: list[Any] = json_lines(output / "clean.jsonl")
+                ends = {row["description"].rsplit(" ", 1)[-1] for row in rows}
+                assert len(rows) == 303
+                assert len(ends) == 1 or not any(end.isdigit() for end in ends)
+                assert min(len(row["description"]) for row in rows) > 10
+            else:
+                assert "fail: " in done.stderr or "dbt build" in done.stderr
+            outcome = "written" if done.returncode == 0 else "refused"
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    finally:
+        stop.set()
+        racer.join()
+    assert not faults
+    assert outcomes.keys() == {"written", "refused"}, outcomes
+
+
+def test_the_gate_finds_a_table_that_was_replaced_after_the_build(
+    sample: Workspace,
+) -> None:
+    sample.sql(f"create table finetune.copy as table {PAIRS}")
+    sample.sql("update finetune.copy set description = left(description, 5)")
+    sample.sql(f"drop table {PAIRS} cascade")
+    sample.sql("alter table finetune.copy rename to int_pairs_deduplicated")
+    done = sample.finetune("export")
+    assert done.returncode == 1
+    assert 'relation "finetune.training_pairs" does not exist' in done.stderr
+    assert not (sample.folder / "files").exists()
