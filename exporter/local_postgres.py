@@ -11,6 +11,7 @@ import pwd
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -42,7 +43,7 @@ _DATABASE = "postgres"
 
 # A socket's path has at most 107 bytes on Linux and 103 on macOS, of which
 # "/.s.PGSQL.5432.lock" takes 19.
-_MAX_SOCKET_FOLDER = 84
+MAX_SOCKET_FOLDER = 84
 
 
 def own_server_chosen() -> bool:
@@ -64,10 +65,10 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
     """
     home = _home(folder)
     with (home / "users.lock").open("w") as users:
-        with _locked(home / "start.lock"):
-            _start(home)
-            fcntl.flock(users, fcntl.LOCK_SH)
         try:
+            with _locked(home):
+                _start(home)
+                fcntl.flock(users, fcntl.LOCK_SH)
             yield {
                 "PGHOST": str(_socket_folder(home)),
                 "PGPORT": _PORT,
@@ -75,7 +76,7 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
                 "PGDATABASE": _DATABASE,
             }
         finally:
-            with _locked(home / "start.lock"):
+            with _locked(home):
                 try:
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -89,7 +90,7 @@ def stop(folder: Path) -> bool:
     if not (folder / "data").exists():
         return False
     home = folder.resolve()
-    with _locked(home / "start.lock"):
+    with _locked(home):
         return _stop(home)
 
 
@@ -99,10 +100,20 @@ def psql() -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other commands, and signals, from the middle of a start or stop.
+
+    The server sets its own mask, so it does not inherit that signals wait.
+    """
+    waiting = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _server_user() -> pwd.struct_passwd | None:
@@ -154,18 +165,16 @@ def _home(folder: Path) -> Path:
     /root; then the data lives below /var/tmp and the folder is a link to it.
     """
     try:
-        if folder.is_symlink() and not folder.exists():
-            folder.unlink()
-        if not folder.exists():
-            folder.mkdir()
-            folder.chmod(0o711)
-            if not _may_enter(folder):
-                folder.rmdir()
-                kept = Path(
-                    tempfile.mkdtemp(prefix="finetune-postgres-", dir="/var/tmp")
-                )
-                kept.chmod(0o711)
-                folder.symlink_to(kept)
+        with _locked(folder.parent):
+            if folder.is_symlink() and not folder.exists():
+                folder.unlink()
+            if not folder.exists():
+                if _may_enter(folder.parent):
+                    folder.mkdir()
+                else:
+                    elsewhere = tempfile.mkdtemp(prefix="finetune-", dir="/var/tmp")
+                    folder.symlink_to(elsewhere)
+                folder.chmod(0o711)
         return folder.resolve()
     except OSError as error:
         raise FinetuneError(
@@ -239,7 +248,7 @@ def _socket_folder(home: Path) -> Path:
     folder = home / "socket"
     if folder.is_symlink() and not folder.exists():
         folder.unlink()
-    if not folder.exists() and len(os.fsencode(folder)) > _MAX_SOCKET_FOLDER:
+    if not folder.exists() and len(os.fsencode(folder)) > MAX_SOCKET_FOLDER:
         folder.symlink_to(tempfile.mkdtemp(prefix="finetune-", dir="/tmp"))
     real = folder.resolve()
     if not _answers(real):

@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -124,13 +126,23 @@ class Workspace:
                     copy.write_row(row)
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Yield a folder that every user may enter; pytest's own are closed."""
+    with tempfile.TemporaryDirectory(
+        dir="/var/tmp", ignore_cleanup_errors=True
+    ) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def server() -> Iterator[dict[str, str]]:
     """Yield libpq's variables of the server that all tests of a worker share."""
     if local_postgres.own_server_chosen():
         yield {k: v for k, v in os.environ.items() if k.startswith("PG")}
         return
-    with local_postgres.serving(tmp_path_factory.mktemp("server") / "s") as variables:
+    with open_folder() as folder, local_postgres.serving(folder / "s") as variables:
         yield variables
 
 

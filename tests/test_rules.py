@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from exporter import local_postgres
 from tests import oracle
-from tests.conftest import REPOSITORY, SHARED_DATA, MakeWorkspace, Workspace, json_lines
+from tests.conftest import (
+    REPOSITORY,
+    SHARED_DATA,
+    MakeWorkspace,
+    Workspace,
+    json_lines,
+    open_folder,
+)
 
 SAMPLE = REPOSITORY / "examples" / "products.csv"
 DATA_SETS = [SAMPLE, *sorted(SHARED_DATA.glob("*.jsonl.gz"))]
@@ -154,7 +161,7 @@ def test_generated_rows_give_the_pairs_of_the_oracle(
 
 @pytest.fixture
 def other_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[tuple[dict[str, str], str]]:
     """Yield another server, an older one if there is, and an odd collation."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -166,7 +173,7 @@ def other_server(
         monkeypatch.setenv("PG_BINDIR", str(installed[-1]))
     else:
         locale = "locale 'C.UTF-8'"
-    with local_postgres.serving(tmp_path / "other") as variables:
+    with open_folder() as folder, local_postgres.serving(folder / "o") as variables:
         yield variables, f"template template0 {locale}"
 
 

