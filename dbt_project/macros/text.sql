@@ -11,6 +11,11 @@
     btrim({{ text }}, '{{ blanks() }}')
 {%- endmacro %}
 
+{#- The text without any blank, as a key to compare by. -#}
+{% macro without_blanks(text) -%}
+    translate({{ text }}, '{{ blanks() }}', '')
+{%- endmacro %}
+
 {#- Text that is compared and ordered by code point, whatever collation the
     database or the column has: 'a' and 'A' stay two titles everywhere. -#}
 {% macro exact(text) -%}
@@ -25,4 +30,18 @@
     instead of becoming training text such as '\x00ff'. -#}
 {% macro postgres__exact(text) -%}
     {{ text }} collate "C"
+{%- endmacro %}
+
+{#- Whether a regular expression, in the part that all engines share, matches
+    anywhere in the text. PostgreSQL has regexp_like from version 15 only. -#}
+{% macro matches(text, pattern) -%}
+    {{ return(adapter.dispatch('matches')(text, pattern)) }}
+{%- endmacro %}
+
+{% macro default__matches(text, pattern) -%}
+    regexp_like({{ text }}, '{{ pattern }}')
+{%- endmacro %}
+
+{% macro postgres__matches(text, pattern) -%}
+    {{ text }} ~ '{{ pattern }}'
 {%- endmacro %}

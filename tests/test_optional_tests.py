@@ -1,0 +1,97 @@
+"""The ready-made tests that a user may switch on: what they find, and where."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeWorkspace, Workspace
+
+SWITCHED_ON = """\
+        data_tests:
+          - mentions_no_email_address
+          - mentions_no_phone_number
+          - holds_no_html
+          - stands_under_few_titles:
+              arguments: {at_most: 2}
+          - differs_in_more_than_case_or_spacing
+"""
+
+CLEAN = [
+    "meet @ five o'clock",
+    "user@host",
+    "in 2024-2025 we sold 10 000 000",
+    "version 0.1.2.3 of 1,000.50",
+    "a < b and c > d",
+    "fish & chips; salt",
+    "R&D <3",
+]
+FOUND = {
+    "mentions_no_email_address": [
+        "write to ann.lee@example.com today",
+        "ann+lee@shop-24.example.org",
+    ],
+    "mentions_no_phone_number": [
+        "call +49 30 1234567 now",
+        "call (030) 123-4567",
+        "0301234567",
+    ],
+    "holds_no_html": ["a <b>bold</b> lamp", "fish &amp; chips", "&#8364; 5", "x<br/>y"],
+    "stands_under_few_titles": ["under three titles"],
+    "differs_in_more_than_case_or_spacing": ["Twice the\u00a0same", "twice thesame"],
+}
+
+
+@pytest.fixture(scope="module")
+def switched_on(make_workspace: MakeWorkspace) -> Workspace:
+    workspace = make_workspace()
+    path = workspace.project / "models/marts/training_pairs.yml"
+    before, after = path.read_text().split("      - name: description\n", 1)
+    description, data_tests = after.split("        data_tests:\n", 1)
+    path.write_text(
+        f"{before}      - name: description\n{description}{SWITCHED_ON}{data_tests}"
+    )
+    texts = [*CLEAN, *(text for texts in FOUND.values() for text in texts)]
+    rows = [("lamp", text) for text in texts]
+    rows += [("chair", "under three titles"), ("table", "under three titles")]
+    workspace.insert([(None, *row) for row in rows])
+    workspace.build("--vars", "{min_title_occurrences: 1, min_description_length: 3}")
+    return workspace
+
+
+@pytest.mark.parametrize("test", FOUND)
+def test_an_optional_test_finds_what_it_names_and_nothing_else(
+    switched_on: Workspace, test: str
+) -> None:
+    manifest = json.loads((switched_on.project / "target/manifest.json").read_bytes())
+    [node] = [
+        node
+        for node in manifest["nodes"].values()
+        if node.get("test_metadata", {}).get("name") == test
+    ]
+    with switched_on.connect() as connection:
+        cursor = connection.execute(node["compiled_code"].encode())
+        names = [column.name for column in cursor.description or ()]
+        rows: list[dict[str, Any]] = [
+            dict(zip(names, row, strict=True)) for row in cursor.fetchall()
+        ]
+    if "description" in names:
+        assert {row["description"] for row in rows} == set(FOUND[test])
+    else:
+        assert [row["begins_with"] for row in rows] == FOUND[test][:1]
+
+
+def test_their_counts_stand_in_the_manifest_as_warnings(switched_on: Workspace) -> None:
+    files = switched_on.export()
+    gate = json.loads((files / "manifest.json").read_bytes())["gate"]["tests"]
+    counts = {
+        test["name"].removesuffix("_training_pairs_description"): (
+            test["status"],
+            test["failures"],
+        )
+        for test in gate
+    }
+    for name, texts in FOUND.items():
+        groups = 1 if "begins" in name or name.startswith(("stands", "diff")) else 0
+        [found] = [value for key, value in counts.items() if key.startswith(name)]
+        assert found == ("warn", groups or len(texts))
