@@ -1,8 +1,7 @@
 {#- The groups of pairs of one title whose texts are equal but for upper and
     lower case and blanks. -#}
 {% test differs_in_more_than_case_or_spacing(model, column_name) %}
-
-    {{ config(severity="warn") }}
+{% do config(severity="warn") %}
 
     select
         title,
@@ -10,7 +9,10 @@
         count(*) as pairs
 
     from {{ model }}
-    group by title, md5(lower({{ without_blanks(column_name) }}))
+    group by
+        title,
+        md5(lower({{ without_blanks(column_name) }}))
+
     having count(*) > 1
 
 {% endtest %}

@@ -1,7 +1,6 @@
 {#- The texts with tags such as <p> or entities such as &amp; in them. -#}
 {% test holds_no_html(model, column_name) %}
-
-    {{ config(severity="warn") }}
+    {% do config(severity="warn") %}
 
     select {{ column_name }}
     from {{ model }}

@@ -1,7 +1,6 @@
 {#- The texts with something like name@example.com in them. -#}
 {% test mentions_no_email_address(model, column_name) %}
-
-    {{ config(severity="warn") }}
+    {% do config(severity="warn") %}
 
     select {{ column_name }}
     from {{ model }}

@@ -1,8 +1,7 @@
 {#- The texts with something like +49 30 1234567 or (030) 123-4567 in them: a
     +, 00 or 0 and seven digits or more with single marks between them. -#}
 {% test mentions_no_phone_number(model, column_name) %}
-
-    {{ config(severity="warn") }}
+    {% do config(severity="warn") %}
 
     select {{ column_name }}
     from {{ model }}

@@ -1,7 +1,6 @@
 {#- The texts that stand under more titles than allowed. -#}
 {% test stands_under_few_titles(model, column_name, at_most) %}
-
-    {{ config(severity="warn") }}
+    {% do config(severity="warn") %}
 
     select
         md5({{ column_name }}) as text_hash,
