@@ -56,6 +56,10 @@ format: $(VENV)/dev ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests
 
+.PHONY: docs
+docs: $(VENV)/pyvenv.cfg profiles.yml ## Describe models and tests in dbt_project/target/index.html
+	$(DBT) docs generate --static $(PROJECT)
+
 .PHONY: package
 package: $(VENV)/dev ## Build the wheel and the source distribution
 	$(BIN)/python -m build

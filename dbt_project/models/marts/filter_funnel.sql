@@ -1,23 +1,8 @@
 with
 
--- The rules in their order; each is written in the model that applies it.
 rules as (
 
-    select
-        1 as position,
-        'title_not_blank' as rule
-    union all
-    select
-        2 as position,
-        'description_long_enough' as rule
-    union all
-    select
-        3 as position,
-        'title_repeated' as rule
-    union all
-    select
-        4 as position,
-        'pair_distinct' as rule
+    select * from {{ ref('int_rules_ordered') }}
 
 ),
 
