@@ -138,20 +138,21 @@ def test_generated_rows_give_the_pairs_of_the_oracle(
     few_needed: Workspace, rows: list[oracle.Row]
 ) -> None:
     manifest = json.loads((few_needed.project / "target/manifest.json").read_bytes())
-    nodes = manifest["nodes"]
-    stored = nodes["model.finetune.int_pairs_deduplicated"]
     columns = "pair_id, title, description, split, title_occurrences, copies, first_uid"
-    # The stored table is filled anew by its own SQL, so that the view over it
-    # shows what a build would.
+    # The stored tables are filled anew by their own SQL, so that the view over
+    # them shows what a build would.
     with few_needed.connect() as connection, connection.transaction():
         connection.execute("truncate product")
         with connection.cursor().copy("copy product from stdin") as copy:
             for row in rows:
                 copy.write_row(row)
-        connection.execute(f"truncate {stored['relation_name']}".encode())
-        connection.execute(
-            f"insert into {stored['relation_name']} {stored['compiled_code']}".encode()
-        )
+        for name in ("int_titles_repeated", "int_pairs_deduplicated"):
+            node = manifest["nodes"][f"model.finetune.{name}"]
+            for statement in (
+                f"truncate {node['relation_name']}",
+                f"insert into {node['relation_name']} {node['compiled_code']}",
+            ):
+                connection.execute(statement.encode())
         found = connection.execute(
             f"select {columns} from finetune.training_pairs order by pair_id".encode()
         ).fetchall()

@@ -8,7 +8,30 @@
 
 {#- The text without blanks at either end; inside it stays as it is. -#}
 {% macro trimmed(text) -%}
+    {{ return(adapter.dispatch('trimmed')(text)) }}
+{%- endmacro %}
+
+{% macro default__trimmed(text) -%}
     btrim({{ text }}, '{{ blanks() }}')
+{%- endmacro %}
+
+{#- Nearly all texts have no outer blank, and their ends tell: the last byte is
+    none that a blank can end with, the first character is visible ASCII. Such a
+    text passes as it is stored, compressed or not, where btrim would look at
+    every character and PostgreSQL compress the result anew (a third of the
+    time of a build of a million rows). -#}
+{% macro postgres__trimmed(text) -%}
+    case
+        when {{ text }} = '' then ''
+        when
+            get_byte(textsend({{ text }}), octet_length({{ text }}) - 1) not in (
+                9, 10, 11, 12, 13, 32, 128, 129, 130, 131, 132, 133, 134, 135,
+                136, 137, 138, 139, 140, 141, 159, 160, 168, 169, 175, 191
+            )
+            and ascii(left({{ text }}, 1)) between 33 and 126
+            then {{ text }}
+        else {{ default__trimmed(text) }}
+    end
 {%- endmacro %}
 
 {#- The text without any blank, as a key to compare by. -#}
@@ -44,4 +67,32 @@
 
 {% macro postgres__matches(text, pattern) -%}
     {{ text }} ~ '{{ pattern }}'
+{%- endmacro %}
+
+{#- Whether the text ends with a blank, told by its last three bytes, in UTF-8:
+    right() would walk through the whole text first. -#}
+{% macro ends_with_blank(text) -%}
+    {{ return(adapter.dispatch('ends_with_blank')(text)) }}
+{%- endmacro %}
+
+{% macro default__ends_with_blank(text) -%}
+    {{ is_blank('right(' ~ text ~ ', 1)') }}
+{%- endmacro %}
+
+{% macro postgres__ends_with_blank(text) -%}
+    encode(
+        substring(textsend({{ text }}) from greatest(octet_length({{ text }}) - 2, 1)),
+        'hex'
+    ) ~ '(09|0a|0b|0c|0d|20|c285|c2a0|e19a80|e2808[0-9a-d]|e280a[89f]|e2819f|e281a0|e38080|efbbbf)$'
+{%- endmacro %}
+
+{#- Whether one character is a blank, told by its code point. -#}
+{% macro is_blank(character) -%}
+    (
+        ascii({{ character }}) between 9 and 13
+        or ascii({{ character }}) between 8192 and 8205
+        or ascii({{ character }}) in (
+            32, 133, 160, 5760, 8232, 8233, 8239, 8287, 8288, 12288, 65279
+        )
+    )
 {%- endmacro %}

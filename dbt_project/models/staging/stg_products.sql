@@ -14,11 +14,16 @@ renamed as (
         {{ trimmed(exact(adapter.quote(var('title_column')))) }} as title,
         {{ trimmed(exact(adapter.quote(var('content_column')))) }} as description,
 
-        -- Unpacking and trimming a whole text costs many times more than its
-        -- first characters, which nearly always settle whether it is long
-        -- enough.
-        {{ trimmed("left(" ~ exact(adapter.quote(var('content_column'))) ~ ", 100)") }}
-            as description_start
+        -- Unpacking and counting a whole text costs many times more than its
+        -- first characters, which nearly always settle whether it is longer
+        -- than the rule asks for.
+        btrim(
+            left(
+                {{ adapter.quote(var('content_column')) }},
+                {{ number_var('min_description_length', at_least=0) }} + 10
+            ),
+            '{{ blanks() }}'
+        ) as description_start
 
     from source
 

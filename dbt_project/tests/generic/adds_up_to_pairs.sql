@@ -1,5 +1,5 @@
 {#- The rules that do not begin with what the rule before left, do not drop what
-    is missing after them, or do not end at the pairs. -#}
+    is missing after them, or do not end at the pairs that are there. -#}
 {% test adds_up_to_pairs(model, pairs) %}
 
     with
@@ -37,7 +37,6 @@
     where
         {% for unit, count in [('rows', 'row_count'), ('titles', 'title_count')] %}
         {{ unit }}_before - {{ unit }}_dropped <> {{ unit }}_after
-        or {{ unit }}_dropped < 0
         or {{ unit }}_after <> coalesce({{ unit }}_next, result.{{ count }})
         {% if not loop.last %}or{% endif %}
         {% endfor %}
