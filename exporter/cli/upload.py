@@ -30,6 +30,15 @@ from exporter.errors import FinetuneError
     "Azure 100]",
 )
 @click.option(
+    "--part-size",
+    # OpenAI takes parts of up to 64 MB (API reference, read 2026-11-22).
+    type=click.FloatRange(0, 64, min_open=True),
+    default=32,
+    show_default=True,
+    metavar="MB",
+    help="Size of the parts; a lost part is sent again.",
+)
+@click.option(
     "--wait",
     type=click.FloatRange(0),
     default=1800,
@@ -42,6 +51,7 @@ def upload(
     output_dir: Path,
     force: bool,
     parts_above: float | None,
+    part_size: float,
     wait: float,
     timeout: float,
     retries: int,
@@ -62,7 +72,7 @@ def upload(
             ]
             for source, there in zip(sources, found, strict=True):
                 if there is None:
-                    with _pace(endpoint, source, parts_above) as pace:
+                    with _pace(endpoint, source, parts_above, part_size) as pace:
                         file = uploads.send(endpoint, source, pace, force=force)
                 else:
                     file = there
@@ -108,7 +118,7 @@ def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
 
 @contextmanager
 def _pace(
-    endpoint: Endpoint, source: Source, parts_above: float | None
+    endpoint: Endpoint, source: Source, parts_above: float | None, part_size: float
 ) -> Iterator[Pace]:
     """Say what is sent and how fast; a terminal shows rate and remaining time."""
     size = source.facts.bytes
@@ -135,5 +145,5 @@ def _pace(
             sent += count
             bar.update(count, current_item=count)
 
-        yield Pace(limit, advanced, say)
+        yield Pace(limit, int(part_size * MEGABYTE), advanced, say)
     say(f"sent at {rate()}")

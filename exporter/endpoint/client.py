@@ -137,8 +137,8 @@ class Endpoint:
                 lost = error
             again = attempt < self.retries and repeat(lost)
             for look in range(attempt, self.retries + 1):
-                pause = min(0.5 * 2**look, 8)
-                time.sleep((lost.wait or pause) if again else pause)
+                if again or not lost.not_done:
+                    time.sleep((again and lost.wait) or min(0.5 * 2**look, 8))
                 with suppress(NoAnswerError):
                     found = arrived()
                     if found is not None:
@@ -172,7 +172,8 @@ class Endpoint:
             ) from None
         except openai.APIStatusError as error:
             raise self._status(doing, error) from None
-        except (openai.OpenAIError, ValueError):
+        # The last when it is to make a page of an answer that is not JSON.
+        except (openai.OpenAIError, ValueError, AttributeError):
             raise self._no_sense(doing) from None
 
     def _status(self, doing: str, error: "APIStatusError") -> FinetuneError:

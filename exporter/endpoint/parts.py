@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, cast
 import orjson
 
 from exporter.endpoint.client import Endpoint, NoAnswerError
-from exporter.endpoint.known import MEGABYTE
 from exporter.endpoint.source import PURPOSE, Pace, Slice, Source
 from exporter.errors import FinetuneError
 
 if TYPE_CHECKING:
     from openai.types import FileObject, Upload
 
-# OpenAI takes parts of up to 64 MB (API reference, read 2026-11-22). A part that
-# is lost is sent again, so smaller ones cost less then.
-PART_BYTES = 32 * MEGABYTE
 _PARALLEL_PARTS = 4
 
 
@@ -128,7 +124,7 @@ def _parts(
     endpoint: Endpoint, upload_id: str, descriptor: int, size: int, pace: Pace
 ) -> list[str]:
     """Send the parts in parallel, each repeated by itself; return their ids."""
-    starts = range(0, size, PART_BYTES)
+    starts = range(0, size, pace.part_bytes)
     todo = iter(enumerate(starts))
     done: queue.Queue[tuple[int, str] | BaseException] = queue.Queue()
     lock = threading.Lock()
@@ -146,7 +142,8 @@ def _parts(
                 number, start = next(todo, (None, 0))
             if number is None:
                 return
-            body = Slice(descriptor, start, min(PART_BYTES, size - start), advanced)
+            length = min(pace.part_bytes, size - start)
+            body = Slice(descriptor, start, length, advanced)
             try:
                 part = endpoint.ask(
                     f"sending part {number + 1} of {len(starts)}",

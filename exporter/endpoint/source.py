@@ -27,6 +27,7 @@ class Pace(NamedTuple):
     """How to send: from which size on in parts, and who hears of each advance."""
 
     parts_above: int
+    part_bytes: int
     advanced: Callable[[int], None]
     say: Callable[[str], None]
 
