@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import orjson
@@ -16,9 +16,6 @@ from exporter.endpoint import jobs
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
 from exporter.errors import FinetuneError
-
-if TYPE_CHECKING:
-    from openai.types.fine_tuning import FineTuningJob
 
 
 def _extra(
@@ -102,18 +99,23 @@ def train(
     endpoint = connect(timeout=timeout, retries=retries)
     if not ignore_dates:
         endpoint.known.refuse_closed(today())
-    with manifest.held(output_dir):
-        body = _request(endpoint, wish, output_dir)
-        if dry_run:
-            click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
-            return
-        job = None if again else jobs.find_equal(endpoint, body)
-        if job is None:
-            _ask(endpoint, body, yes=yes)
-            job = _create(endpoint, body, again=again)
-            say(f"created {job.id}; follow it with: finetune watch {job.id}")
-        else:
-            say(f"{job.id} is the same and {job.status}; another one with --again")
+    try:
+        with manifest.held(output_dir):
+            body = _request(endpoint, wish, output_dir)
+            if dry_run:
+                click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+                return
+            job = None if again else jobs.find_equal(endpoint, body)
+            if job is None:
+                _ask(endpoint, body, yes=yes)
+                job = jobs.create(endpoint, body, again=again)
+                say(f"created {job.id}; follow it with: finetune watch {job.id}")
+            else:
+                say(f"{job.id} is the same and {job.status}; another one with --again")
+    except KeyboardInterrupt:
+        raise FinetuneError(
+            "stopped; finetune train again finds the job if it was created"
+        ) from None
     click.echo(job.id)
     if follow:
         context.invoke(
@@ -152,15 +154,3 @@ def _ask(endpoint: Endpoint, body: dict[str, Any], *, yes: bool) -> None:
         abort=True,
         err=True,
     )
-
-
-def _create(
-    endpoint: Endpoint, body: dict[str, Any], *, again: bool
-) -> "FineTuningJob":
-    try:
-        return jobs.create(endpoint, body, again=again)
-    except KeyboardInterrupt:
-        raise FinetuneError(
-            "stopped while the job was being created; finetune train again finds "
-            "it if it is there"
-        ) from None

@@ -125,7 +125,7 @@ def _pace(
     limit = endpoint.known.files_bytes
     if parts_above is not None:
         limit = int(parts_above * MEGABYTE)
-    say(f"sending {source.path} ({size / MEGABYTE:,.1f} MB) to {endpoint.name}")
+    say(f"sending {source.path} ({size:,} bytes) to {endpoint.name}")
     start = time.monotonic()
     sent = 0
 
