@@ -17,7 +17,7 @@ from exporter.errors import FinetuneError
 if TYPE_CHECKING:
     from openai.types import FileObject, Upload
 
-_PARALLEL_PARTS = 4
+_PARALLEL_PARTS = 3
 
 
 def cancel_left_open(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, cast
 
+from exporter.endpoint.known import MEGABYTE
 from exporter.files import FileFacts
 
 PURPOSE: Literal["fine-tune"] = "fine-tune"
@@ -33,7 +34,7 @@ class Pace(NamedTuple):
 
 
 class Slice(io.BufferedIOBase):
-    """A stretch of an open file, which reports each byte when first read."""
+    """A stretch of an open file, which reports each megabyte when first read."""
 
     def __init__(
         self, descriptor: int, start: int, size: int, advanced: Callable[[int], None]
@@ -51,8 +52,10 @@ class Slice(io.BufferedIOBase):
         count = left if size is None or size < 0 else min(size, left)
         data = os.pread(self._descriptor, count, self._start + self._place)
         self._place += len(data)
-        self._advanced(max(0, self._place - self._reported))
-        self._reported = max(self._place, self._reported)
+        news = self._place - self._reported
+        if news >= MEGABYTE or (news > 0 and self.at_end()):
+            self._advanced(news)
+            self._reported = self._place
         return data
 
     def readable(self) -> bool:

@@ -297,6 +297,8 @@ def _error(status: int, message: str) -> Answer:
 class _Handler(http.server.BaseHTTPRequestHandler):
     endpoint: Server
     protocol_version = "HTTP/1.1"
+    # Else each answer waits 40 ms for the client's acknowledgement.
+    disable_nagle_algorithm = True
     timeout = 20
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
