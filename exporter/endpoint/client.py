@@ -162,7 +162,7 @@ class Endpoint:
             yield
         except openai.APITimeoutError:
             raise NoAnswerError(
-                f"{self.name}: no answer within {self._timeout:g} s to {doing}; "
+                f"{self.name}: no answer within {self._timeout:g} s on {doing}; "
                 "run it again, or with a longer --timeout"
             ) from None
         except openai.APIConnectionError as error:
@@ -184,7 +184,7 @@ class Endpoint:
         said = "the key is refused" if status == 401 else self.clean(said or "")
         mend = _MENDS.get(status, "run it again later" if status >= 500 else "")
         message = (
-            f"{self.name}: {status} to {doing}"
+            f"{self.name}: {status} on {doing}"
             f"{': ' if said else ''}{said}{'; ' if mend else ''}{mend}"
         )
         if status < 500 and status not in _NOT_NOW:

@@ -1,6 +1,9 @@
 """What upload, train and watch do when all goes well, and what they refuse."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -116,7 +119,7 @@ def test_a_dry_run_prints_the_very_request_and_creates_nothing(
     train, valid = finetune("upload").out.split()
     options = ["--model", MODEL, "--suffix", "mugs", "--seed", "7", "--epochs", "3"]
     options += ["--learning-rate-multiplier", "0.5", "--batch-size", "4"]
-    options += ["--extra", 'trainingType="GlobalStandard"']
+    options += ["--extra", 'trainingType="globalStandard"']
     options += ["--extra", "method.supervised.hyperparameters.lora=true"]
     dry = finetune("train", *options, "--dry-run")
     body = orjson.loads(dry.out)
@@ -139,7 +142,7 @@ def test_a_dry_run_prints_the_very_request_and_creates_nothing(
                 }
             },
         },
-        "trainingType": "GlobalStandard",
+        "trainingType": "globalStandard",
     }
     assert metadata.pop("request_sha256")
     assert metadata.pop("tool").startswith("finetune-exporter ")
@@ -216,6 +219,26 @@ def test_without_a_terminal_training_needs_a_yes(
     result = finetune("train", "--model", MODEL)
     assert (result.code, server.jobs) == (2, {})
     assert "without a terminal say --yes" in result.err
+
+
+@pytest.mark.parametrize(("answer", "code", "jobs"), [("n", 1, 0), ("y", 0, 1)])
+def test_on_a_terminal_training_asks(
+    server: Server, finetune: Finetune, answer: str, code: int, jobs: int
+) -> None:
+    finetune("upload")
+    ours, theirs = os.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "train", "--model", MODEL],
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert (done.returncode, len(server.jobs)) == (code, jobs)
+    assert f"Train {MODEL} at {server.url}? It is paid for. [y/N]" in done.stderr
 
 
 def test_training_needs_the_files_at_the_endpoint(

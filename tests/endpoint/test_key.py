@@ -60,7 +60,7 @@ def test_a_wrong_key_is_not_shown_when_the_endpoint_repeats_it(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-another-secret")
     result = finetune("upload")
     assert (result.code, server.files) == (1, {})
-    assert "401 to listing the files: the key is refused" in result.err
+    assert "401 on listing the files: the key is refused" in result.err
     assert "another" not in result.err
 
 
@@ -93,11 +93,11 @@ def test_logs_files_and_processes_do_not_hold_the_key(
     monkeypatch.setenv("OPENAI_LOG", "debug")
     server.course = ["succeeded"]
     server.fail("GET /files", 429, 1, message=KEY)
-    server.fail("POST /files", "drop", 1)
+    server.fail("POST /files", 400, 1, message=KEY)
     seen = []
     for arguments in (
         ["upload", "--retries", "1"],
-        ["upload", "--retries", "1"],
+        ["upload"],
         ["train", "--model", MODEL, "--yes", "--watch"],
     ):
         child = process(*arguments)
