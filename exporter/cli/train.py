@@ -124,8 +124,8 @@ def train(
 
 
 def _request(endpoint: Endpoint, wish: jobs.Wish, folder: Path) -> dict[str, Any]:
-    manifest.verify(folder)
     sources = checked_sources(endpoint, folder)
+    manifest.verify(folder)
     for key, note in endpoint.known.wants.items():
         if not any(given.startswith(key.split(".")[0]) for given in wish.extra):
             say(f"warning: {note}")

@@ -64,8 +64,8 @@ def upload(
     endpoint = connect(timeout=timeout, retries=retries)
     try:
         with manifest.held(output_dir):
-            manifest.verify(output_dir)
             sources = checked_sources(endpoint, output_dir)
+            manifest.verify(output_dir)
             parts.cancel_left_open(endpoint, output_dir, say)
             found = [
                 None if force else uploads.find(endpoint, source) for source in sources

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.connection import EPILOG, connect, connection_options
+from exporter.cli.connection import EPILOG, connection_options
 from exporter.cli.console import OUTPUT_DIR, say
 from exporter.endpoint import watch as watching
+from exporter.endpoint.client import Endpoint
 from exporter.errors import FinetuneError
 
 
@@ -42,7 +43,7 @@ def watch(
     Each event is shown once, also by a later call. The outcome is added to
     jobs.jsonl beside the manifest. Exits with 0 if the job succeeded, else 1.
     """
-    endpoint = connect(timeout=timeout, retries=retries)
+    endpoint = Endpoint(timeout=timeout, retries=retries)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         ended = watching.follow(

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import re
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -117,10 +118,15 @@ def request(
     }
     for key, value in wish.extra.items():
         _put(body, key.split("."), value)
+    suffix = body.get("suffix")
+    if suffix is not None and not 1 <= len(suffix) <= 64:
+        raise FinetuneError(f"suffix: {len(suffix)} characters; give it 1 to 64")
     bytes_wished = [source.facts.sha256 for source in sources]
     wished = {**body, "training_file": bytes_wished[0], "validation_file": None}
     if bytes_wished[1:]:
         wished["validation_file"] = bytes_wished[1]
+    if wish.extra.get("metadata", {}) is None:  # Some endpoints take none.
+        return body
     body["metadata"] = {
         "dataset_sha256": bytes_wished[0],
         "manifest_sha256": manifest.sha256,
@@ -131,7 +137,7 @@ def request(
         "tool": f"finetune-exporter {__version__}",
         **body.get("metadata", {}),
     }
-    _check(body)
+    _check_metadata(body["metadata"])
     return body
 
 
@@ -149,9 +155,8 @@ def _put(body: dict[str, Any], keys: list[str], value: object) -> None:
         body[last] = value
 
 
-def _check(body: dict[str, Any]) -> None:
+def _check_metadata(metadata: object) -> None:
     """Refuse what OpenAI's API reference (read 2026-11-22) rules out."""
-    metadata = body["metadata"]
     if not isinstance(metadata, dict) or not all(
         isinstance(value, str) for value in metadata.values()
     ):
@@ -166,9 +171,6 @@ def _check(body: dict[str, Any]) -> None:
                 f"metadata: {key[:64]}: a key has at most 64 characters and a value "
                 "512; make it shorter"
             )
-    suffix = body.get("suffix")
-    if suffix is not None and not 1 <= len(suffix) <= 64:
-        raise FinetuneError(f"suffix: {len(suffix)} characters; give it 1 to 64")
 
 
 def find_equal(
@@ -200,11 +202,13 @@ def _jobs(endpoint: Endpoint) -> "Iterator[FineTuningJob]":
 
 def _is_equal(job: "FineTuningJob", body: dict[str, Any]) -> bool:
     metadata = getattr(job, "metadata", None)
-    if metadata:
+    if metadata and "metadata" in body:
         ours: str = body["metadata"]["request_sha256"]
         return bool(metadata.get("request_sha256") == ours)
+    # An endpoint may name the dated version of the model that was asked for.
+    dated = re.escape(body["model"]) + r"(-\d{4}-\d{2}-\d{2})?"
     return bool(
-        (job.model == body["model"] or f"{job.model}".startswith(f"{body['model']}-"))
+        re.fullmatch(dated, job.model or "")
         and job.training_file == body["training_file"]
         and (job.validation_file or None) == body.get("validation_file")
         and (getattr(job, "seed", None) == body["seed"] if "seed" in body else True)

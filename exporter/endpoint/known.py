@@ -1,5 +1,6 @@
 """What is known beforehand of an endpoint: limits, closing dates, wishes."""
 
+import functools
 from datetime import date, timedelta
 from importlib import resources
 from typing import Any, NamedTuple
@@ -55,9 +56,7 @@ class Known(NamedTuple):
 
 def known(host: str) -> Known:
     """Return what is known of the endpoint at the host."""
-    document = yaml.safe_load(
-        resources.files(__package__).joinpath("known.yml").read_bytes()
-    )
+    document = _document()
     special: dict[str, Any] = next(
         (
             endpoint
@@ -81,3 +80,10 @@ def known(host: str) -> Known:
         facts.get("instead", ""),
         f"{facts['source']}, read {facts['read']}" if special else "",
     )
+
+
+@functools.cache
+def _document() -> dict[str, Any]:
+    text = resources.files(__package__).joinpath("known.yml").read_bytes()
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document

@@ -58,9 +58,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Server]:
     """An endpoint that the environment names; its traffic is checked at the end."""
-    for name in os.environ:
-        if name.startswith("OPENAI_"):
+    for name in [*os.environ]:
+        if name.startswith("OPENAI_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    # No TLS is spoken here, and to load the certificates of the world for each
+    # command takes longer than all the rest.
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
     with Server() as endpoint:
         endpoint.models[MODEL] = {"id": MODEL, "object": "model", "created": 1}
         monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)

@@ -23,9 +23,10 @@ class Fault(NamedTuple):
     """What goes wrong, how often, on the requests of a route.
 
     The kinds: a status; "drop" before the body is read, "drop mid body"; "lost"
-    (done, but not answered), "slow" (done, and answered too late), "not json",
-    "html", "no id", "wrong type" (done, and answered so); "hold before" and "hold
-    after" (wait for the client to be gone, before or after it is done).
+    (done, but not answered), "slow" (done, and answered too late); "not json",
+    "html", "no id", "wrong type", "done 500" (done, and answered so); "hold
+    before", "hold after" (wait for the client to be gone, before or after it is
+    done); "none" (all is well this time).
     """
 
     route: str
@@ -313,7 +314,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _serve(self) -> None:  # noqa: PLR0911 (a fault an exit)
         server = self.endpoint
         parts = urlsplit(self.path)
-        path = parts.path.removeprefix("/v1")
+        # The whole URL where the client takes this for a proxy.
+        path = parts.path.partition("/v1")[2]
         query = dict(parse_qsl(parts.query))
         route = f"{self.command} {_pattern(path)}"
         fault = server.take_fault(route)
@@ -349,6 +351,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             threading.Event().wait(1)
         if kind in ("lost", "slow"):
             return self._drop()
+        if kind == "done 500":
+            return self._answer(*_error(500, "why"), fault.headers if fault else ())
         if kind in ("no id", "wrong type"):
             answer = {} if kind == "no id" else {"id": 5, "data": "none"}
         raw = {"html": b"<html>Welcome</html>", "not json": b'{"id": '}.get(str(kind))

@@ -167,6 +167,17 @@ def test_null_takes_a_key_out_of_the_request(
     assert body["hyperparameters"] == {"lora": True}
 
 
+def test_an_endpoint_that_takes_no_metadata_gets_none(
+    server: Server, finetune: Finetune
+) -> None:
+    finetune("upload")
+    options = ["--model", MODEL, "--yes", "--extra", "metadata=null"]
+    first = finetune("train", *options)
+    [job] = server.jobs.values()
+    assert "metadata" not in job
+    assert finetune("train", *options).out == first.out == f"{job['id']}\n"
+
+
 @pytest.mark.parametrize("status", ["queued", "pending", "succeeded"])
 def test_a_job_of_the_same_request_is_not_created_again(
     server: Server, finetune: Finetune, status: str
@@ -203,13 +214,17 @@ def test_a_job_is_created_again_after_one_that_failed(
     assert first.out + second.out == "".join(f"{job}\n" for job in server.jobs)
 
 
-def test_where_no_metadata_are_kept_the_files_tell_an_equal_job(
-    server: Server, finetune: Finetune
+@pytest.mark.parametrize("model", [MODEL, "gpt-4.1-mini"])
+def test_where_no_metadata_are_kept_model_and_files_tell_an_equal_job(
+    server: Server, finetune: Finetune, model: str
 ) -> None:
+    server.models[model] = {"id": model, "object": "model"}
     train, valid = finetune("upload").out.split()
+    files = {"training_file": train, "validation_file": valid}
+    job = server.add_job(model=MODEL, **files)
     server.add_job(model=MODEL, training_file=train)
-    job = server.add_job(model=MODEL, training_file=train, validation_file=valid)
-    assert finetune("train", "--model", MODEL, "--yes").out.strip() == job["id"]
+    server.add_job(model="gpt-4.1-mini-large", **files)
+    assert finetune("train", "--model", model, "--yes").out.strip() == job["id"]
 
 
 def test_without_a_terminal_training_needs_a_yes(
@@ -348,6 +363,10 @@ def damage(folder: Path, kind: str) -> None:
         (folder / "manifest.json").write_text("[]")
     elif kind == "too few":
         export(folder, [f"title {n}" for n in range(9)], [])
+    elif kind == "too large":
+        document = orjson.loads((folder / "manifest.json").read_bytes())
+        document["files"]["train.jsonl"]["bytes"] = 9 << 30
+        (folder / "manifest.json").write_bytes(orjson.dumps(document))
     elif kind == "both":
         export(folder, [f"title {n}" for n in range(12)], ["a", "title 5"])
     elif kind == "no folder":
@@ -364,6 +383,7 @@ def damage(folder: Path, kind: str) -> None:
         ("no manifest", "manifest.json: No such file or directory"),
         ("wrong manifest", "manifest.json: not a manifest of finetune export"),
         ("too few", "9 examples, but fine-tuning takes 10 or more"),
+        ("too large", "train.jsonl: 9,216 MB, but 127.0.0.1 takes 8,192"),
         ("both", "title 'title 5' stands in both train.jsonl and valid.jsonl"),
         ("no folder", "files: No such file or directory; run finetune export"),
     ],
@@ -393,6 +413,51 @@ def test_a_base_url_that_is_none_is_refused(
     result = finetune("upload")
     assert (result.code, server.requests) == (1, [])
     assert "OPENAI_BASE_URL is no address" in result.err
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "said"),
+    [
+        ("http://me.openai.azure.com/openai/v1/", [], "Azure wants the kind"),
+        (
+            "http://me.openai.azure.com/openai/v1/",
+            ["--extra", 'trainingType="globalStandard"'],
+            "",
+        ),
+        ("http://api.tokenfactory.nebius.com/v1/", [], "Nebius trains every weight"),
+        (
+            "http://api.tokenfactory.nebius.com/v1/",
+            ["--extra", 'hyperparameters={"lora":true}'],
+            "",
+        ),
+        (
+            "http://api.openai.com/v1",
+            ["--ignore-dates"],
+            "OpenAI: organisations that had never fine-tuned can create no jobs since",
+        ),
+    ],
+)
+def test_what_is_known_of_a_provider_is_said(
+    server: Server,
+    finetune: Finetune,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    options: list[str],
+    said: str,
+) -> None:
+    # The server stands in for a proxy, so that nothing leaves the loopback.
+    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    server.models["a-model"] = {"id": "a-model", "object": "model"}
+    assert finetune("upload").code == 0
+    result = finetune("train", "--model", "a-model", "--yes", *options)
+    assert result.code == 0
+    assert len(server.jobs) == 1
+    if said:
+        assert f"warning: {said}" in result.err
+    else:
+        assert "warning: Azure wants" not in result.err
+        assert "warning: Nebius" not in result.err
 
 
 def test_user_and_query_of_the_base_url_are_not_shown(

@@ -18,7 +18,7 @@ PARTS = ["--parts-above", "0", "--part-size", "0.0007"]
 
 REFUSALS = [400, 401, 403, 404, 413, 422]
 NOT_NOW = [409, 429, 500, 503]
-UNHEARD = ["lost", "slow", "not json", "html", "no id", "wrong type"]
+UNHEARD = ["lost", "slow", "not json", "html", "no id", "wrong type", "done 500"]
 
 FILES = "POST /files"
 CREATE = "POST /uploads"
