@@ -98,12 +98,13 @@ def held(folder: Path) -> Iterator[None]:
             f"{folder}: {error.strerror}; run finetune export"
         ) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FinetuneError(
+                f"{folder}: another command is at work there; wait until it ends"
+            ) from error
         yield
-    except BlockingIOError as error:
-        raise FinetuneError(
-            f"{folder}: another command is at work there; wait until it ends"
-        ) from error
     finally:
         os.close(descriptor)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 import orjson
 
@@ -93,7 +94,7 @@ def _open_upload(
         repeat=lambda _: True,
     )
     # A killed command leaves this note to the next one.
-    note = source.path.with_name(f".upload-{upload.id}.json")
+    note = source.path.with_name(f".upload-{quote(upload.id, safe='')}.json")
     try:
         note.write_bytes(orjson.dumps({"endpoint": endpoint.name, "id": upload.id}))
         yield upload

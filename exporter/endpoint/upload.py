@@ -30,7 +30,7 @@ def find(endpoint: Endpoint, source: Source) -> "FileObject | None":
             lambda: endpoint.patient.files.list(purpose=PURPOSE, limit=1000),
         )
         if file.filename == source.name
-        and file.bytes == source.facts.bytes
+        and file.bytes in (source.facts.bytes, None)
         and file.status not in _GONE
     ]
     # The newest that was not found faulty.
