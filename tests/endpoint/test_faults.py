@@ -144,6 +144,17 @@ def test_a_connection_that_breaks_within_the_body_is_tried_again(
     assert server.requests.count(PART if options else FILES) == 2
 
 
+def test_a_connection_that_always_breaks_within_the_body_is_given_up(
+    server: Server, finetune: Finetune, folder: Path
+) -> None:
+    export(folder, [f"title {n}" for n in range(12)], [], text="x" * (1 << 20))
+    server.fail(FILES, "drop mid body")
+    result = finetune("upload", "--retries", "1")
+    assert (result.code, server.files) == (1, {})
+    assert server.requests.count(FILES) == 2
+    assert "on sending train.jsonl" in result.err
+
+
 @pytest.mark.parametrize("kind", [*REFUSALS, *NOT_NOW, "drop", "html", "no id"])
 def test_nothing_is_sent_while_it_is_unknown_what_is_there(
     server: Server, finetune: Finetune, kind: str | int
