@@ -23,7 +23,7 @@ class Fault(NamedTuple):
     """What goes wrong, how often, on the requests of a route.
 
     The kinds: a status; "drop" before the body is read, "drop mid body"; "lost"
-    (done, but not answered), "slow" (done, and answered too late); "not json",
+    (done, but the connection ends), "slow" (done, but never answered); "not json",
     "html", "no id", "wrong type", "done 500" (done, and answered so); "hold
     before", "hold after" (wait for the client to be gone, before or after it is
     done); "none" (all is well this time).
@@ -345,11 +345,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 route, query, shown or None, status, json.loads(json.dumps(answer))
             )
         )
-        if kind == "hold after":
+        if kind in ("hold after", "slow"):
             return self._hold()
-        if kind == "slow":
-            threading.Event().wait(1)
-        if kind in ("lost", "slow"):
+        if kind == "lost":
             return self._drop()
         if kind == "done 500":
             return self._answer(*_error(500, "why"), fault.headers if fault else ())

@@ -12,7 +12,7 @@ import pytest
 from tests.endpoint.conftest import MODEL, Finetune, export
 from tests.endpoint.server import Server
 
-PATIENCE = ["--retries", "1", "--timeout", "0.5"]
+PATIENCE = ["--retries", "1"]
 TRAIN = ["train", "--model", MODEL, "--yes", *PATIENCE]
 PARTS = ["--parts-above", "0", "--part-size", "0.0007"]
 
@@ -39,6 +39,11 @@ SAID = {
     500: "why; run it again later",
     503: "why; run it again later",
 }
+
+
+def hurry(kind: str | int) -> list[str]:
+    """Return a short time to wait where a server takes too long on purpose."""
+    return ["--timeout", "1"] if kind == "slow" else []
 
 
 @pytest.fixture
@@ -101,7 +106,7 @@ def test_a_file_whose_answer_was_lost_is_found_instead_of_sent_again(
 ) -> None:
     server.fail(route, kind)
     options = [] if route == FILES else PARTS
-    result = finetune("upload", *options, *PATIENCE)
+    result = finetune("upload", *options, *PATIENCE, *hurry(kind))
     assert (result.code, result.out.split()) == (0, list(server.files))
     assert len(server.files) == 1
     assert server.requests.count(route) == 1
@@ -114,7 +119,7 @@ def test_an_upload_whose_id_was_lost_is_the_only_one_left_to_expire(
 ) -> None:
     # Uploads cannot be listed, so nobody can cancel it; it ends after an hour.
     server.fail(CREATE, kind, 1)
-    result = finetune("upload", *PARTS, *PATIENCE)
+    result = finetune("upload", *PARTS, *PATIENCE, *hurry(kind))
     assert (result.code, result.out.split()) == (0, list(server.files))
     assert len(server.files) == 1
     assert server.open_uploads() == [next(iter(server.uploads))]
@@ -125,7 +130,7 @@ def test_a_part_whose_answer_was_lost_is_sent_again(
     server: Server, finetune: Finetune, folder: Path, kind: str
 ) -> None:
     server.fail(PART, kind, 1)
-    result = finetune("upload", *PARTS, *PATIENCE)
+    result = finetune("upload", *PARTS, *PATIENCE, *hurry(kind))
     assert (result.code, result.out.split()) == (0, list(server.files))
     assert len(server.files) == 1
     assert server.open_uploads() == []
@@ -190,7 +195,7 @@ def test_a_job_whose_answer_was_lost_is_found_instead_of_created_again(
     if again:
         finetune(*TRAIN)
     server.fail(JOBS, kind)
-    result = finetune(*TRAIN, *again)
+    result = finetune(*TRAIN, *again, *hurry(kind))
     assert (result.code, result.out.split()) == (0, list(server.jobs)[-1:])
     assert len(server.jobs) == server.requests.count(JOBS) == 1 + len(again)
 
