@@ -39,6 +39,10 @@ export: $(VENV)/pyvenv.cfg profiles.yml ## Build, test and write files/*.jsonl
 build-and-export: build
 	$(BIN)/finetune export $(EXPORT_OPTIONS)
 
+.PHONY: upload
+upload: $(VENV)/pyvenv.cfg ## Send files/*.jsonl to the endpoint; start no training
+	$(BIN)/finetune upload $(UPLOAD_OPTIONS)
+
 .PHONY: test
 test: $(VENV)/dev ## Run the tests
 	$(BIN)/pytest -n 2 $(TEST_OPTIONS)

@@ -10,6 +10,9 @@ from exporter.cli.console import EXIT_CODES, say
 from exporter.cli.export import export
 from exporter.cli.load import load
 from exporter.cli.local import local
+from exporter.cli.train import train
+from exporter.cli.upload import upload
+from exporter.cli.watch import watch
 from exporter.errors import FinetuneError
 
 
@@ -25,7 +28,7 @@ def cli() -> None:
     """
 
 
-for command in (load, export, local):
+for command in (load, export, upload, train, watch, local):
     cli.add_command(command)
 
 

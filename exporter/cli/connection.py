@@ -1,0 +1,55 @@
+"""The options of every command that talks to an endpoint."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timezone
+from typing import TypeVar
+
+import click
+
+from exporter.cli.console import EXIT_CODES, say
+from exporter.endpoint.client import Endpoint
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+EPILOG = f"""\b
+Environment:
+  OPENAI_API_KEY   the key; it is never shown
+  OPENAI_BASE_URL  the endpoint  [default: https://api.openai.com/v1]
+
+{EXIT_CODES}"""
+
+
+def connection_options(command: Command) -> Command:
+    """Add --timeout and --retries."""
+    for option in (
+        click.option(
+            "--retries",
+            type=click.IntRange(0, 100),
+            default=4,
+            show_default=True,
+            help="How often to repeat a request without an answer.",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0, min_open=True),
+            default=300,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long to wait for an answer.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def connect(*, timeout: float, retries: int) -> Endpoint:
+    """Return the endpoint of the environment; say which of its dates are near."""
+    endpoint = Endpoint(timeout=timeout, retries=retries)
+    for note in endpoint.known.notes(today()):
+        say(f"warning: {note}")
+    return endpoint
+
+
+def today() -> date:
+    """Return the day in UTC."""
+    return datetime.now(timezone.utc).date()

@@ -1,0 +1,156 @@
+"""`finetune train`: a fine-tuning job of the uploaded files."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from exporter import manifest
+from exporter.cli.connection import EPILOG, connect, connection_options, today
+from exporter.cli.console import OUTPUT_DIR, say
+from exporter.cli.upload import checked_sources
+from exporter.cli.watch import watch
+from exporter.endpoint import jobs
+from exporter.endpoint import upload as uploads
+from exporter.endpoint.client import Endpoint
+from exporter.errors import FinetuneError
+
+
+def _extra(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the pairs of KEY=JSON."""
+    extra = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        try:
+            extra[key] = orjson.loads(text)
+        except ValueError as error:
+            raise click.BadParameter(
+                f"{value!r}: the part behind = must be JSON, a text in double quotes"
+            ) from error
+        if not key or not equals:
+            raise click.BadParameter(f"{value!r} is not KEY=JSON")
+    return extra
+
+
+@click.command(epilog=EPILOG)
+@click.option("--model", required=True, help="What to train.")
+@click.option("--suffix", help="A word for the name of the new model.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2147483647), help="For the same job twice."
+)
+@click.option("--epochs", type=click.IntRange(1, 50), help="Times through the data.")
+@click.option("--batch-size", type=click.IntRange(1, 256), help="Examples in a batch.")
+@click.option(
+    "--learning-rate-multiplier",
+    type=click.FloatRange(0, min_open=True),
+    help="Scale of the learning rate.",
+)
+@click.option(
+    "--extra",
+    multiple=True,
+    metavar="KEY=JSON",
+    callback=_extra,
+    help="Add to the request; A.B=JSON reaches inside, KEY=null takes away.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the request, create nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask before work that is paid for.")
+@click.option("--again", is_flag=True, help="Create the job though there is one.")
+@click.option("--watch", "follow", is_flag=True, help="Follow the job to its end.")
+@click.option(
+    "--ignore-dates", is_flag=True, help="Try though the provider is known as closed."
+)
+@OUTPUT_DIR
+@connection_options
+@click.pass_context
+def train(
+    context: click.Context,
+    model: str,
+    suffix: str | None,
+    seed: int | None,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate_multiplier: float | None,
+    extra: dict[str, Any],
+    dry_run: bool,
+    yes: bool,
+    again: bool,
+    follow: bool,
+    ignore_dates: bool,
+    output_dir: Path,
+    timeout: float,
+    retries: int,
+) -> None:
+    """Create a job of what `finetune upload` sent, and print its id.
+
+    What is not given is left to the endpoint. A job of the same request that is
+    alive or has succeeded is not created again; its id is printed.
+    """
+    hyperparameters = {
+        "n_epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate_multiplier": learning_rate_multiplier,
+    }
+    given = {key: value for key, value in hyperparameters.items() if value is not None}
+    wish = jobs.Wish(model, suffix, seed, given, extra)
+    endpoint = connect(timeout=timeout, retries=retries)
+    if not ignore_dates:
+        endpoint.known.refuse_closed(today())
+    try:
+        with manifest.held(output_dir):
+            body = _request(endpoint, wish, output_dir)
+            if dry_run:
+                click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+                return
+            job = None if again else jobs.find_equal(endpoint, body)
+            if job is None:
+                _ask(endpoint, body, yes=yes)
+                job = jobs.create(endpoint, body, again=again)
+                say(f"created {job.id}; follow it with: finetune watch {job.id}")
+            else:
+                say(f"{job.id} is the same and {job.status}; another one with --again")
+    except KeyboardInterrupt:
+        raise FinetuneError(
+            "stopped; finetune train again finds the job if it was created"
+        ) from None
+    click.echo(job.id)
+    if follow:
+        context.invoke(
+            watch, job=job.id, output_dir=output_dir, timeout=timeout, retries=retries
+        )
+
+
+def _request(endpoint: Endpoint, wish: jobs.Wish, folder: Path) -> dict[str, Any]:
+    sources = checked_sources(endpoint, folder)
+    manifest.verify(folder)
+    for key, note in endpoint.known.wants.items():
+        if not any(given.startswith(key.split(".")[0]) for given in wish.extra):
+            say(f"warning: {note}")
+    for note in jobs.model_notes(endpoint, wish.model, today()):
+        say(f"warning: {note}")
+    file_ids = []
+    for source in sources:
+        file = uploads.find(endpoint, source)
+        if file is None:
+            raise FinetuneError(
+                f"{endpoint.name}: {source.name} is not there; run finetune upload"
+            )
+        uploads.await_processed(endpoint, file, wait=60, say=say)
+        file_ids.append(file.id)
+    return jobs.request(wish, manifest.read(folder), sources, file_ids)
+
+
+def _ask(endpoint: Endpoint, body: dict[str, Any], *, yes: bool) -> None:
+    """Ask before the paid work, on a terminal."""
+    if yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise click.UsageError("training is paid for: without a terminal say --yes")
+    click.confirm(
+        f"Train {body['model']} at {endpoint.name}? It is paid for.",
+        abort=True,
+        err=True,
+    )

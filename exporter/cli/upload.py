@@ -1,0 +1,149 @@
+"""`finetune upload`: the exported files to an endpoint."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from exporter import manifest
+from exporter.cli.connection import EPILOG, connect, connection_options
+from exporter.cli.console import OUTPUT_DIR, say
+from exporter.endpoint import parts
+from exporter.endpoint import upload as uploads
+from exporter.endpoint.client import Endpoint
+from exporter.endpoint.known import MEGABYTE
+from exporter.endpoint.source import Pace, Source
+from exporter.errors import FinetuneError
+
+
+@click.command(epilog=EPILOG)
+@OUTPUT_DIR
+@click.option("--force", is_flag=True, help="Send also what is there already.")
+@click.option(
+    "--parts-above",
+    type=click.FloatRange(0),
+    metavar="MB",
+    help="Send larger files in parts.  [default: what the endpoint takes: 512, "
+    "Azure 100]",
+)
+@click.option(
+    "--part-size",
+    # OpenAI takes parts of up to 64 MB (API reference, read 2026-11-22).
+    type=click.FloatRange(0, 64, min_open=True),
+    default=32,
+    show_default=True,
+    metavar="MB",
+    help="Size of the parts; a lost part is sent again.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=1800,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait until a file is processed; 0 is not at all.",
+)
+@connection_options
+def upload(
+    output_dir: Path,
+    force: bool,
+    parts_above: float | None,
+    part_size: float,
+    wait: float,
+    timeout: float,
+    retries: int,
+) -> None:
+    """Send train.jsonl, and valid.jsonl if there is one; print the ids.
+
+    The files must be as the manifest says. What is at the endpoint already, by
+    hash and size, is not sent again.
+    """
+    endpoint = connect(timeout=timeout, retries=retries)
+    try:
+        with manifest.held(output_dir):
+            sources = checked_sources(endpoint, output_dir)
+            manifest.verify(output_dir)
+            parts.cancel_left_open(endpoint, output_dir, say)
+            found = [
+                None if force else uploads.find(endpoint, source) for source in sources
+            ]
+            for source, there in zip(sources, found, strict=True):
+                if there is None:
+                    with _pace(endpoint, source, parts_above, part_size) as pace:
+                        file = uploads.send(endpoint, source, pace, force=force)
+                else:
+                    file = there
+                    say(f"{source.name} is at {endpoint.name} already, not sent again")
+                uploads.await_processed(endpoint, file, wait=wait, say=say)
+                click.echo(file.id)
+    except KeyboardInterrupt:
+        raise FinetuneError(
+            "stopped; finetune upload again sends what is missing"
+        ) from None
+
+
+def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
+    """Return the training file and, if there is one, the validation file.
+
+    Raises:
+        FinetuneError: One is missing, too small or too large for the endpoint.
+    """
+    files = manifest.read(folder).files
+    if manifest.TRAINING not in files:
+        raise FinetuneError(f"{folder}: no {manifest.TRAINING}; run finetune export")
+    lines = files[manifest.TRAINING].lines
+    if lines < endpoint.known.fewest_examples:
+        raise FinetuneError(
+            f"{folder / manifest.TRAINING}: {lines} examples, but fine-tuning takes "
+            f"{endpoint.known.fewest_examples} or more; loosen a rule and export again"
+        )
+    sources = [
+        Source(folder / name, files[name])
+        for name in (manifest.TRAINING, manifest.VALIDATION)
+        if name in files
+    ]
+    for source in sources:
+        limit = endpoint.known.largest_bytes
+        if source.facts.bytes > limit:
+            raise FinetuneError(
+                f"{source.path}: {source.facts.bytes / MEGABYTE:,.0f} MB, but "
+                f"{endpoint.known.name} takes {limit / MEGABYTE:,.0f}; tighten a rule "
+                "and export again"
+            )
+    return sources
+
+
+@contextmanager
+def _pace(
+    endpoint: Endpoint, source: Source, parts_above: float | None, part_size: float
+) -> Iterator[Pace]:
+    """Say what is sent and how fast; a terminal shows rate and remaining time."""
+    size = source.facts.bytes
+    limit = endpoint.known.files_bytes
+    if parts_above is not None:
+        limit = int(parts_above * MEGABYTE)
+    say(f"sending {source.path} ({size:,} bytes) to {endpoint.name}")
+    start = time.monotonic()
+    sent = 0
+
+    def rate(_: object = None) -> str:
+        return f"{sent / MEGABYTE / max(time.monotonic() - start, 1e-3):,.1f} MB/s"
+
+    with click.progressbar(
+        length=size,
+        file=sys.stderr,
+        update_min_steps=MEGABYTE,
+        item_show_func=rate,
+        hidden=not sys.stderr.isatty(),
+    ) as bar:
+
+        def advanced(count: int) -> None:
+            nonlocal sent
+            sent += count
+            bar.update(count, current_item=count)
+
+        yield Pace(limit, int(part_size * MEGABYTE), advanced, say)
+    say(f"sent at {rate()}")

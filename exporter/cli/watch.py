@@ -1,0 +1,67 @@
+"""`finetune watch`: a job's events until it ends."""
+
+import re
+from pathlib import Path
+
+import click
+
+from exporter.cli.connection import EPILOG, connection_options
+from exporter.cli.console import OUTPUT_DIR, say
+from exporter.endpoint import watch as watching
+from exporter.endpoint.client import Endpoint
+from exporter.errors import FinetuneError
+
+
+def _job(_context: click.Context, _argument: click.Parameter, value: str) -> str:
+    """Return the id, which also is part of a file's name."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.:-]*", value, re.ASCII):
+        raise click.BadParameter(f"{value!r} is no id of a job")
+    return value
+
+
+@click.command(epilog=EPILOG)
+@click.argument("job", callback=_job)
+@click.option(
+    "--interval",
+    type=click.FloatRange(0, min_open=True),
+    default=10,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
+@OUTPUT_DIR
+@connection_options
+def watch(
+    job: str,
+    output_dir: Path,
+    timeout: float,
+    retries: int,
+    interval: float = 10,
+) -> None:
+    """Follow JOB by its events until it ends; print the new model's name.
+
+    Each event is shown once, also by a later call. The outcome is added to
+    jobs.jsonl beside the manifest. Exits with 0 if the job succeeded, else 1.
+    """
+    endpoint = Endpoint(timeout=timeout, retries=retries)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        ended = watching.follow(
+            endpoint, job, folder=output_dir, interval=interval, say=say
+        )
+        outcome = watching.record(endpoint, ended, output_dir)
+    except OSError as error:
+        raise FinetuneError(
+            f"{error.filename or output_dir}: {error.strerror}"
+        ) from error
+    except KeyboardInterrupt:
+        raise FinetuneError(
+            f"stopped watching; the job goes on: finetune watch {job} comes back to it"
+        ) from None
+    if outcome["status"] != "succeeded":
+        why = f": {outcome['error']}" if outcome["error"] else ""
+        raise FinetuneError(f"{job}: {outcome['status']}{why}; mend it and train again")
+    tokens = outcome["trained_tokens"]
+    trained = "an unknown number of" if tokens is None else f"{tokens:,}"
+    say(f"{outcome['fine_tuned_model']}: {trained} tokens trained")
+    click.echo(outcome["fine_tuned_model"])

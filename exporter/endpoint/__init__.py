@@ -1,0 +1,1 @@
+"""Whatever speaks OpenAI's Files, Uploads and fine-tuning routes."""

@@ -1,0 +1,245 @@
+"""Fine-tuning jobs: the request for one, and one job for each request."""
+
+import difflib
+import hashlib
+import re
+from datetime import date, datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from exporter import __version__
+from exporter.endpoint.client import Endpoint, NoAnswerError
+from exporter.endpoint.known import NEAR
+from exporter.endpoint.source import Source
+from exporter.errors import FinetuneError
+from exporter.manifest import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openai.types.fine_tuning import FineTuningJob
+
+# Jobs that ended without a model; whatever else is alive or has succeeded.
+_WITHOUT_MODEL = {"failed", "cancelled", "canceled"}
+
+
+class Wish(NamedTuple):
+    """What the user asks of a job beyond its files; None is the endpoint's choice."""
+
+    model: str
+    suffix: str | None
+    seed: int | None
+    hyperparameters: dict[str, int | float]
+    extra: dict[str, Any]
+
+
+def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
+    """Return what to say of the model: that it ends soon, or is not listed.
+
+    Raises:
+        FinetuneError: The endpoint has no such model, or it has been shut down.
+    """
+    notes = []
+    shutdown = endpoint.known.shutdown(model)
+    try:
+        found = endpoint.ask(
+            f"looking for model {model}",
+            lambda: endpoint.patient.models.retrieve(model),
+        )
+        shutdown = _date(getattr(found, "shutdown_date", None)) or shutdown
+    except NoAnswerError:
+        raise
+    except FinetuneError as refusal:
+        notes = [_unlisted(endpoint, model, refusal)]
+    if shutdown and shutdown <= today:
+        raise FinetuneError(
+            f"{endpoint.name}: {model} was shut down on {shutdown}; "
+            f"{endpoint.known.instead or 'choose another model'}"
+        )
+    if shutdown and shutdown - NEAR <= today:
+        notes.append(f"{model} and its fine-tunes will be shut down on {shutdown}")
+    return notes
+
+
+def _unlisted(endpoint: Endpoint, model: str, refusal: FinetuneError) -> str:
+    """Return a note if the endpoint lists no models at all, else refuse."""
+    try:
+        names = [
+            found.id
+            for found in endpoint.listed(
+                "listing the models", endpoint.patient.models.list
+            )
+        ]
+    except FinetuneError:
+        raise refusal from None
+    if model in names:
+        return f"{endpoint.name} lists {model}, but says nothing of it"
+    if not names:
+        return f"{endpoint.name} lists no models; {model} is taken on trust"
+    near = difflib.get_close_matches(model, names, n=3, cutoff=0.5) or names[:3]
+    raise FinetuneError(
+        f"{endpoint.name}: there is no model {model}; there is {', '.join(near)}"
+    )
+
+
+def _date(value: object) -> date | None:
+    """Return the day of a shutdown_date, seconds since 1970 or ISO 8601."""
+    try:
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, timezone.utc).date()
+        return date.fromisoformat(str(value)[:10])
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def request(
+    wish: Wish, manifest: Manifest, sources: list[Source], file_ids: list[str]
+) -> dict[str, Any]:
+    """Return the body of the request, checked against OpenAI's limits.
+
+    Its metadata say which bytes were asked to become which model, so that an
+    equal request is known again: `request_sha256` is of everything but the ids
+    of the files, which are told apart by their bytes.
+
+    Raises:
+        FinetuneError: The endpoint would refuse it.
+    """
+    body: dict[str, Any] = {
+        "model": wish.model,
+        "training_file": file_ids[0],
+        **({"validation_file": file_ids[1]} if file_ids[1:] else {}),
+        **({"suffix": wish.suffix} if wish.suffix is not None else {}),
+        **({"seed": wish.seed} if wish.seed is not None else {}),
+        "method": {
+            "type": "supervised",
+            "supervised": {"hyperparameters": wish.hyperparameters},
+        },
+    }
+    for key, value in wish.extra.items():
+        _put(body, key.split("."), value)
+    suffix = body.get("suffix")
+    if suffix is not None and not 1 <= len(suffix) <= 64:
+        raise FinetuneError(f"suffix: {len(suffix)} characters; give it 1 to 64")
+    bytes_wished = [source.facts.sha256 for source in sources]
+    wished = {**body, "training_file": bytes_wished[0], "validation_file": None}
+    if bytes_wished[1:]:
+        wished["validation_file"] = bytes_wished[1]
+    if wish.extra.get("metadata", {}) is None:  # Some endpoints take none.
+        return body
+    body["metadata"] = {
+        "dataset_sha256": bytes_wished[0],
+        "manifest_sha256": manifest.sha256,
+        "request_sha256": hashlib.sha256(
+            orjson.dumps(wished, option=orjson.OPT_SORT_KEYS)
+        ).hexdigest(),
+        "git_commit": manifest.git_commit or "unknown",
+        "tool": f"finetune-exporter {__version__}",
+        **body.get("metadata", {}),
+    }
+    _check_metadata(body["metadata"])
+    return body
+
+
+def _put(body: dict[str, Any], keys: list[str], value: object) -> None:
+    """Set a value at the path of keys; null takes it away."""
+    *parents, last = keys
+    for key in parents:
+        child = body.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise FinetuneError(f"--extra {'.'.join(keys)}: {key} is no object")
+        body = child
+    if value is None:
+        body.pop(last, None)
+    else:
+        body[last] = value
+
+
+def _check_metadata(metadata: object) -> None:
+    """Refuse what OpenAI's API reference (read 2026-11-22) rules out."""
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
+        raise FinetuneError("metadata: must be an object of texts")
+    if len(metadata) > 16:
+        raise FinetuneError(
+            f"metadata: {len(metadata)} pairs with our five; an endpoint takes 16"
+        )
+    for key, value in metadata.items():
+        if len(key) > 64 or len(value) > 512:
+            raise FinetuneError(
+                f"metadata: {key[:64]}: a key has at most 64 characters and a value "
+                "512; make it shorter"
+            )
+
+
+def find_equal(
+    endpoint: Endpoint, body: dict[str, Any], *, besides: frozenset[str] = frozenset()
+) -> "FineTuningJob | None":
+    """Return a job of the same request that is alive or has succeeded.
+
+    Where an endpoint keeps no metadata, model, files, suffix and seed decide.
+
+    Raises:
+        FinetuneError: The endpoint cannot be asked.
+    """
+    for job in _jobs(endpoint):
+        if (
+            job.id not in besides
+            and job.status not in _WITHOUT_MODEL
+            and _is_equal(job, body)
+        ):
+            return job
+    return None
+
+
+def _jobs(endpoint: Endpoint) -> "Iterator[FineTuningJob]":
+    return endpoint.listed(
+        "listing the jobs",
+        lambda: endpoint.patient.fine_tuning.jobs.list(limit=100),
+    )
+
+
+def _is_equal(job: "FineTuningJob", body: dict[str, Any]) -> bool:
+    metadata = getattr(job, "metadata", None)
+    if metadata and "metadata" in body:
+        ours: str = body["metadata"]["request_sha256"]
+        return bool(metadata.get("request_sha256") == ours)
+    # An endpoint may name the dated version of the model that was asked for.
+    dated = re.escape(body["model"]) + r"(-\d{4}-\d{2}-\d{2})?"
+    return bool(
+        re.fullmatch(dated, job.model or "")
+        and job.training_file == body["training_file"]
+        and (job.validation_file or None) == body.get("validation_file")
+        and (getattr(job, "seed", None) == body["seed"] if "seed" in body else True)
+        and body.get("suffix") in (None, getattr(job, "user_provided_suffix", None))
+    )
+
+
+def create(endpoint: Endpoint, body: dict[str, Any], *, again: bool) -> "FineTuningJob":
+    """Create a job, once; if the answer is lost, look for it among the jobs.
+
+    With `again`, jobs that were there before are not taken for it.
+
+    Raises:
+        FinetuneError: The endpoint refuses, or no job of the request is listed.
+    """
+    before = frozenset(job.id for job in _jobs(endpoint)) if again else frozenset()
+    rest = {k: v for k, v in body.items() if k not in ("model", "training_file")}
+    try:
+        return endpoint.deliver(
+            "creating the job",
+            lambda: endpoint.once.fine_tuning.jobs.create(
+                model=body["model"],
+                training_file=body["training_file"],
+                extra_body=rest,
+            ),
+            arrived=lambda: find_equal(endpoint, body, besides=before),
+            # It would be a second job, and paid for.
+            repeat=lambda _: False,
+        )
+    except NoAnswerError as error:
+        doubt = "" if error.not_done else "; no such job is listed so far"
+        raise FinetuneError(
+            f"{error}{doubt}; finetune train looks for it before it creates one"
+        ) from None

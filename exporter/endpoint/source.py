@@ -1,0 +1,86 @@
+"""A file to be sent, in one piece or in stretches that are read as they go."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple, cast
+
+from exporter.endpoint.known import MEGABYTE
+from exporter.files import FileFacts
+
+PURPOSE: Literal["fine-tune"] = "fine-tune"
+
+
+class Source(NamedTuple):
+    """A file to be sent; its name there carries the hash of its bytes."""
+
+    path: Path
+    facts: FileFacts
+
+    @property
+    def name(self) -> str:
+        """Return the name at the endpoint, such as train-0123456789ab.jsonl."""
+        return f"{self.path.stem}-{self.facts.sha256[:12]}{self.path.suffix}"
+
+
+class Pace(NamedTuple):
+    """How to send: from which size on in parts, and who hears of each advance."""
+
+    parts_above: int
+    part_bytes: int
+    advanced: Callable[[int], None]
+    say: Callable[[str], None]
+
+
+class Slice(io.BufferedIOBase):
+    """A stretch of an open file, which reports each megabyte when first read."""
+
+    def __init__(
+        self, descriptor: int, start: int, size: int, advanced: Callable[[int], None]
+    ) -> None:
+        self._descriptor = descriptor
+        self._start = start
+        self._size = size
+        self._advanced = advanced
+        self._place = 0
+        self._reported = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, at most `size`."""
+        left = self._size - self._place
+        count = left if size is None or size < 0 else min(size, left)
+        data = os.pread(self._descriptor, count, self._start + self._place)
+        self._place += len(data)
+        news = self._place - self._reported
+        if news >= MEGABYTE or (news > 0 and self.at_end()):
+            self._advanced(news)
+            self._reported = self._place
+        return data
+
+    def readable(self) -> bool:
+        """Return true."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return true."""
+        return True
+
+    def tell(self) -> int:
+        """Return the place within the stretch."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a place within the stretch and return it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}
+        self._place = base[whence] + offset
+        return self._place
+
+    def rewound(self) -> BinaryIO:
+        """Go to the beginning and return the stretch as the file it acts as."""
+        self._place = 0
+        return cast("BinaryIO", self)
+
+    def at_end(self) -> bool:
+        """Return whether all of it has been read."""
+        return self._place == self._size

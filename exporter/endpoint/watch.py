@@ -1,0 +1,131 @@
+"""A job followed by its events, each once, until it ends."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from exporter.endpoint.client import Endpoint, NoAnswerError
+
+if TYPE_CHECKING:
+    from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+
+# The second spelling is for endpoints other than OpenAI's. Any other status,
+# known or not, is one of a job that goes on.
+ENDED = {"succeeded", "failed", "cancelled", "canceled"}
+_LONGEST_PAUSE = 60.0
+_PAGE = 100
+
+
+def follow(
+    endpoint: Endpoint,
+    job_id: str,
+    *,
+    folder: Path,
+    interval: float,
+    say: Callable[[str], None],
+) -> "FineTuningJob":
+    """Say the job's events as they come and return the job when it has ended.
+
+    The events said are kept in the folder, in .events-JOB.jsonl, so that a
+    later call goes on after them. Looks every `interval` seconds; as long as
+    there is no answer, more and more seldom, without end.
+
+    Raises:
+        FinetuneError: The endpoint refuses, such as for want of the job.
+    """
+    log = folder / f".events-{job_id}.jsonl"
+    said = {orjson.loads(line)["id"] for line in _lines(log)}
+    status, failures = None, 0
+    while True:
+        try:
+            job = endpoint.ask(
+                f"looking at {job_id}",
+                lambda: endpoint.patient.fine_tuning.jobs.retrieve(job_id),
+            )
+            events = _new_events(endpoint, job_id, said)
+        except NoAnswerError as error:
+            if not failures:
+                say(f"{error}; still trying")
+            failures += 1
+            time.sleep(min(interval * 2**failures, max(interval, _LONGEST_PAUSE)))
+            continue
+        failures = 0
+        for event in events:
+            message = endpoint.clean(event.message or "")
+            say(f"{_clock(event.created_at)}  {event.level or ''}  {message}")
+            said.add(event.id)
+            _append(log, {"id": event.id, "message": message})
+        if job.status != status:
+            status = job.status
+            say(f"{job_id} is {status}{_estimate(job)}")
+        if status in ENDED:
+            return job
+        time.sleep(interval)
+
+
+def record(endpoint: Endpoint, job: "FineTuningJob", folder: Path) -> dict[str, Any]:
+    """Add the outcome to jobs.jsonl in the folder, once, and return it."""
+    error = getattr(job, "error", None)
+    outcome = {
+        "endpoint": endpoint.name,
+        "job": job.id,
+        "status": job.status,
+        "model": job.model,
+        "fine_tuned_model": job.fine_tuned_model,
+        "trained_tokens": job.trained_tokens,
+        "error": endpoint.clean(getattr(error, "message", None) or "") or None,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+        "training_file": job.training_file,
+        "validation_file": job.validation_file,
+        "metadata": getattr(job, "metadata", None),
+    }
+    path = folder / "jobs.jsonl"
+    if orjson.dumps(outcome) not in _lines(path):
+        _append(path, outcome)
+    return outcome
+
+
+def _new_events(
+    endpoint: Endpoint, job_id: str, said: set[str]
+) -> "list[FineTuningJobEvent]":
+    """Return the events not said yet, oldest first."""
+    events: list[FineTuningJobEvent] = []
+    for place, event in enumerate(
+        endpoint.listed(
+            f"listing the events of {job_id}",
+            lambda: endpoint.patient.fine_tuning.jobs.list_events(job_id, limit=_PAGE),
+        ),
+        1,
+    ):
+        if event.id not in said:
+            events.append(event)
+        elif place >= _PAGE:
+            break  # The newest come first, and these are old.
+    events.reverse()
+    return sorted(events, key=lambda event: event.created_at or 0)
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def _append(path: Path, value: dict[str, Any]) -> None:
+    with path.open("ab") as file:
+        file.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _clock(seconds: object) -> str:
+    if not isinstance(seconds, int | float):
+        return " " * 19
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _estimate(job: "FineTuningJob") -> str:
+    end = getattr(job, "estimated_finish", None)
+    return f", to end at about {_clock(end)} UTC" if end else ""

@@ -1,0 +1,140 @@
+"""The exported files as manifest.json describes them, and whether they still do."""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from exporter.errors import FinetuneError
+from exporter.files import FileFacts
+
+CLEAN, TRAINING, VALIDATION = "clean.jsonl", "train.jsonl", "valid.jsonl"
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Manifest(NamedTuple):
+    """What an export wrote; `sha256` is that of manifest.json itself."""
+
+    sha256: str
+    files: dict[str, FileFacts]
+    git_commit: str | None
+    tool: str
+
+
+def read(folder: Path) -> Manifest:
+    """Read the folder's manifest.json.
+
+    Raises:
+        FinetuneError: It is missing or not a manifest.
+    """
+    path = folder / "manifest.json"
+    try:
+        content = path.read_bytes()
+        document = orjson.loads(content)
+        return Manifest(
+            hashlib.sha256(content).hexdigest(),
+            {name: FileFacts(**facts) for name, facts in document["files"].items()},
+            document["git_commit"],
+            document["tool"],
+        )
+    except OSError as error:
+        raise FinetuneError(f"{path}: {error.strerror}; run finetune export") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FinetuneError(
+            f"{path}: not a manifest of finetune export; run it again"
+        ) from error
+
+
+def verify(folder: Path) -> None:
+    """Compare the training files with the manifest, and with each other.
+
+    The clean file takes no part in training and is not read.
+
+    Raises:
+        FinetuneError: A file is missing or not as it was written, or a title
+            stands in both.
+    """
+    files = {name: facts for name, facts in read(folder).files.items() if name != CLEAN}
+    for name, facts in files.items():
+        path = folder / name
+        try:
+            size = path.stat().st_size
+            same = size == facts.bytes and _sha256(path) == facts.sha256
+        except OSError as error:
+            raise FinetuneError(
+                f"{path}: {error.strerror}; run finetune export"
+            ) from error
+        if not same:
+            raise FinetuneError(
+                f"{path}: not what the manifest says was written; "
+                "run finetune export again"
+            )
+    if VALIDATION in files:
+        title = _shared_title(folder / TRAINING, folder / VALIDATION)
+        if title is not None:
+            raise FinetuneError(
+                f"{folder}: title {title[:60]!r} stands in both {TRAINING} and "
+                f"{VALIDATION}; split by title and export again"
+            )
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other commands from writing to the folder or uploading from it.
+
+    Raises:
+        FinetuneError: One of them is at work there, or there is no folder.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise FinetuneError(
+            f"{folder}: {error.strerror}; run finetune export"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FinetuneError(
+                f"{folder}: another command is at work there; wait until it ends"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(buffer[:size])
+    return digest.hexdigest()
+
+
+def _shared_title(training: Path, validation: Path) -> str | None:
+    """Return a user text of both files; of one, hashes of 64 bits are kept."""
+    known = {hash(title) for title in _titles(validation)}
+    return next((title for title in _titles(training) if hash(title) in known), None)
+
+
+def _titles(path: Path) -> Iterator[str]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield next(
+                    message["content"]
+                    for message in orjson.loads(line)["messages"]
+                    if message["role"] == "user"
+                )
+            except (ValueError, KeyError, TypeError, StopIteration) as error:
+                raise FinetuneError(
+                    f"{path}:{number}: no chat example with a user message; "
+                    "run finetune export again"
+                ) from error

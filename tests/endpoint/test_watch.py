@@ -1,0 +1,160 @@
+"""Following a job: its events, its end, and what comes in between."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.endpoint.conftest import Finetune
+from tests.endpoint.server import Server
+
+LOOK = "GET /fine_tuning/jobs/{fine_tuning_job_id}"
+EVENTS = f"{LOOK}/events"
+QUICK = ["--interval", "0.01", "--retries", "0"]
+
+
+def said(err: str) -> list[str]:
+    """Return the messages of the events."""
+    return [line.split("  ")[2] for line in err.splitlines() if "  info  " in line]
+
+
+def test_a_job_that_succeeds_ends_with_its_model_and_tokens(
+    server: Server, finetune: Finetune, folder: Path
+) -> None:
+    job = server.add_job(metadata={"dataset_sha256": "0"})
+    result = finetune("watch", job["id"], *QUICK)
+    assert (result.code, result.out) == (0, f"ft:{job['model']}:org::1\n")
+    assert said(result.err) == ["created", "now running", "now succeeded"]
+    assert result.err.endswith(f"ft:{job['model']}:org::1: 12,345 tokens trained\n")
+    assert orjson.loads((folder / "jobs.jsonl").read_bytes()) == {
+        "endpoint": server.url,
+        "job": job["id"],
+        "status": "succeeded",
+        "model": job["model"],
+        "fine_tuned_model": f"ft:{job['model']}:org::1",
+        "trained_tokens": 12345,
+        "error": None,
+        "created_at": job["created_at"],
+        "finished_at": job["finished_at"],
+        "training_file": "file-1",
+        "validation_file": None,
+        "metadata": {"dataset_sha256": "0"},
+    }
+
+
+def test_an_outcome_is_written_once(
+    server: Server, finetune: Finetune, folder: Path
+) -> None:
+    job = server.add_job()["id"]
+    first, second = finetune("watch", job, *QUICK), finetune("watch", job, *QUICK)
+    assert first.out == second.out
+    assert len((folder / "jobs.jsonl").read_bytes().splitlines()) == 1
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_a_job_that_ends_without_a_model_exits_with_1(
+    server: Server, finetune: Finetune, folder: Path, end: str
+) -> None:
+    server.course = ["running", end]
+    job = server.add_job()["id"]
+    result = finetune("watch", job, *QUICK)
+    why = ": bad data" if end == "failed" else ""
+    assert (result.code, result.out) == (1, "")
+    assert result.err.endswith(
+        f"finetune: {job}: {end}{why}; mend it and train again\n"
+    )
+    assert orjson.loads((folder / "jobs.jsonl").read_bytes())["status"] == end
+
+
+def test_more_events_than_a_page_come_in_order(
+    server: Server, finetune: Finetune
+) -> None:
+    job = server.add_job()["id"]
+    for number in range(250):
+        server.add_event(job, f"step {number}", created_at=1_795_000_100)
+    result = finetune("watch", job, *QUICK)
+    steps = [message for message in said(result.err) if message.startswith("step")]
+    assert steps == [f"step {number}" for number in range(250)]
+
+
+def test_events_are_shown_once_across_calls(server: Server, finetune: Finetune) -> None:
+    job = server.add_job()["id"]
+    for number in range(130):
+        server.add_event(job, f"step {number}")
+    server.fail(LOOK, "none", 1)
+    server.fail(LOOK, 401)
+    first = finetune("watch", job, *QUICK)
+    assert first.code == 1
+    server.faults.clear()
+    server.add_event(job, "last step")
+    second = finetune("watch", job, *QUICK)
+    messages = [event["message"] for event in server.events[job]]
+    assert said(first.err) + said(second.err) == messages
+
+
+@pytest.mark.parametrize("route", [LOOK, EVENTS])
+@pytest.mark.parametrize(
+    "kind", [429, 500, 503, 409, "drop", "lost", "html", "not json", "no id"]
+)
+def test_an_endpoint_that_fails_for_a_while_is_waited_for(
+    server: Server, finetune: Finetune, route: str, kind: str | int
+) -> None:
+    job = server.add_job()["id"]
+    server.fail(route, "none", 1)
+    server.fail(route, kind, 3)
+    result = finetune("watch", job, *QUICK)
+    assert result.code == 0
+    assert said(result.err) == ["created", "now running", "now succeeded"]
+    assert result.err.count("; still trying\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(401, "the key is refused"), (403, "why"), (404, "why")]
+)
+def test_a_refusal_ends_the_watch(
+    server: Server, finetune: Finetune, kind: int, words: str
+) -> None:
+    job = server.add_job()["id"]
+    server.fail(LOOK, kind)
+    result = finetune("watch", job, *QUICK)
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert words in result.err
+
+
+def test_statuses_of_other_endpoints_are_shown_and_waited_through(
+    server: Server, finetune: Finetune
+) -> None:
+    server.course = ["pending", "paused", "resting", "running", "succeeded"]
+    job = server.add_job()["id"]
+    result = finetune("watch", job, *QUICK)
+    assert result.code == 0
+    for status in server.course:
+        assert f"{job} is {status}" in result.err
+    server.exchanges.clear()  # They are not in OpenAI's description.
+
+
+def test_what_an_endpoint_says_cannot_steer_the_terminal(
+    server: Server, finetune: Finetune
+) -> None:
+    job = server.add_job()["id"]
+    server.add_event(job, "\x1b[2Jred\nherring\x07")
+    result = finetune("watch", job, *QUICK)
+    assert "[2Jred herring" in result.err
+    assert "\x1b" not in result.err
+
+
+@pytest.mark.parametrize("job", ["../x", "a/b", ".x", ""])
+def test_what_is_no_id_is_wrong_usage(
+    server: Server, finetune: Finetune, job: str
+) -> None:
+    assert finetune("watch", job).code == 2
+    assert server.requests == []
+
+
+def test_a_job_can_be_watched_without_the_files(
+    server: Server, finetune: Finetune, tmp_path: Path
+) -> None:
+    job = server.add_job()["id"]
+    result = finetune("watch", job, *QUICK, "-o", str(tmp_path / "new"))
+    assert result.code == 0
+    assert (tmp_path / "new" / "jobs.jsonl").exists()
