@@ -60,6 +60,17 @@ format: $(VENV)/dev ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests
 
+# What a user would pick instead, in an environment of its own.
+$(VENV)-bench/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+	    'psycopg[binary]' polars connectorx adbc-driver-postgresql pyarrow pandas \
+	    sqlalchemy datasets
+
+.PHONY: bench
+bench: $(VENV)/pyvenv.cfg $(VENV)-bench/pyvenv.cfg ## Measure us beside the alternatives; write benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.run --other-python $(CURDIR)/$(VENV)-bench/bin/python $(BENCH_OPTIONS)
+
 .PHONY: docs
 docs: $(VENV)/pyvenv.cfg profiles.yml ## Describe models and tests in dbt_project/target/index.html
 	$(DBT) docs generate --static $(PROJECT)

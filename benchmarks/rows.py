@@ -14,22 +14,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-WORDS = (
-    "a the of and with for from light lamp desk chair wood steel glass bright small "
-    "large warm soft made by hand in two colours see also our other products élan "
-    "Größe für schöne naïve Stühle <p> </p> <b>new</b> <li>one</li> &amp; &euro; "
-    "明るい 机の上の 椅子 这是一个很好的产品 适合家庭使用 조명 가구 👩‍🔧 🔦 ✅ "
-    "مصباح مكتب جميل כיסא מעץ מלא светлая лампа для стола"
-).split(" ")
+TEXT = """
+    a the of and with for from light lamp desk chair wood steel glass bright small
+    large warm soft made by hand in two colours see also our other products élan
+    Größe für schöne naïve Stühle <p> </p> <b>new</b> <li>one</li> &amp; &euro;
+    明るい 机の上の 椅子 这是一个很好的产品 适合家庭使用 조명 가구 👩‍🔧 🔦 ✅
+    مصباح مكتب جميل כיסא מעץ מלא светлая лампа для стола
+"""
 
 
 def rows(count: int, shape: str, seed: int = 1) -> Iterator[tuple[str, str, str]]:
     """Yield (uid, title, content)."""
-    draw = random.Random(f"{seed} {shape}")
+    draw = random.Random(f"{seed} {shape}")  # noqa: S311  # Rows, not secrets.
     # Contents are windows of one long text: cheap to make, none like another.
-    text = " ".join(draw.choices(WORDS, k=400_000))
-    # Of "few", only 5 % of the rows have a title that many share.
-    shared = 0.05 if shape == "few" else 0.93
+    text = " ".join(draw.choices(TEXT.split(), k=400_000))
+    # Of "few", only 6.5 % of the rows have a title that many share.
+    shared = 0.065 if shape == "few" else 0.93
     previous = ""
     for number in range(count):
         if draw.random() < shared:
