@@ -6,6 +6,7 @@ import sys
 import click
 
 from exporter import __version__
+from exporter.cli.check import check
 from exporter.cli.console import EXIT_CODES, say
 from exporter.cli.export import export
 from exporter.cli.load import load
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (load, export, upload, train, watch, local):
+for command in (load, export, check, upload, train, watch, local):
     cli.add_command(command)
 
 
