@@ -11,6 +11,7 @@ from exporter.cli.console import EXIT_CODES, say
 from exporter.cli.export import export
 from exporter.cli.load import load
 from exporter.cli.local import local
+from exporter.cli.recipe import recipe
 from exporter.cli.train import train
 from exporter.cli.upload import upload
 from exporter.cli.watch import watch
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (load, export, check, upload, train, watch, local):
+for command in (load, export, check, recipe, upload, train, watch, local):
     cli.add_command(command)
 
 
