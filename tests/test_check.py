@@ -83,7 +83,7 @@ def test_the_corpus_holds_every_rule_that_a_file_alone_can_break() -> None:
 def test_every_rule_and_reader_names_a_source_with_its_date() -> None:
     import yaml  # noqa: PLC0415
 
-    table = yaml.safe_load((REPOSITORY / "exporter/rules.yaml").read_text("utf-8"))
+    table = yaml.safe_load((REPOSITORY / "exporter/rules.yml").read_text("utf-8"))
     for entry in [*table["rules"].values(), *table["readers"].values()]:
         assert table["sources"][entry["source"]]["verified"]
 
@@ -236,7 +236,12 @@ def write_export(folder: Path) -> None:
             "bytes": len(whole),
             "lines": len(content),
         }
-    manifest = {"files": facts, "splits": {"train": {"pairs": 12}}}
+    manifest = {
+        "files": facts,
+        "splits": {"train": {"pairs": 12}},
+        "git_commit": None,
+        "tool": "finetune-exporter",
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import orjson
 
-from exporter import tokens, verify
+from exporter import manifest, tokens
 from exporter.check import Contents, check_file, check_leaks
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
 from exporter.rules import Finding, Rules, read_rules
@@ -136,12 +136,12 @@ def _as_text(finding: Finding) -> str:
 
 
 def _last_export(folder: Path, rules: Rules, findings: _Findings) -> tuple[Path, ...]:
-    for problem in verify.problems(folder):
+    for problem in manifest.problems(folder):
         finding = rules.finding("manifest", file=str(problem.file), detail=problem.what)
         if finding:
             findings.take(finding)
     findings.show()
-    names = verify.read_manifest(folder)["files"]
+    names = manifest.read(folder).files
     chats = (folder / name for name in ("train.jsonl", "valid.jsonl") if name in names)
     return tuple(path for path in chats if path.exists())
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from exporter import tokens, verify
+from exporter import manifest, tokens
 from exporter.check import check_file
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
 from exporter.errors import FinetuneError
@@ -22,11 +22,11 @@ def recipe(reader: str, output_dir: Path) -> None:
     longest, as the manifest tells them (finetune export --count-tokens) or as
     they are counted now.
     """
-    document = verify.read_manifest(output_dir)
+    document = manifest.read(output_dir)
     train, valid = output_dir / "train.jsonl", output_dir / "valid.jsonl"
-    chats = [path for path in (train, valid) if path.name in document["files"]]
+    chats = [path for path in (train, valid) if path.name in document.files]
     try:
-        splits = document["splits"]
+        splits = document.splits
         examples = splits["train"]["pairs"]
         if "tokens" in splits["train"]:
             longest = max(facts["tokens"]["longest"] for facts in splits.values())
