@@ -10,7 +10,7 @@ PROJECT := --project-dir dbt_project --profiles-dir .
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The virtual environment of a user, and what developers need on top of it.
 $(VENV)/pyvenv.cfg: pyproject.toml
@@ -47,6 +47,20 @@ upload: $(VENV)/pyvenv.cfg ## Send files/*.jsonl to the endpoint; start no train
 test: $(VENV)/dev ## Run the tests
 	$(BIN)/pytest -n 2 $(TEST_OPTIONS)
 
+# The readers that the rules speak of, as they were run; torch is large.
+READERS := together==1.5.35 datasets==5.2.0 mistral-common==1.13.1 trl==1.16.0 \
+    mlx-lm==0.32.2 'mlx[cpu]' tinker-cookbook==0.1.0 torch==2.13.0
+
+.venv-readers/pyvenv.cfg:
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check \
+	    $(READERS)
+	@touch $@
+
+.PHONY: test-readers
+test-readers: $(VENV)/dev .venv-readers/pyvenv.cfg ## Run the real readers beside ours
+	$(BIN)/pytest -n 2 -m readers tests/test_readers.py
+
 .PHONY: lint
 lint: $(VENV)/dev ## Check style and types; change nothing
 	$(BIN)/ruff format --check .
@@ -81,4 +95,4 @@ package: $(VENV)/dev ## Build the wheel and the source distribution
 
 .PHONY: clean
 clean: ## Remove what make made, but neither the data nor the files
-	rm -rf $(VENV) dist dbt_project/target dbt_project/logs logs
+	rm -rf $(VENV) .venv-readers dist dbt_project/target dbt_project/logs logs

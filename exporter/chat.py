@@ -18,17 +18,21 @@ _LINE_ENDS = (
 
 
 def chat_line(*, system: str | None, title: str, description: str) -> bytes:
-    """Return the chat example of a pair as one line of JSON, LF included.
+    """Return the chat example of a pair as one line of JSON, LF included."""
+    return json_line({"messages": chat_messages(system, title, description)})
 
-    Without a system prompt the first message is the user's.
-    """
+
+def chat_messages(
+    system: str | None, title: str, description: str
+) -> list[dict[str, str]]:
+    """Return the messages of a pair; without a system prompt the user's is first."""
     messages = [
         {"role": "user", "content": title},
         {"role": "assistant", "content": description},
     ]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    return json_line({"messages": messages})
+    return messages
 
 
 def json_line(value: object) -> bytes:

@@ -11,11 +11,12 @@ import orjson
 
 from exporter import __version__
 from exporter.artifacts import Build
-from exporter.chat import chat_line, json_line
+from exporter.chat import chat_line, chat_messages, json_line
 from exporter.database import PAIR_COLUMNS, Pair, Snapshot, snapshot
 from exporter.errors import FinetuneError
 from exporter.files import Draft, drafts
 from exporter.gate import TestResult, offending_rows, run_test
+from exporter.tokens import Counter, Tally
 
 # OpenAI, Azure and Nebius refuse a training file with fewer examples (OpenAI's
 # fine-tuning guide, read in November 2026); so do MLX-LM below 4 and Fireworks
@@ -49,6 +50,7 @@ def export(
     system: str | None,
     gate: bool,
     say: Callable[[str], None],
+    counter: Counter | None = None,
 ) -> list[Path]:
     """Write clean.jsonl, train.jsonl, valid.jsonl and manifest.json.
 
@@ -76,7 +78,9 @@ def export(
         names = ["clean.jsonl", "train.jsonl", "valid.jsonl", "manifest.json"]
         with drafts(output_dir, *names) as (clean, train, valid, manifest):
             sides = {"train": train, "validation": valid}
-            splits = _write_pairs(moment.pairs(build.pairs), clean, sides, system)
+            splits = _write_pairs(
+                moment.pairs(build.pairs), clean, sides, system, counter
+            )
             written = [clean, train, *([valid] if titles.get("validation") else [])]
             document = {
                 "manifest_version": 1,
@@ -118,10 +122,17 @@ def export(
 
 
 def _write_pairs(
-    pairs: Iterable[Pair], clean: Draft, sides: dict[str, Draft], system: str | None
-) -> dict[str, dict[str, int]]:
+    pairs: Iterable[Pair],
+    clean: Draft,
+    sides: dict[str, Draft],
+    system: str | None,
+    counter: Counter | None,
+) -> dict[str, dict[str, Any]]:
     """Write each pair to the clean file and to its side; count both sides."""
-    counts = {split: {"pairs": 0, "characters": 0} for split in sides}
+    counts: dict[str, dict[str, Any]] = {
+        split: {"pairs": 0, "characters": 0} for split in sides
+    }
+    tallies = {split: Tally(counter) for split in sides} if counter else {}
     for pair in pairs:
         _, title, description, split, *_ = pair
         clean.write_line(json_line(dict(zip(PAIR_COLUMNS, pair, strict=True))))
@@ -130,6 +141,11 @@ def _write_pairs(
         )
         counts[split]["pairs"] += 1
         counts[split]["characters"] += len(title) + len(description)
+        if tallies:
+            messages = chat_messages(system, title, description)
+            tallies[split].add(counts[split]["pairs"], messages)
+    for split, tally in tallies.items():
+        counts[split]["tokens"] = tally.facts()
     return counts
 
 

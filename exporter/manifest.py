@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,8 +23,16 @@ class Manifest(NamedTuple):
 
     sha256: str
     files: dict[str, FileFacts]
+    splits: dict[str, dict[str, Any]]
     git_commit: str | None
     tool: str
+
+
+class Problem(NamedTuple):
+    """A file that is not the one in the manifest, and why."""
+
+    file: Path
+    what: str
 
 
 def read(folder: Path) -> Manifest:
@@ -40,6 +48,7 @@ def read(folder: Path) -> Manifest:
         return Manifest(
             hashlib.sha256(content).hexdigest(),
             {name: FileFacts(**facts) for name, facts in document["files"].items()},
+            document.get("splits", {}),
             document["git_commit"],
             document["tool"],
         )
@@ -49,6 +58,29 @@ def read(folder: Path) -> Manifest:
         raise FinetuneError(
             f"{path}: not a manifest of finetune export; run it again"
         ) from error
+
+
+def problems(folder: Path) -> list[Problem]:
+    """Return each file, the clean one too, that differs from the manifest.
+
+    Raises:
+        FinetuneError: The manifest is missing or not one.
+    """
+    found = []
+    for name, facts in read(folder).files.items():
+        path = folder / name
+        try:
+            now = _facts(path)
+        except OSError as error:
+            found.append(Problem(path, f"{error.strerror}, but in the manifest"))
+            continue
+        for fact, is_now, was in zip(facts._fields, now, facts, strict=True):
+            if is_now != was:
+                found.append(
+                    Problem(path, f"{fact} {is_now}, but {was} in the manifest")
+                )
+                break
+    return found
 
 
 def verify(folder: Path) -> None:
@@ -65,7 +97,7 @@ def verify(folder: Path) -> None:
         path = folder / name
         try:
             size = path.stat().st_size
-            same = size == facts.bytes and _sha256(path) == facts.sha256
+            same = size == facts.bytes and _facts(path).sha256 == facts.sha256
         except OSError as error:
             raise FinetuneError(
                 f"{path}: {error.strerror}; run finetune export"
@@ -109,13 +141,15 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sha256(path: Path) -> str:
+def _facts(path: Path) -> FileFacts:
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    size = lines = 0
     with path.open("rb", buffering=0) as file:
-        while size := file.readinto(buffer):
-            digest.update(buffer[:size])
-    return digest.hexdigest()
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            lines += chunk.count(b"\n")
+    return FileFacts(digest.hexdigest(), size, lines)
 
 
 def _shared_title(training: Path, validation: Path) -> str | None:

@@ -32,6 +32,9 @@ class ByteFile(Protocol):
     def readline(self, size: int, /) -> bytes:
         """Take a line, or its next `size` bytes."""
 
+    def tell(self) -> int:
+        """Return how many bytes were taken."""
+
 
 class Reject(NamedTuple):
     """A line that holds no row, and why; a CSV row may span several lines."""

@@ -6,10 +6,12 @@ import sys
 import click
 
 from exporter import __version__
+from exporter.cli.check import check
 from exporter.cli.console import EXIT_CODES, say
 from exporter.cli.export import export
 from exporter.cli.load import load
 from exporter.cli.local import local
+from exporter.cli.recipe import recipe
 from exporter.cli.train import train
 from exporter.cli.upload import upload
 from exporter.cli.watch import watch
@@ -28,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (load, export, upload, train, watch, local):
+for command in (load, export, check, recipe, upload, train, watch, local):
     cli.add_command(command)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from exporter import artifacts
+from exporter import artifacts, tokens
 from exporter.chat import DEFAULT_SYSTEM_PROMPT
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, say
 from exporter.cli.server import server
@@ -26,6 +26,17 @@ from exporter.export import export as run_export
     is_flag=True,
     help="Write rows that were not tested; the manifest will say so.",
 )
+@click.option(
+    "--count-tokens",
+    is_flag=True,
+    help="Tell the tokens of each split in the manifest.",
+)
+@click.option(
+    "--encoding",
+    default="o200k_base",
+    show_default=True,
+    help="tiktoken's encoding, or a model it knows, to count with.",
+)
 @PROJECT_DIR
 @click.option(
     "--target-path",
@@ -38,6 +49,8 @@ def export(
     system_prompt_file: Path | None,
     no_system: bool,
     no_gate: bool,
+    count_tokens: bool,
+    encoding: str,
     project_dir: Path,
     target_path: Path | None,
 ) -> None:
@@ -50,9 +63,17 @@ def export(
     build = artifacts.read_build(project_dir, target_path or project_dir / "target")
     if no_gate:
         say("WARNING: --no-gate: the rows are not tested, and the manifest says so")
+    counter = tokens.counter(encoding) if count_tokens else None
+    if counter and counter.caveat:
+        say(f"{counter.caveat}; counting bytes, an upper bound")
     with server():
         written = run_export(
-            build, output_dir=output_dir, system=system, gate=not no_gate, say=say
+            build,
+            output_dir=output_dir,
+            system=system,
+            gate=not no_gate,
+            say=say,
+            counter=counter,
         )
     for path in written:
         click.echo(path)

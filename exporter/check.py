@@ -1,0 +1,260 @@
+"""Chat files of any shape, read in bounded memory and judged line by line."""
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from exporter.conversation import Fault
+from exporter.errors import FinetuneError
+from exporter.example import PLAIN_KEYS, examine, plain
+from exporter.records import ByteFile
+from exporter.repeats import Repeats
+from exporter.rules import Finding, Rules
+
+# Longer lines are damage: half a million tokens, while the most generous reader
+# trains on 65,536. Damaged JSON can take a hundred times its size in memory.
+MAX_LINE_BYTES = 2 << 20
+
+# Hugging Face's JSON reader takes the columns from a first chunk of this size
+# and the rest of its last line (datasets 5.2.0, read and run on 2026-11-22).
+FIRST_CHUNK_BYTES = 10 << 20
+
+# Enough for every honest file; a damaged one may have a new key on each line.
+_MOST_KEYS = 10_000
+
+_BOM = b"\xef\xbb\xbf"
+_DATE = re.compile(
+    r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
+)
+# A file with one of these words in its name is for validation, as Hugging Face
+# has it; every other one is for training.
+_VALIDATION = re.compile(r"(^|[-._ ])(valid|validation|val|dev|test|eval)([-._ ]|$)")
+
+Report = Callable[[Finding], None]
+See = Callable[[int, list[Any]], None]
+
+
+class Contents(NamedTuple):
+    """What a file holds, for what is told of it and compared with others."""
+
+    path: Path
+    examples: int
+    rows: Repeats
+    questions: Repeats
+
+    @property
+    def is_validation(self) -> bool:
+        """Whether the name says that the file is not for training."""
+        return bool(_VALIDATION.search(self.path.name))
+
+
+def check_file(
+    path: Path, rules: Rules, report: Report, see: See | None = None
+) -> Contents:
+    """Report every rule that a file breaks, and return what it holds.
+
+    `see` is given the line and the messages of each example. Memory grows with
+    the file by some two dozen bytes an example only.
+
+    Raises:
+        FinetuneError: The file cannot be read.
+    """
+    checker = _Checker(path, rules, report, see)
+    try:
+        with ExitStack() as stack:
+            file: Any = stack.enter_context(path.open("rb"))
+            if not path.name.removesuffix(".gz").endswith(".jsonl"):
+                checker.tell(Fault("file-name"))
+            checker.tell_size(path.stat().st_size)
+            if file.peek(2)[:2] == b"\x1f\x8b":
+                checker.tell(Fault("gzip"))
+                file = stack.enter_context(gzip.open(file))
+            try:
+                if checker.read(file):
+                    checker.tell_of_the_whole()
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                checker.tell(Fault("gzip-damaged", detail=str(error)))
+    except OSError as error:
+        raise FinetuneError(
+            f"{path}: cannot be read: {error.strerror or error}; name a chat file, "
+            "or run finetune export first"
+        ) from error
+    return Contents(path, checker.examples, checker.rows, checker.questions)
+
+
+def check_leaks(files: list[Contents], rules: Rules, report: Report) -> None:
+    """Report what stands in a training and in a validation file."""
+    for valid in (contents for contents in files if contents.is_validation):
+        for train in (contents for contents in files if not contents.is_validation):
+            row_lines = set()
+            checker = _Checker(valid.path, rules, report, None)
+            for line, there in valid.rows.shared(train.rows):
+                row_lines.add(line)
+                checker.tell(Fault("leak-row", detail=f"{train.path}:{there}"), line)
+            for line, there in valid.questions.shared(train.questions):
+                if line not in row_lines:
+                    where = f"{train.path}:{there}"
+                    checker.tell(Fault("leak-title", "messages", where), line)
+
+
+class _Checker:
+    """What must be remembered of a file from line to line."""
+
+    def __init__(
+        self, path: Path, rules: Rules, report: Report, see: See | None
+    ) -> None:
+        self.examples = 0
+        self.rows = Repeats()
+        self.questions = Repeats()
+        self._path = path
+        self._rules = rules
+        self._report = report
+        self._see = see
+        self._keys = set(PLAIN_KEYS)
+        self._all_dates = True
+        self._has_messages = False
+        self._other_format = ""
+
+    def tell(
+        self,
+        fault: Fault,
+        line: int | None = None,
+        readers: list[str] | None = None,
+    ) -> None:
+        """Report a fault, if one of the readers minds it."""
+        finding = self._rules.finding(
+            fault.rule,
+            file=str(self._path).encode("utf-8", "backslashreplace").decode(),
+            line=line,
+            key=fault.key,
+            detail=fault.detail,
+            readers=readers,
+        )
+        if finding:
+            self._report(finding)
+
+    def tell_size(self, size: int) -> None:
+        """Report a file that is larger than some readers take."""
+        for limit, readers in self._rules.limits("bytes"):
+            if size > limit:
+                detail = f"{size:,} bytes, more than {limit:,}"
+                self.tell(Fault("file-too-large", detail=detail), readers=readers)
+
+    def read(self, file: ByteFile) -> bool:
+        """Judge line after line; return whether the file was one of lines."""
+        encoding = _other_encoding(file.peek(4)[:4])
+        if encoding:
+            self.tell(Fault("utf-16", detail=encoding))
+            return False
+        add_row, add_question, see = self.rows.add, self.questions.add, self._see
+        number, line = 0, b"\n"
+        lines = iter(partial(file.readline, MAX_LINE_BYTES + 1), b"")
+        for number, line in enumerate(lines, 1):
+            messages = plain(line)
+            # The way of nearly every line; the first takes the other one.
+            if messages is not None and not self._all_dates:
+                add_row(line, number)
+                add_question(messages[-2]["content"], number)
+                if see:
+                    see(number, messages)
+            elif number == 1 and (shape := _other_shape(line, file)):
+                self.tell(Fault(shape), 1)
+                return False
+            else:
+                self._look_closer(line, number, file)
+        self.examples += len(self.rows)
+        if not line.endswith(b"\n") and len(line) <= MAX_LINE_BYTES:
+            self.tell(Fault("no-final-newline"), number)
+        return True
+
+    def _look_closer(self, line: bytes, number: int, file: ByteFile) -> None:
+        if number == 1 and line.startswith(_BOM):
+            self.tell(Fault("bom"), 1)
+            line = line.removeprefix(_BOM)
+        if len(line) > MAX_LINE_BYTES:
+            while not line.endswith(b"\n") and (rest := file.readline(len(line))):
+                line = rest
+            limit = f"{MAX_LINE_BYTES >> 20} MiB"
+            self.tell(Fault("line-too-long", detail=limit), number)
+            self.examples += 1
+            return
+        example, faults = examine(line)
+        for fault in faults:
+            self.tell(fault, number)
+            if fault.rule == "other-format" and not self._other_format:
+                self._other_format = f"{fault.detail} on line {number}"
+        if not any(fault.rule == "blank-line" for fault in faults):
+            self.rows.add(line, number)
+        if example is None:
+            return
+        self._has_messages = True
+        if not example.keys <= self._keys:
+            self._note_keys(example.keys, number, file.tell() - len(line))
+        texts = [m.get("content") for m in example.messages if isinstance(m, dict)]
+        if self._all_dates and texts:
+            self._all_dates = all(
+                isinstance(text, str) and _DATE.fullmatch(text) for text in texts
+            )
+        question = _question(example.messages)
+        if question is not None:
+            self.questions.add(question, number)
+        if self._see and all(isinstance(m, dict) for m in example.messages):
+            self._see(number, example.messages)
+
+    def _note_keys(self, keys: frozenset[str], number: int, offset: int) -> None:
+        for key in sorted(keys - self._keys):
+            if offset > FIRST_CHUNK_BYTES:
+                self.tell(Fault("late-key", key), number)
+            if len(self._keys) < _MOST_KEYS:
+                self._keys.add(key)
+
+    def tell_of_the_whole(self) -> None:
+        """Report what only the whole file shows."""
+        if not self.examples:
+            self.tell(Fault("empty-file"))
+            return
+        for limit, readers in self._rules.limits("examples"):
+            if self.examples < limit:
+                detail = f"fewer than {limit} examples: {self.examples}"
+                self.tell(Fault("too-few-examples", detail=detail), readers=readers)
+        if self._all_dates and self._has_messages:
+            self.tell(Fault("dates-only", "messages[].content"))
+        if self._has_messages and self._other_format:
+            self.tell(Fault("mixed-formats", detail=self._other_format))
+        for line, before in self.rows.again():
+            self.tell(Fault("duplicate-example", detail=str(before)), line)
+
+
+def _other_encoding(start: bytes) -> str | None:
+    if start in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        return "UTF-32"
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "UTF-16"
+    # An ASCII character of two bytes or of four.
+    if len(start) == 4 and start.count(0) in (2, 3) and start.strip(b"\0")[:1] in b"{[":
+        return "UTF-16" if start.count(0) == 2 else "UTF-32"
+    return None
+
+
+def _other_shape(line: bytes, file: ByteFile) -> str | None:
+    """Return the rule that a file breaks that is not made of lines."""
+    line = line.removeprefix(_BOM).strip()
+    if line == b"{":
+        return "many-lines"
+    # A list on each of many lines is another fault, found on each of them.
+    if line.startswith(b"[") and not (line.endswith(b"]") and file.peek(1)):
+        return "json-array"
+    return None
+
+
+def _question(messages: list[Any]) -> str | None:
+    for message in reversed(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            content = message.get("content")
+            return content if isinstance(content, str) else None
+    return None

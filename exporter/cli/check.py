@@ -1,0 +1,202 @@
+"""`finetune check`: what every reader will say of a chat file."""
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import click
+import orjson
+
+from exporter import manifest, tokens
+from exporter.check import Contents, check_file, check_leaks
+from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
+from exporter.rules import Finding, Rules, read_rules
+
+# Of findings that differ in the line only, so many are shown.
+_SHOWN = 3
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--for",
+    "readers",
+    multiple=True,
+    metavar="READER",
+    help="Ask this reader only; repeatable.  [default: all of them]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a finding a line as JSON.")
+@OUTPUT_DIR
+@click.option("--tokens", "count", is_flag=True, help="Count tokens, and tell of them.")
+@click.option(
+    "--encoding",
+    default="o200k_base",
+    show_default=True,
+    help="tiktoken's encoding, or a model it knows.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    help="Price of a million trained tokens, to tell the cost.",
+)
+def check(
+    files: tuple[Path, ...],
+    readers: tuple[str, ...],
+    as_json: bool,
+    output_dir: Path,
+    count: bool,
+    encoding: str,
+    epochs: int,
+    price: float | None,
+) -> None:
+    """Find every rule of every reader that FILES break, offline.
+
+    FILES are chat JSONL of any origin, plain or .gz; a name with the word
+    valid, val, dev, test or eval is a validation file. Without FILES, the last
+    export is checked, and its bytes against its manifest.
+
+    Errors, that a reader refuses, exit with 1; warnings do not.
+    """
+    rules = _rules(readers)
+    findings = _Findings(as_json)
+    if not files:
+        files = _last_export(output_dir, rules, findings)
+    counter = tokens.counter(encoding) if count or price is not None else None
+    if counter and counter.caveat:
+        say(f"{counter.caveat}; counting bytes, an upper bound")
+    contents = []
+    for path in files:
+        tally = tokens.Tally(counter) if counter else None
+        held = check_file(path, rules, findings.take, tally.add if tally else None)
+        contents.append(held)
+        if tally:
+            _warn_of_long_ones(path, tally, rules, findings)
+        findings.show()
+        _tell_contents(held)
+        if tally and tally.counts:
+            lines = _token_lines(path, tally, rules, epochs, price)
+            click.echo("\n".join(lines), err=as_json)
+    check_leaks(contents, rules, findings.take)
+    findings.show()
+    errors, warnings = findings.counts["error"], findings.counts["warning"]
+    say(f"errors: {errors:,}, warnings: {warnings:,}")
+    if errors:
+        sys.exit(1)
+
+
+def _rules(readers: tuple[str, ...]) -> Rules:
+    known = list(read_rules().readers)
+    for reader in readers:
+        if reader not in known:
+            raise click.BadParameter(
+                f"{reader} is none of {', '.join(known)}", param_hint="--for"
+            )
+    return read_rules(readers)
+
+
+class _Findings:
+    """Findings on their way out: all of them as JSON, else grouped and counted."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.counts = {"error": 0, "warning": 0}
+        self._as_json = as_json
+        self._first: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+        self._more: dict[tuple[str, str], int] = defaultdict(int)
+
+    def take(self, finding: Finding) -> None:
+        """Print a finding as JSON, or keep it if it is among the first alike."""
+        self.counts[finding.severity] += 1
+        if self._as_json:
+            click.echo(orjson.dumps(finding._asdict(), default=str))
+            return
+        alike = (finding.rule, finding.severity)
+        if len(self._first[alike]) < _SHOWN:
+            self._first[alike].append(finding)
+        else:
+            self._more[alike] += 1
+
+    def show(self) -> None:
+        """Print what was kept, in the order of the lines."""
+        groups = sorted(self._first.items(), key=lambda group: group[1][0].line or 0)
+        for alike, findings in groups:
+            for finding in findings:
+                click.echo(_as_text(finding))
+            if self._more[alike]:
+                click.echo(f"... and {self._more[alike]:,} more like this")
+        self._first.clear()
+        self._more.clear()
+
+
+def _as_text(finding: Finding) -> str:
+    place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
+    key = f" {finding.key}:" if finding.key else ""
+    mild = " warning:" if finding.severity == "warning" else ""
+    return f"{place}:{key}{mild} {finding.message} fix: {finding.fix}"
+
+
+def _last_export(folder: Path, rules: Rules, findings: _Findings) -> tuple[Path, ...]:
+    for problem in manifest.problems(folder):
+        finding = rules.finding("manifest", file=str(problem.file), detail=problem.what)
+        if finding:
+            findings.take(finding)
+    findings.show()
+    names = manifest.read(folder).files
+    chats = (folder / name for name in ("train.jsonl", "valid.jsonl") if name in names)
+    return tuple(path for path in chats if path.exists())
+
+
+def _tell_contents(contents: Contents) -> None:
+    questions, most = contents.questions.distinct()
+    say(
+        f"{contents.path}: examples: {contents.examples:,}, different questions: "
+        f"{questions:,}, most answers to one: {most:,}"
+    )
+
+
+def _warn_of_long_ones(
+    path: Path, tally: tokens.Tally, rules: Rules, findings: _Findings
+) -> None:
+    at_most = "at most " if tally.counter.caveat else ""
+    for limit, readers in rules.limits("tokens"):
+        above = tally.above(limit)
+        if above:
+            finding = rules.finding(
+                "too-many-tokens",
+                file=str(path),
+                detail=f"examples of more than {limit:,} tokens: {at_most}{above:,}",
+                readers=readers,
+            )
+            if finding:
+                findings.take(finding)
+
+
+def _token_lines(
+    path: Path, tally: tokens.Tally, rules: Rules, epochs: int, price: float | None
+) -> list[str]:
+    at_most = "at most " if tally.counter.caveat else ""
+    total, longest = tally.total, tally.longest()
+    half, ninety, most = tally.percentiles(50, 90, 99)
+    share = 100 * tally.system / total
+    split = "validation" if path.stem == "valid" else "train"
+    uids = tokens.first_uids(
+        path.with_name("clean.jsonl"), split, [line for _, line in longest]
+    )
+    lines = [
+        f"{path}: {at_most}{total:,} tokens ({tally.counter.encoding})",
+        f"  an example: half {half:,}, 90 % {ninety:,}, 99 % {most:,} or less",
+        *(
+            f"  line {line}: {size:,} tokens"
+            + (f", uid {uids[line]}" if line in uids else "")
+            for size, line in longest
+        ),
+        *(
+            f"  over {limit:,} ({', '.join(readers)}): {tally.above(limit):,}"
+            for limit, readers in rules.limits("tokens")
+        ),
+        f"  system prompt: {tally.system:,} tokens, {share:.0f} % of the bill",
+    ]
+    bill = f"  trained in {epochs} epochs: {at_most}{total * epochs:,} tokens"
+    if price is not None:
+        bill += f", {at_most}{total * epochs * price / 1e6:,.2f} at {price:g} a million"
+    return [*lines, bill]

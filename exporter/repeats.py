@@ -1,0 +1,69 @@
+"""Which of millions of values come again, in a dozen bytes a value."""
+
+import heapq
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+
+
+class Repeats:
+    """The lines of values, found again by the 64 bits of their hash.
+
+    Two different values of ten million are taken for the same once in three
+    hundred thousand files. Values lie in buckets by their hash, so that only
+    one bucket at a time need stand in a dictionary.
+    """
+
+    def __init__(self) -> None:
+        self.buckets = [(array("q"), array("I")) for _ in range(0x100)]
+
+    def __len__(self) -> int:
+        return sum(len(codes) for codes, _ in self.buckets)
+
+    def add(self, value: bytes | str, line: int) -> None:
+        """Note that the value stands on this line."""
+        code = hash(value)
+        codes, lines = self.buckets[code & 0xFF]
+        codes.append(code)
+        lines.append(line)
+
+    def again(self) -> Iterator[tuple[int, int]]:
+        """Yield each line whose value came before, and the line where it did."""
+        packed = [self._again(codes, lines) for codes, lines in self.buckets]
+        for pair in heapq.merge(*packed):
+            yield pair >> 32, pair & 0xFFFFFFFF
+
+    @staticmethod
+    def _again(codes: "array[int]", lines: "array[int]") -> "array[int]":
+        first: dict[int, int] = {}
+        return array(
+            "Q",
+            (
+                line << 32 | before
+                for code, line in zip(codes, lines, strict=True)
+                if (before := first.setdefault(code, line)) != line
+            ),
+        )
+
+    def shared(self, other: "Repeats") -> Iterator[tuple[int, int]]:
+        """Yield each line whose value the other has too, and its line there."""
+        packed = []
+        for mine, theirs in zip(self.buckets, other.buckets, strict=True):
+            first = dict(zip(reversed(theirs[0]), reversed(theirs[1]), strict=True))
+            packed.append(
+                array(
+                    "Q",
+                    (
+                        line << 32 | first[code]
+                        for code, line in zip(*mine, strict=True)
+                        if code in first
+                    ),
+                )
+            )
+        for pair in heapq.merge(*packed):
+            yield pair >> 32, pair & 0xFFFFFFFF
+
+    def distinct(self) -> tuple[int, int]:
+        """Return how many values differ, and how often the commonest stands."""
+        counts = [Counter(codes) for codes, _ in self.buckets]
+        return sum(map(len, counts)), max(max(c.values(), default=0) for c in counts)

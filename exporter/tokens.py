@@ -1,0 +1,142 @@
+"""How many tokens examples have: exactly with tiktoken, else at most."""
+
+import heapq
+import json
+from array import array
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# OpenAI's chat format costs three tokens and the role's one a message, and
+# three an example (OpenAI's cookbook, "How to count tokens", 2026-11-22). Other
+# models' formats cost about the same.
+_PER_MESSAGE = 4
+_PER_EXAMPLE = 3
+_LONGEST = 3
+
+
+class Counter(NamedTuple):
+    """A way to count the tokens of a text.
+
+    `encoding` names it; `caveat` says why the count is an upper bound, or is
+    empty.
+    """
+
+    encoding: str
+    count: Callable[[str], int]
+    caveat: str = ""
+
+
+def counter(encoding: str) -> Counter:
+    """Return the counter of an encoding, or of a model by tiktoken's name for it.
+
+    A token is at least a byte, so without tiktoken, or without the vocabulary
+    that it downloads, the bytes of the text are the upper bound.
+    """
+    caveat = "tiktoken is not installed: pip install 'finetune-exporter[tokens]'"
+    try:
+        tiktoken = import_module("tiktoken")
+        try:
+            chosen = tiktoken.encoding_for_model(encoding)
+        except KeyError:
+            chosen = tiktoken.get_encoding(encoding)
+    except ImportError:
+        pass
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:100]
+        caveat = f"tiktoken cannot load {encoding}: {reason}"
+    else:
+
+        def count(text: str) -> int:
+            return len(chosen.encode_ordinary(text))
+
+        return Counter(chosen.name, count)
+    return Counter("bytes", _bytes, caveat)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+class Tally:
+    """The tokens of every example of a file."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.counter = counter
+        self.counts = array("Q")
+        self.system = 0
+        self._count_system = lru_cache(maxsize=64)(counter.count)
+        self._longest: list[tuple[int, int]] = []
+
+    def add(self, line: int, messages: Sequence[Any]) -> None:
+        """Count an example, whose line is known from its place in the file."""
+        tokens = _PER_EXAMPLE + _PER_MESSAGE * len(messages)
+        for message in messages:
+            text = _text(message.get("content"))
+            if message.get("role") == "system":
+                own = self._count_system(text)
+                self.system += own + _PER_MESSAGE
+            else:
+                own = self.counter.count(text)
+            tokens += own
+        self.counts.append(tokens)
+        heapq.heappush(self._longest, (tokens, -line))
+        if len(self._longest) > _LONGEST:
+            heapq.heappop(self._longest)
+
+    @property
+    def total(self) -> int:
+        """Tokens of all examples, each seen once."""
+        return sum(self.counts)
+
+    def longest(self) -> list[tuple[int, int]]:
+        """Return the tokens and the line of the longest examples."""
+        return [(tokens, -line) for tokens, line in sorted(self._longest, reverse=True)]
+
+    def percentiles(self, *percents: int) -> list[int]:
+        """Return the tokens that so many percent of the examples do not exceed."""
+        ordered = sorted(self.counts)
+        return [ordered[max(0, -(-len(ordered) * p // 100) - 1)] for p in percents]
+
+    def above(self, limit: int) -> int:
+        """Return how many examples have more tokens than the limit."""
+        return sum(tokens > limit for tokens in self.counts)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a manifest says of the tokens."""
+        return {
+            "encoding": self.counter.encoding,
+            "exact": not self.counter.caveat,
+            "total": self.total,
+            "longest": max(self.counts, default=0),
+            "system_prompt": self.system,
+        }
+
+
+def _text(content: object) -> str:
+    """Return the text of a content, which may be a list of parts."""
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict))
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+def first_uids(clean: Path, split: str, lines: Sequence[int]) -> dict[int, str]:
+    """Return the first uid of the pairs on these lines of a split's file.
+
+    Line n of a split is its n-th pair in clean.jsonl. Without that file, or
+    where a pair has no uid, there is nothing to tell.
+    """
+    uids: dict[int, str] = {}
+    if not clean.is_file():
+        return uids
+    number = 0
+    with clean.open("rb") as file:
+        for row in map(json.loads, file):
+            if row.get("split") == split:
+                number += 1
+                if number in lines and row.get("first_uid") is not None:
+                    uids[number] = row["first_uid"]
+    return uids

@@ -1,0 +1,145 @@
+"""The real readers beside our verdict, and the published schema.
+
+`make test-readers` makes .venv-readers and runs what is marked; the schema needs
+no more than what developers have.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from exporter.chat import DEFAULT_SYSTEM_PROMPT, chat_line
+from exporter.check import check_file
+from exporter.rules import Finding, read_rules
+from tests.conftest import REPOSITORY, SHARED_DATA
+from tests.corpus import clean, faulty, lines
+from tests.test_check import pairs
+
+READERS = ("together", "hf-datasets", "mistral", "mlx", "trl", "tinker")
+PYTHON = REPOSITORY / ".venv-readers/bin/python"
+RULES = read_rules()
+
+_NO_VERDICT = "we look at no line of this length; the reader would take it"
+# Where the reader and we differ, and why.
+EXPLAINED = {
+    **{("over-long line", reader): _NO_VERDICT for reader in READERS},
+    ("weight a text", "mistral"): "its model turns the text 1 into the number",
+}
+
+
+def real_verdicts(reader: str, paths: list[Path]) -> dict[Path, str | None]:
+    """Return what the real reader said of each file; None where it took it."""
+    program = Path(__file__).with_name("real_readers.py")
+    result = subprocess.run(
+        [PYTHON, program, reader, *paths],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TOKENIZERS_PARALLELISM": "false"},
+        check=False,
+    )
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(answers) == len(paths), result.stderr[-2000:]
+    return {Path(answer["file"]): answer["said"] for answer in answers}
+
+
+def refuses(path: Path, reader: str) -> bool:
+    found: list[Finding] = []
+    check_file(path, RULES, found.append)
+    return any(f.severity == "error" and reader in f.readers for f in found)
+
+
+@pytest.mark.readers
+@pytest.mark.parametrize("reader", READERS)
+def test_the_real_reader_refuses_what_we_say_it_refuses(
+    reader: str, tmp_path: Path
+) -> None:
+    files = {}
+    for number, case in enumerate(faulty()):
+        files[case.name] = tmp_path / str(number) / case.file
+    for number, name in enumerate(clean()):
+        files[name] = tmp_path / f"clean-{number}" / "train.jsonl"
+    contents = {case.name: case.content for case in faulty()} | clean()
+    for name, path in files.items():
+        path.parent.mkdir()
+        path.write_bytes(contents[name])
+    said = real_verdicts(reader, [*files.values()])
+    differences = {
+        name: said[path]
+        for name, path in files.items()
+        if (said[path] is not None) != refuses(path, reader)
+    }
+    assert differences.keys() == {name for name, who in EXPLAINED if who == reader}
+
+
+@pytest.mark.readers
+@pytest.mark.parametrize("reader", READERS)
+def test_the_real_reader_takes_our_lines_of_every_data_set(
+    reader: str, tmp_path: Path
+) -> None:
+    sources = [REPOSITORY / "examples/products.csv"]
+    if SHARED_DATA.exists():
+        sources += sorted(SHARED_DATA.glob("*.jsonl.gz"))
+    files = []
+    for source in sources:
+        files.append(tmp_path / source.name / "train.jsonl")
+        files[-1].parent.mkdir()
+        with files[-1].open("wb") as file:
+            for number, title, text in pairs(source):
+                if number <= 400:
+                    file.write(
+                        chat_line(
+                            system=DEFAULT_SYSTEM_PROMPT,
+                            title=title,
+                            description=text,
+                        )
+                    )
+    assert real_verdicts(reader, files) == dict.fromkeys(files)
+
+
+def test_what_the_published_schema_refuses_we_refuse_for_openai(
+    tmp_path: Path,
+) -> None:
+    document = json.loads(
+        (Path(__file__).parent / "openai_row_schema.json").read_text()
+    )
+    name = "FineTuneChatRequestInput"
+    schema = {"$ref": f"#/components/schemas/{name}", **document}
+    validator = jsonschema.Draft202012Validator(nullable(schema))
+    good = json_values(b"".join(lines(12)))
+    refused = set()
+    for case in faulty():
+        path = tmp_path / case.file
+        path.write_bytes(case.content)
+        values = [value for value in json_values(case.content) if value not in good]
+        if not all(validator.is_valid(value) for value in values):
+            refused.add(case.name)
+            assert refuses(path, "openai"), case.name
+    assert len(refused) > 20
+    for content in clean().values():
+        assert all(validator.is_valid(value) for value in json_values(content)[:20])
+
+
+def nullable(schema: Any) -> Any:  # noqa: ANN401
+    """Say OpenAPI's `nullable` in JSON Schema's words."""
+    if isinstance(schema, list):
+        return [nullable(part) for part in schema]
+    if isinstance(schema, dict):
+        parts = {key: nullable(part) for key, part in schema.items()}
+        return {"anyOf": [parts, {"type": "null"}]} if parts.get("nullable") else parts
+    return schema
+
+
+def json_values(content: bytes) -> list[Any]:
+    """Return the values of the lines that are JSON."""
+    values = []
+    for line in content.split(b"\n"):
+        try:
+            values.append(json.loads(line))
+        except (ValueError, RecursionError):
+            continue
+    return values
