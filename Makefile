@@ -38,6 +38,7 @@ export: $(VENV)/pyvenv.cfg profiles.yml ## Build, test and write files/*.jsonl
 .PHONY: build-and-export
 build-and-export: build
 	$(BIN)/finetune export $(EXPORT_OPTIONS)
+	$(BIN)/finetune check
 
 .PHONY: upload
 upload: $(VENV)/pyvenv.cfg ## Send files/*.jsonl to the endpoint; start no training
@@ -51,14 +52,14 @@ test: $(VENV)/dev ## Run the tests
 READERS := together==1.5.35 datasets==5.2.0 mistral-common==1.13.1 trl==1.16.0 \
     mlx-lm==0.32.2 'mlx[cpu]' tinker-cookbook==0.1.0 torch==2.13.0
 
-.venv-readers/pyvenv.cfg:
-	$(PYTHON) -m venv .venv-readers
-	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check \
+$(VENV)-readers/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)-readers
+	$(VENV)-readers/bin/python -m pip install --quiet --disable-pip-version-check \
 	    $(READERS)
 	@touch $@
 
 .PHONY: test-readers
-test-readers: $(VENV)/dev .venv-readers/pyvenv.cfg ## Run the real readers beside ours
+test-readers: $(VENV)/dev $(VENV)-readers/pyvenv.cfg ## Run the real readers beside ours
 	$(BIN)/pytest -n 2 -m readers tests/test_readers.py
 
 .PHONY: lint
@@ -95,4 +96,4 @@ package: $(VENV)/dev ## Build the wheel and the source distribution
 
 .PHONY: clean
 clean: ## Remove what make made, but neither the data nor the files
-	rm -rf $(VENV) .venv-readers dist dbt_project/target dbt_project/logs logs
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-readers .bench dist dbt_project/target dbt_project/logs logs

@@ -47,10 +47,10 @@ class Contents(NamedTuple):
     rows: Repeats
     questions: Repeats
 
-    @property
-    def is_validation(self) -> bool:
-        """Whether the name says that the file is not for training."""
-        return bool(_VALIDATION.search(self.path.name))
+
+def is_validation(path: Path) -> bool:
+    """Say whether the name says that the file is not for training."""
+    return bool(_VALIDATION.search(path.name))
 
 
 def check_file(
@@ -89,8 +89,10 @@ def check_file(
 
 def check_leaks(files: list[Contents], rules: Rules, report: Report) -> None:
     """Report what stands in a training and in a validation file."""
-    for valid in (contents for contents in files if contents.is_validation):
-        for train in (contents for contents in files if not contents.is_validation):
+    for valid in (contents for contents in files if is_validation(contents.path)):
+        for train in (
+            contents for contents in files if not is_validation(contents.path)
+        ):
             row_lines = set()
             checker = _Checker(valid.path, rules, report, None)
             for line, there in valid.rows.shared(train.rows):
@@ -218,7 +220,8 @@ class _Checker:
         if not self.examples:
             self.tell(Fault("empty-file"))
             return
-        for limit, readers in self._rules.limits("examples"):
+        kind = "validation_examples" if is_validation(self._path) else "examples"
+        for limit, readers in self._rules.limits(kind):
             if self.examples < limit:
                 detail = f"fewer than {limit} examples: {self.examples}"
                 self.tell(Fault("too-few-examples", detail=detail), readers=readers)

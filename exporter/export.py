@@ -11,8 +11,8 @@ import orjson
 
 from exporter import __version__
 from exporter.artifacts import Build
-from exporter.chat import chat_line, chat_messages, json_line
-from exporter.database import PAIR_COLUMNS, Pair, Snapshot, snapshot
+from exporter.chat import chat_line, chat_messages, encoded, json_line
+from exporter.database import Pair, Snapshot, snapshot
 from exporter.errors import FinetuneError
 from exporter.files import Draft, drafts
 from exporter.gate import TestResult, offending_rows, run_test
@@ -133,11 +133,24 @@ def _write_pairs(
         split: {"pairs": 0, "characters": 0} for split in sides
     }
     tallies = {split: Tally(counter) for split in sides} if counter else {}
-    for pair in pairs:
-        _, title, description, split, *_ = pair
-        clean.write_line(json_line(dict(zip(PAIR_COLUMNS, pair, strict=True))))
+    prompt = None if system is None else encoded(system)
+    for pair_id, title, description, split, occurrences, copies, first_uid in pairs:
+        user, assistant = encoded(title), encoded(description)
+        clean.write_line(
+            json_line(
+                {
+                    "pair_id": pair_id,
+                    "title": user,
+                    "description": assistant,
+                    "split": split,
+                    "title_occurrences": occurrences,
+                    "copies": copies,
+                    "first_uid": None if first_uid is None else encoded(first_uid),
+                }
+            )
+        )
         sides[split].write_line(
-            chat_line(system=system, title=title, description=description)
+            chat_line(system=prompt, title=user, description=assistant)
         )
         counts[split]["pairs"] += 1
         counts[split]["characters"] += len(title) + len(description)

@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,14 +60,16 @@ def read(folder: Path) -> Manifest:
         ) from error
 
 
-def problems(folder: Path) -> list[Problem]:
-    """Return each file, the clean one too, that differs from the manifest.
+def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:
+    """Return each file that differs from the manifest.
 
     Raises:
         FinetuneError: The manifest is missing or not one.
     """
     found = []
     for name, facts in read(folder).files.items():
+        if name in leave_out:
+            continue
         path = folder / name
         try:
             now = _facts(path)
@@ -92,21 +94,9 @@ def verify(folder: Path) -> None:
         FinetuneError: A file is missing or not as it was written, or a title
             stands in both.
     """
-    files = {name: facts for name, facts in read(folder).files.items() if name != CLEAN}
-    for name, facts in files.items():
-        path = folder / name
-        try:
-            size = path.stat().st_size
-            same = size == facts.bytes and _facts(path).sha256 == facts.sha256
-        except OSError as error:
-            raise FinetuneError(
-                f"{path}: {error.strerror}; run finetune export"
-            ) from error
-        if not same:
-            raise FinetuneError(
-                f"{path}: not what the manifest says was written; "
-                "run finetune export again"
-            )
+    for problem in problems(folder, leave_out=[CLEAN]):
+        raise FinetuneError(f"{problem.file}: {problem.what}; run finetune export")
+    files = read(folder).files
     if VALIDATION in files:
         title = _shared_title(folder / TRAINING, folder / VALIDATION)
         if title is not None:

@@ -24,6 +24,7 @@ class Reader(NamedTuple):
 
     title: str
     examples: int | None
+    validation_examples: int | None
     bytes: int | None
     tokens: int | None
     severities: dict[str, str]
@@ -76,7 +77,7 @@ class Rules(NamedTuple):
         return None
 
     def limits(self, kind: str) -> list[tuple[int, list[str]]]:
-        """Return the limits of "examples", "bytes" or "tokens", and who has them."""
+        """Return the limits of one kind, such as "tokens", and who has them."""
         limits: dict[int, list[str]] = {}
         for name, reader in self.readers.items():
             limit = getattr(reader, kind)
@@ -125,7 +126,9 @@ def _reader(
     if "like" in profile:
         base = _reader(profile["like"], profiles, rules)
     else:
-        base = Reader("", None, None, None, {k: v.severity for k, v in rules.items()})
+        base = Reader(
+            "", None, None, None, None, {k: v.severity for k, v in rules.items()}
+        )
         if profile.get("otherwise") == "warning":
             milder = {"error": "warning"}
             severities = {k: milder.get(v, v) for k, v in base.severities.items()}
@@ -142,7 +145,7 @@ def _reader(
             severities[rule] = severity
     limits = {
         limit: profile[limit] if isinstance(profile[limit], int) else None
-        for limit in ("examples", "bytes", "tokens")
+        for limit in ("examples", "validation_examples", "bytes", "tokens")
         if limit in profile
     }
     return base._replace(title=profile["title"], severities=severities, **limits)

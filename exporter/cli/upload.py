@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from exporter import manifest
+from exporter.check import check_file
 from exporter.cli.connection import EPILOG, connect, connection_options
 from exporter.cli.console import OUTPUT_DIR, say
 from exporter.endpoint import parts
@@ -17,6 +18,7 @@ from exporter.endpoint.client import Endpoint
 from exporter.endpoint.known import MEGABYTE
 from exporter.endpoint.source import Pace, Source
 from exporter.errors import FinetuneError
+from exporter.rules import Finding, read_rules
 
 
 @click.command(epilog=EPILOG)
@@ -66,6 +68,7 @@ def upload(
         with manifest.held(output_dir):
             sources = checked_sources(endpoint, output_dir)
             manifest.verify(output_dir)
+            _refuse_faults(sources, endpoint.known.reader)
             parts.cancel_left_open(endpoint, output_dir, say)
             found = [
                 None if force else uploads.find(endpoint, source) for source in sources
@@ -114,6 +117,25 @@ def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
                 "and export again"
             )
     return sources
+
+
+def _refuse_faults(sources: list[Source], reader: str) -> None:
+    """Refuse what the endpoint's reader would refuse, before a byte is sent."""
+    errors: list[Finding] = []
+
+    def take(finding: Finding) -> None:
+        if finding.severity == "error":
+            del errors[1:]
+            errors.append(finding)
+
+    for source in sources:
+        check_file(source.path, read_rules([reader]), take)
+    if errors:
+        first = errors[0]
+        raise FinetuneError(
+            f"{first.file}:{first.line or 1}: {first.message}; see every fault with "
+            f"finetune check --for {reader}"
+        )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ class Known(NamedTuple):
     """The limits and dates of one endpoint; the text is in known.yml."""
 
     name: str
+    reader: str
     files_bytes: int
     largest_bytes: int
     fewest_examples: int
@@ -71,6 +72,7 @@ def known(host: str) -> Known:
     facts = document["default"] | special
     return Known(
         facts.get("name", host),
+        facts["reader"],
         facts["files_mb"] * MEGABYTE,
         facts["largest_mb"] * MEGABYTE,
         facts["fewest_examples"],

@@ -377,9 +377,9 @@ def damage(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("changed", "train.jsonl: not what the manifest says was written"),
-        ("shortened", "valid.jsonl: not what the manifest says was written"),
-        ("missing", "valid.jsonl: No such file or directory; run finetune export"),
+        ("changed", "train.jsonl: sha256 "),
+        ("shortened", "valid.jsonl: sha256 "),
+        ("missing", "valid.jsonl: No such file or directory, but in the manifest"),
         ("no manifest", "manifest.json: No such file or directory"),
         ("wrong manifest", "manifest.json: not a manifest of finetune export"),
         ("too few", "9 examples, but fine-tuning takes 10 or more"),
