@@ -19,7 +19,7 @@ ALLOWED = {
     "dbt": set(),
     "openai": {"endpoint"},
     "psycopg": {"database"},
-    "yaml": {"artifacts", "rules"},
+    "yaml": {"artifacts", "endpoint", "rules"},
 }
 
 
