@@ -264,25 +264,72 @@ def test_nothing_that_happens_during_the_stream_reaches_the_file(
 ) -> None:
     before = (sample.export() / "clean.jsonl").read_bytes()
     slowed(sample)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "exporter", "export", "-o", "raced"],
-        cwd=sample.folder,
-        env=sample.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    part = sample.folder / "raced" / ".clean.jsonl.part"
-    deadline = time.monotonic() + 30
-    while not part.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert part.exists()
+    process = started_export(sample, "query like 'copy %' and state = 'active'")
     sample.sql(f"update {PAIRS} set description = 'short'")
     sample.sql(f"delete from {PAIRS} where title = 'Kate'")
     with pytest.raises(psycopg.errors.LockNotAvailable):
         sample.sql(f"set lock_timeout = '50ms'; alter table {PAIRS} rename to gone")
     assert process.poll() is None, "the export was over before it could be disturbed"
     assert process.wait(timeout=60) == 0
+    assert (sample.folder / "raced" / "clean.jsonl").read_bytes() == before
+
+
+def started_export(workspace: Workspace, state: str) -> subprocess.Popen[bytes]:
+    """Start an export and return when its connection is in the state."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter", "export", "-o", "raced"],
+        cwd=workspace.folder,
+        env=workspace.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if workspace.sql(
+            "select pid from pg_stat_activity where pid <> pg_backend_pid()"
+            f" and datname = current_database() and {state}"
+        ):
+            return process
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError("the export was never seen in that state")
+
+
+def test_rows_that_come_between_the_tests_and_the_stream_are_not_written(
+    sample: Workspace,
+) -> None:
+    before = (sample.export() / "clean.jsonl").read_bytes()
+    (sample.project / "tests" / "zzz_takes_its_time.sql").write_text(
+        "select title from {{ ref('training_pairs') }}\n"
+        "where (select cast(pg_sleep(1) as text)) is null"
+    )
+    sample.build()
+    process = started_export(sample, "wait_event = 'PgSleep'")
+    # It is the last test that sleeps: all others have passed.
+    sample.sql(f"update {PAIRS} set description = 'short'")
+    assert process.poll() is None, "the export was over before it could be disturbed"
+    assert process.wait(timeout=60) == 0
+    assert (sample.folder / "raced" / "clean.jsonl").read_bytes() == before
+
+
+def test_a_replacement_that_the_export_waits_for_is_read_whole(
+    sample: Workspace,
+) -> None:
+    """Found by name after the snapshot, the new table would look empty."""
+    before = (sample.export() / "clean.jsonl").read_bytes()
+    [[view]] = sample.sql("select pg_get_viewdef('finetune.training_pairs')")
+    with sample.connect() as connection:
+        with connection.transaction():
+            for statement in (
+                f"create table finetune.new as table {PAIRS}",
+                f"alter table {PAIRS} rename to old",
+                "alter table finetune.new rename to int_pairs_deduplicated",
+                f"create or replace view finetune.training_pairs as {view}",
+            ):
+                connection.execute(statement.encode())
+            process = started_export(sample, "wait_event_type = 'Lock'")
+        assert process.wait(timeout=60) == 0
     assert (sample.folder / "raced" / "clean.jsonl").read_bytes() == before
 
 

@@ -240,7 +240,7 @@ def test_what_cannot_be_read_is_one_clear_line(
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
-    assert workspace.sql("select from pg_class where relname = 'product'") == []
+    assert workspace.sql("select relname from pg_class where relname = 'product'") == []
 
 
 def test_columns_of_other_types_take_what_the_server_can_read(
