@@ -17,13 +17,25 @@
 
     ),
 
+    -- Grouped first: counting distinct texts would sort them all.
+    titles as (
+
+        select
+            title,
+            sum(copies) as row_count
+
+        from {{ pairs }}
+        group by title
+
+    ),
+
     stored as (
 
         select
-            coalesce(sum(copies), 0) as row_count,
-            count(distinct title) as title_count
+            coalesce(sum(row_count), 0) as row_count,
+            count(*) as title_count
 
-        from {{ pairs }}
+        from titles
 
     )
 

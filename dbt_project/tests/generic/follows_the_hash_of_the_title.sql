@@ -6,12 +6,23 @@
 
     titles as (
 
-        select distinct
+        select
             title,
-            {{ column_name }},
-            md5(title) as hash
+            min({{ column_name }}) as side
 
         from {{ model }}
+        group by title
+
+    ),
+
+    hashed as (
+
+        select
+            title,
+            side,
+            md5(title) as hash
+
+        from titles
 
     ),
 
@@ -19,7 +30,7 @@
 
         select
             title,
-            {{ column_name }},
+            side,
             (
                 {% for place in [1, 2, 3, 4] %}
                 (position(substr(hash, {{ place }}, 1) in '0123456789abcdef') - 1)
@@ -28,18 +39,18 @@
                 {% endfor %}
             ) as point
 
-        from titles
+        from hashed
 
     )
 
     select
         title,
-        {{ column_name }},
+        side,
         point
 
     from placed
     where
-        ({{ column_name }} = 'train' and point + 1 / 65536.0 < {{ percent }} / 100.0)
-        or ({{ column_name }} = 'validation' and point > {{ percent }} / 100.0)
+        (side = 'train' and point + 1 / 65536.0 < {{ percent }} / 100.0)
+        or (side = 'validation' and point > {{ percent }} / 100.0)
 
 {% endtest %}

@@ -7,11 +7,22 @@
     titles as (
 
         select
-            count(distinct title) as title_count,
-            count(distinct case when {{ column_name }} = 'validation' then title end)
-                as validation_count
+            title,
+            min({{ column_name }}) as side
 
         from {{ model }}
+        group by title
+
+    ),
+
+    counted as (
+
+        select
+            count(*) as title_count,
+            count(case when side = 'validation' then 1 end)
+                as validation_count
+
+        from titles
 
     ),
 
@@ -24,7 +35,7 @@
             sqrt(title_count * {{ percent }} / 100.0 * (1 - {{ percent }} / 100.0))
                 as deviation
 
-        from titles
+        from counted
 
     )
 
