@@ -99,7 +99,7 @@ def test_a_stopped_command_leaves_no_upload_open(
         finetune("upload")
     server.fail(route, "hold before", 1)
     code, out, err = stopped(process, server, arguments, number)
-    assert out == ""
+    assert out == "", err
     assert "Traceback" not in err
     if number == signal.SIGTERM:
         assert code == 128 + signal.SIGTERM
