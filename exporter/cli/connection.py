@@ -43,8 +43,12 @@ def connection_options(command: Command) -> Command:
 
 
 def connect(*, timeout: float, retries: int) -> Endpoint:
-    """Return the endpoint of the environment; say which of its dates are near."""
+    """Return the endpoint of the environment; say which of its dates are near.
+
+    Its connections are closed when the command ends.
+    """
     endpoint = Endpoint(timeout=timeout, retries=retries)
+    click.get_current_context().call_on_close(endpoint.close)
     for note in endpoint.known.notes(today()):
         say(f"warning: {note}")
     return endpoint

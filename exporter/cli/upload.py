@@ -124,12 +124,12 @@ def _refuse_faults(sources: list[Source], reader: str) -> None:
     errors: list[Finding] = []
 
     def take(finding: Finding) -> None:
-        if finding.severity == "error":
-            del errors[1:]
+        if finding.severity == "error" and not errors:
             errors.append(finding)
 
+    rules = read_rules([reader])
     for source in sources:
-        check_file(source.path, read_rules([reader]), take)
+        check_file(source.path, rules, take)
     if errors:
         first = errors[0]
         raise FinetuneError(

@@ -78,6 +78,10 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"Endpoint({self.name})"
 
+    def close(self) -> None:
+        """Close the connections, which both clients share."""
+        self.patient.close()
+
     def ask(self, doing: str, send: Callable[[], T]) -> T:
         """Send a request and return its answer, an object with an id.
 
