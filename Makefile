@@ -75,6 +75,24 @@ $(VENV)-readers/pyvenv.cfg:
 test-readers: $(VENV)/dev $(VENV)-readers/pyvenv.cfg ## Run the real readers beside ours
 	$(BIN)/pytest -n 2 -m readers tests/test_readers.py
 
+# Spark's own programs: half a gigabyte, and they need Java.
+$(VENV)-cluster/complete:
+	$(PYTHON) -m venv $(VENV)-cluster
+	$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check \
+	    pyspark==4.3.0
+	@touch $@
+
+.PHONY: java
+java:
+	@"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 \
+	    | grep -Eq 'version "(1[7-9]|[2-9][0-9])' \
+	    || { echo 'make test-cluster needs Java 17 or later: install a JRE, or set' \
+	    'JAVA_HOME' >&2; exit 1; }
+
+.PHONY: test-cluster
+test-cluster: java $(VENV)/dev $(VENV)-cluster/complete ## Build on a real Spark cluster, with a worker killed
+	$(BIN)/pytest -q -s -m cluster tests/test_cluster.py
+
 .PHONY: lint
 lint: $(VENV)/dev ## Check style and types; change nothing
 	$(BIN)/ruff format --check .
@@ -109,4 +127,4 @@ package: $(VENV)/dev ## Build the wheel and the source distribution
 
 .PHONY: clean
 clean: ## Remove what make made, but neither the data nor the files
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-readers .bench dist dbt_project/target dbt_project/logs logs
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-cluster $(VENV)-readers .bench dist dbt_project/target dbt_project/logs logs
