@@ -3,8 +3,17 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-DBT    := $(BIN)/finetune local run -- $(BIN)/dbt
 PROJECT := --project-dir dbt_project --profiles-dir .
+
+# TARGET=spark builds and exports on the server that SPARK_REMOTE names.
+ifeq ($(TARGET),spark)
+ENGINE := $(VENV)/spark
+ON     := --target spark
+else
+LOCAL  := $(BIN)/finetune local run --
+SEED   := $(BIN)/finetune local seed examples/products.csv
+endif
+DBT    := $(LOCAL) $(BIN)/dbt
 
 .DEFAULT_GOAL := help
 
@@ -18,6 +27,10 @@ $(VENV)/pyvenv.cfg: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
 	@touch $@
 
+$(VENV)/spark: $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[spark]'
+	@touch $@
+
 $(VENV)/dev: $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
@@ -26,18 +39,18 @@ profiles.yml:
 	cp profiles.yml.example $@
 
 .PHONY: build
-build: $(VENV)/pyvenv.cfg profiles.yml ## Build the views and run every test on them
-	$(BIN)/finetune local seed examples/products.csv
-	$(DBT) build $(PROJECT) --quiet
+build: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build the views and run every test on them
+	$(SEED)
+	$(DBT) build $(PROJECT) $(ON) --quiet
 
 .PHONY: export
 export: $(VENV)/pyvenv.cfg profiles.yml ## Build, test and write files/*.jsonl
-	@$(BIN)/finetune local run -- $(MAKE) --no-print-directory build-and-export
+	@$(LOCAL) $(MAKE) --no-print-directory build-and-export
 
 # One server for all of it.
 .PHONY: build-and-export
 build-and-export: build
-	$(BIN)/finetune export $(EXPORT_OPTIONS)
+	$(BIN)/finetune export $(ON) $(EXPORT_OPTIONS)
 	$(BIN)/finetune check
 
 .PHONY: upload

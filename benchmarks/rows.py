@@ -4,6 +4,7 @@ Titles have a long tail; a third of the contents is empty; lengths are log-norma
 around 450 characters, at most 20,000; texts mix Latin, HTML, CJK, emoji and
 right-to-left; one content in ten has outer blanks. Of the shape "few", about 3 % of
 the rows survive the rules; of "most", about 60 %.
+"""
 
 import argparse
 import csv

@@ -33,6 +33,7 @@ class Build(NamedTuple):
     """What dbt's artifacts say of the published relation."""
 
     project_dir: Path
+    engine: str
     dbt_version: str
     pairs: Relation
     funnel: Relation
@@ -86,6 +87,7 @@ def _build(
     tested = {name for test in tests for name in test["depends_on"]["nodes"]} | guarded
     return Build(
         project_dir=project_dir,
+        engine=manifest["metadata"]["adapter_type"],
         dbt_version=manifest["metadata"]["dbt_version"],
         pairs=_relation(nodes[pairs]),
         funnel=_relation(nodes[funnel]),

@@ -27,9 +27,9 @@ Pair = tuple[str, str, str, str, int, int, str | None]
 
 
 class Relation(NamedTuple):
-    """The full name of a table or view."""
+    """The full name of a table or view; on Spark there is no database."""
 
-    database: str
+    database: str | None
     schema: str
     name: str
 
@@ -37,8 +37,10 @@ class Relation(NamedTuple):
         return f"{self.schema}.{self.name}"
 
     def quoted(self) -> str:
-        """Return the name, quoted, as the database knows it."""
-        return sql.Identifier(self.schema, self.name).as_string()
+        """Return the name, quoted, as the engine knows it."""
+        mark = "`" if self.database is None else '"'
+        parts = (part.replace(mark, 2 * mark) for part in (self.schema, self.name))
+        return ".".join(f"{mark}{part}{mark}" for part in parts)
 
 
 def connection_environment() -> dict[str, str]:

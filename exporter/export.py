@@ -2,20 +2,21 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from exporter import __version__
 from exporter.artifacts import Build
 from exporter.chat import chat_messages, chat_template, encoded, json_line
-from exporter.database import PAIR_COLUMNS, Pair, Snapshot, snapshot
+from exporter.database import PAIR_COLUMNS, Pair, Relation
 from exporter.errors import FinetuneError
 from exporter.files import Draft, drafts
-from exporter.gate import TestResult, offending_rows, run_test
+from exporter.gate import Queries, TestResult, offending_rows, run_test
 from exporter.tokens import Counter, Tally
 
 # OpenAI, Azure and Nebius refuse a training file with fewer examples (OpenAI's
@@ -43,6 +44,16 @@ _CLEAN_LINE = json_line(
 )
 
 
+class Snapshot(Queries, Protocol):
+    """The relations as they were at one moment, whatever the engine."""
+
+    def pairs(self, relation: Relation) -> Iterator[Pair]:
+        """Yield the pairs in the order of their ids."""
+
+    def facts(self) -> dict[str, str]:
+        """Return what names the moment."""
+
+
 class Funnel(NamedTuple):
     """What each rule took, and the build that counted it."""
 
@@ -55,6 +66,7 @@ class Funnel(NamedTuple):
 def export(
     build: Build,
     *,
+    snapshot: Callable[[Sequence[Relation]], AbstractContextManager[Snapshot]],
     output_dir: Path,
     system: str | None,
     gate: bool,
@@ -102,6 +114,7 @@ def export(
                     for split, counts in splits.items()
                 },
                 "system_prompt": system,
+                "engine": build.engine,
                 "relation": build.pairs._asdict(),
                 "dbt": {
                     "version": build.dbt_version,

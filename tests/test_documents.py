@@ -19,6 +19,7 @@ ALLOWED = {
     "dbt": set(),
     "openai": {"endpoint"},
     "psycopg": {"database"},
+    "pyspark": {"spark"},
     "yaml": {"artifacts", "endpoint", "rules"},
 }
 

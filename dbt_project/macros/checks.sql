@@ -47,5 +47,5 @@
     ] -%}
         {%- do values.update({name: var(name)}) -%}
     {%- endfor -%}
-    {{- tojson(values, sort_keys=true) | replace("'", "''") -}}
+    {{- in_quotes(tojson(values, sort_keys=true)) -}}
 {%- endmacro %}

@@ -1,10 +1,11 @@
 """`finetune export`: the tested pairs into files."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
-from exporter import artifacts, tokens
+from exporter import artifacts, database, spark, tokens
 from exporter.chat import DEFAULT_SYSTEM_PROMPT
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, say
 from exporter.cli.server import server
@@ -37,6 +38,13 @@ from exporter.export import export as run_export
     show_default=True,
     help="tiktoken's encoding, or a model it knows, to count with.",
 )
+@click.option(
+    "--target",
+    type=click.Choice(["postgres", "spark"]),
+    default="postgres",
+    show_default=True,
+    help="The engine that dbt built on.",
+)
 @PROJECT_DIR
 @click.option(
     "--target-path",
@@ -51,6 +59,7 @@ def export(
     no_gate: bool,
     count_tokens: bool,
     encoding: str,
+    target: str,
     project_dir: Path,
     target_path: Path | None,
 ) -> None:
@@ -61,14 +70,21 @@ def export(
     """
     system = _system_prompt(system_prompt, system_prompt_file, no_system)
     build = artifacts.read_build(project_dir, target_path or project_dir / "target")
+    if build.engine != target:
+        raise FinetuneError(
+            f"dbt built on {build.engine}, but --target is {target}; say --target "
+            f"{build.engine}, or run dbt build --target {target}"
+        )
     if no_gate:
         say("WARNING: --no-gate: the rows are not tested, and the manifest says so")
     counter = tokens.counter(encoding) if count_tokens else None
     if counter and counter.caveat:
         say(f"{counter.caveat}; counting bytes, an upper bound")
-    with server():
+    on_spark = target == "spark"
+    with nullcontext() if on_spark else server():
         written = run_export(
             build,
+            snapshot=spark.snapshot if on_spark else database.snapshot,
             output_dir=output_dir,
             system=system,
             gate=not no_gate,

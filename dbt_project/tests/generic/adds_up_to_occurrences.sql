@@ -4,7 +4,7 @@
 
     select
         title,
-        sum({{ column_name }}) as copies,
+        sum({{ column_name }}) as added_up,
         min(title_occurrences) as fewest,
         max(title_occurrences) as most
 

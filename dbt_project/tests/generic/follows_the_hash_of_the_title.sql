@@ -1,5 +1,6 @@
 {#- The titles on the wrong side, told by the first four digits of their hash
-    as a number from 0 to 1; a title within one step of the border passes. -#}
+    as a number from 0 to 65,535: whole, because engines round fractions in ways
+    of their own. A title within one step of the border passes. -#}
 {% test follows_the_hash_of_the_title(model, column_name, percent) %}
 
     with
@@ -34,7 +35,7 @@
             (
                 {% for place in [1, 2, 3, 4] %}
                 (position(substr(hash, {{ place }}, 1) in '0123456789abcdef') - 1)
-                / {{ 16 ** place }}.0
+                * {{ 16 ** (4 - place) }}
                 {% if not loop.last %}+{% endif %}
                 {% endfor %}
             ) as point
@@ -50,7 +51,7 @@
 
     from placed
     where
-        (side = 'train' and point + 1 / 65536.0 < {{ percent }} / 100.0)
-        or (side = 'validation' and point > {{ percent }} / 100.0)
+        (side = 'train' and (point + 1) * 100 < {{ percent }} * 65536)
+        or (side = 'validation' and point * 100 > {{ percent }} * 65536)
 
 {% endtest %}

@@ -1,0 +1,195 @@
+"""Spark: the session, and an export that proves what it cannot lock."""
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from hashlib import md5
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from exporter.database import PAIR_COLUMNS, Pair, Relation
+from exporter.errors import FinetuneError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DEFAULT_REMOTE = "sc://127.0.0.1:15002"
+
+_TYPES = {"text": "string", "int8": "bigint"}
+
+# A pair as one text, the same in Spark and in Python; `first_uid` is the last,
+# so that a null one, which concat_ws leaves out, differs from an empty one.
+_PAIR_TEXT = "concat_ws(chr(31), {})".format(
+    ", ".join(f"cast({column} as string)" for column in PAIR_COLUMNS)
+)
+_DIGITS = 15
+
+
+class Fingerprint(NamedTuple):
+    """How many rows a relation has, and a sum over them that knows no order."""
+
+    rows: int
+    checksum: int
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows, checksum {self.checksum:x}"
+
+
+class Snapshot:
+    """Relations that were looked at once, and must be the same at the end.
+
+    Spark has no snapshot over several statements. So the pairs are counted and
+    summed before the first test, and again, in Python, as they are handed out;
+    whatever else the tests read is summed before and after.
+    """
+
+    def __init__(self, session: "SparkSession", relations: Sequence[Relation]) -> None:
+        self._session = session
+        self._opened_at = datetime.now(timezone.utc)
+        self._pairs, *others = relations
+        self._before = self._fingerprint_of_pairs()
+        self._others = {other: self._fingerprint(other) for other in others}
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """Return the rows of a query written elsewhere, such as a dbt test.
+
+        Raises:
+            FinetuneError: The server refuses it.
+        """
+        with _one_line_errors():
+            return [row.asDict() for row in self._session.sql(statement).collect()]
+
+    def facts(self) -> dict[str, str]:
+        """Return what names these rows: their checksum, time, server version."""
+        return {
+            "snapshot": str(self._before),
+            "snapshot_at": self._opened_at.isoformat(),
+            "server_version": str(self._session.version),
+        }
+
+    def pairs(self, relation: Relation) -> Iterator[Pair]:
+        """Yield the pairs in the order of their ids, in constant memory.
+
+        Raises:
+            FinetuneError: The server does not keep their order; or, after the
+                last, they or what the tests read are not what they were before.
+        """
+        rows = checksum = 0
+        last = ""
+        for pair in self._stream(relation):
+            # Sail 0.7 shuffles the batches of a sorted result (November 2026).
+            if pair[0] < last:
+                raise FinetuneError(
+                    f"Spark: {pair[0]} came after {last}, so the server does not keep "
+                    "the order of a query; for Sail see docs/spark.md"
+                )
+            last = pair[0]
+            text = "\x1f".join(map(str, pair if pair[-1] is not None else pair[:-1]))
+            digest = md5(text.encode(), usedforsecurity=False).hexdigest()
+            checksum += int(digest[:_DIGITS], 16)
+            rows += 1
+            yield pair
+        self._require_same(relation, self._before, Fingerprint(rows, checksum))
+        for other, before in self._others.items():
+            self._require_same(other, before, self._fingerprint(other))
+
+    def _stream(self, relation: Relation) -> Iterator[Pair]:
+        columns = ", ".join(PAIR_COLUMNS)
+        with _one_line_errors():
+            frame = self._session.sql(
+                f"select {columns} from {relation.quoted()} order by pair_id"
+            )
+            yield from frame.toLocalIterator(prefetchPartitions=True)
+
+    def _require_same(
+        self, relation: Relation, before: Fingerprint, after: Fingerprint
+    ) -> None:
+        if before != after:
+            raise FinetuneError(
+                f"{relation} changed during the export: {before} before the tests, "
+                f"{after} at the end; nothing was written, so export again when no "
+                "build runs"
+            )
+
+    def _fingerprint_of_pairs(self) -> Fingerprint:
+        number = f"conv(substr(md5({_PAIR_TEXT}), 1, {_DIGITS}), 16, 10)"
+        return self._summed(self._pairs, number)
+
+    def _fingerprint(self, relation: Relation) -> Fingerprint:
+        with _one_line_errors():
+            columns = self._session.table(relation.quoted()).columns
+        names = ", ".join("`{}`".format(name.replace("`", "``")) for name in columns)
+        return self._summed(relation, f"xxhash64({names})")
+
+    def _summed(self, relation: Relation, number: str) -> Fingerprint:
+        [found] = self.query(
+            f"select count(*) as row_count,"
+            f" coalesce(sum(cast({number} as decimal(20, 0))), 0) as checksum"
+            f" from {relation.quoted()}"
+        )
+        return Fingerprint(int(found["row_count"]), int(found["checksum"]))
+
+
+@contextmanager
+def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
+    """Look at the relations, the first of which holds the pairs.
+
+    Raises:
+        FinetuneError: No pyspark, no server, or a relation that is missing, may
+            not be read or has other columns.
+    """
+    remote = os.environ.get("SPARK_REMOTE") or DEFAULT_REMOTE
+    try:
+        sql = import_module("pyspark.sql")
+    except ImportError as error:
+        raise FinetuneError(
+            f"--target spark: {error}; pip install 'finetune-exporter[spark]'"
+        ) from error
+    _require_server(remote)
+    with _one_line_errors():
+        session = sql.SparkSession.builder.remote(remote).create()
+    try:
+        with _one_line_errors("; run dbt build"):
+            _require_pair_columns(session, relations[0])
+            moment = Snapshot(session, relations)
+        yield moment
+    finally:
+        # Not stopped: a session that SPARK_REMOTE names has other users.
+        session.client.close()
+
+
+def _require_server(remote: str) -> None:
+    """Knock at the port; the client itself would try for ten minutes."""
+    parts = urlsplit(remote)
+    if parts.scheme != "sc" or not parts.hostname:
+        raise FinetuneError(f"SPARK_REMOTE is {remote}, but must be sc://HOST:PORT")
+    try:
+        socket.create_connection((parts.hostname, parts.port or 15002), 10).close()
+    except OSError as error:
+        raise FinetuneError(
+            f"Spark Connect: {parts.hostname}:{parts.port or 15002}: "
+            f"{error.strerror or error}; start a server there or set SPARK_REMOTE"
+        ) from error
+
+
+def _require_pair_columns(session: "SparkSession", relation: Relation) -> None:
+    found = dict(session.table(relation.quoted()).dtypes)
+    for name, kind in PAIR_COLUMNS.items():
+        if found.get(name) != _TYPES[kind]:
+            raise FinetuneError(
+                f"{relation}: column {name} is {found.get(name, 'missing')}, but must "
+                f"be {_TYPES[kind]}; run dbt build"
+            )
+
+
+@contextmanager
+def _one_line_errors(hint: str = "") -> Iterator[None]:
+    """Turn what Spark says into one line."""
+    try:
+        yield
+    except import_module("pyspark.errors").PySparkException as error:
+        lines = str(error).strip().splitlines()
+        raise FinetuneError(f"Spark: {lines[0][:300]}{hint}") from error
