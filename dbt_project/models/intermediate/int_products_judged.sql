@@ -13,15 +13,18 @@ judged as (
         title,
         description,
 
-        -- One line a rule; the first that a row breaks names its reason.
+        -- One line a rule; the first that a row breaks names its reason. Null
+        -- breaks it, too, in words that PostgreSQL passes on to other servers.
         case
-            when coalesce(title, '') = ''
+            when (title <> '') is distinct from true
                 then 'title_not_blank'
             when
-                coalesce(length(description_start), 0)
-                <= {{ number_var('min_description_length', at_least=0) }}
-                and coalesce(length(description), 0)
-                <= {{ number_var('min_description_length', at_least=0) }}
+                (
+                    length(description_start)
+                    > {{ number_var('min_description_length', at_least=0) }}
+                    or length(description)
+                    > {{ number_var('min_description_length', at_least=0) }}
+                ) is distinct from true
                 then 'description_long_enough'
         end as dropped_by
 
