@@ -14,35 +14,35 @@ DEFAULT_SYSTEM_PROMPT = (
 # November 2026).
 _LINE_ENDS = {"\u2028": b"\\u2028", "\u2029": b"\\u2029", "\x85": b"\\u0085"}
 
-Text = str | orjson.Fragment
 AnyText = TypeVar("AnyText", str, orjson.Fragment)
 
 
-def encoded(text: str) -> orjson.Fragment:
-    """Return the text as JSON, to be put into any number of lines.
-
-    Encoding a text once for both files takes a quarter of the time of two
-    whole lines: 0.5 s in place of 1.9 s for 200,000 pairs of 1 kB.
-    """
+def encoded(text: str) -> bytes:
+    """Return the text as JSON, to be put into any number of lines."""
     data = orjson.dumps(text)
-    if not text.isascii() and any(end in text for end in _LINE_ENDS):
+    # Written out, and on the text, where they are found fastest: a third of the
+    # time of a loop, a seventh of that of looking through the bytes.
+    if "\u2028" in text or "\u2029" in text or "\x85" in text:
         for end, escaped in _LINE_ENDS.items():
             data = data.replace(end.encode(), escaped)
-    return orjson.Fragment(data)
+    return data
 
 
-def chat_line(*, system: Text | None, title: Text, description: Text) -> bytes:
+def chat_line(*, system: str | None, title: str, description: str) -> bytes:
     """Return the chat example of a pair as one line of JSON, LF included."""
-    messages = chat_messages(
-        None if system is None else _as_json(system),
-        _as_json(title),
-        _as_json(description),
-    )
-    return json_line({"messages": messages})
+    return chat_template(system) % (encoded(title), encoded(description))
 
 
-def _as_json(text: Text) -> orjson.Fragment:
-    return encoded(text) if isinstance(text, str) else text
+def chat_template(system: str | None) -> bytes:
+    """Return the line of an example with %b for its title and its description.
+
+    Both are put in `encoded`: what all lines share is made only once.
+    """
+    slot = orjson.Fragment(b"%b")
+    prompt = None
+    if system is not None:
+        prompt = orjson.Fragment(encoded(system).replace(b"%", b"%%"))
+    return json_line({"messages": chat_messages(prompt, slot, slot)})
 
 
 def chat_messages(

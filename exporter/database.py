@@ -21,6 +21,8 @@ PAIR_COLUMNS = {
     "first_uid": "text",
 }
 
+_CHUNK_ROWS = 100
+
 Pair = tuple[str, str, str, str, int, int, str | None]
 
 
@@ -107,16 +109,14 @@ class Snapshot:
 
     def pairs(self, relation: Relation) -> Iterator[Pair]:
         """Yield the pairs in the order of their ids, in constant memory."""
-        query = sql.SQL(
-            'copy (select {} from {} order by pair_id collate "C")'
-            " to stdout (format binary)"
-        ).format(
+        query = sql.SQL('select {} from {} order by pair_id collate "C"').format(
             sql.SQL(", ").join(map(sql.Identifier, PAIR_COLUMNS)),
             sql.SQL(relation.quoted()),
         )
-        with self._connection.cursor().copy(query) as copy:
-            copy.set_types(list(PAIR_COLUMNS.values()))
-            yield from copy.rows()
+        # Chunks of rows cost half the time of row after row, by COPY or not
+        # (psycopg 3.3); libpq has them from version 17.
+        size = _CHUNK_ROWS if psycopg.capabilities.has_stream_chunked() else 1
+        yield from self._connection.cursor().stream(query, binary=True, size=size)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import orjson
 
 from exporter import __version__
 from exporter.artifacts import Build
-from exporter.chat import chat_line, chat_messages, encoded, json_line
-from exporter.database import Pair, Relation
+from exporter.chat import chat_messages, chat_template, encoded, json_line
+from exporter.database import PAIR_COLUMNS, Pair, Relation
 from exporter.errors import FinetuneError
 from exporter.files import Draft, drafts
 from exporter.gate import Queries, TestResult, offending_rows, run_test
@@ -32,6 +32,15 @@ FUNNEL_COLUMNS = (
     "titles_before",
     "titles_dropped",
     "titles_after",
+)
+
+
+# A line of clean.jsonl, to be filled with what its keys name, `encoded`.
+_CLEAN_LINE = json_line(
+    {
+        column: orjson.Fragment(b"%d" if type_ == "int8" else b"%b")
+        for column, type_ in PAIR_COLUMNS.items()
+    }
 )
 
 
@@ -146,25 +155,23 @@ def _write_pairs(
         split: {"pairs": 0, "characters": 0} for split in sides
     }
     tallies = {split: Tally(counter) for split in sides} if counter else {}
-    prompt = None if system is None else encoded(system)
+    chat_line = chat_template(system)
     for pair_id, title, description, split, occurrences, copies, first_uid in pairs:
         user, assistant = encoded(title), encoded(description)
+        uid = b"null" if first_uid is None else encoded(first_uid)
         clean.write_line(
-            json_line(
-                {
-                    "pair_id": pair_id,
-                    "title": user,
-                    "description": assistant,
-                    "split": split,
-                    "title_occurrences": occurrences,
-                    "copies": copies,
-                    "first_uid": None if first_uid is None else encoded(first_uid),
-                }
+            _CLEAN_LINE
+            % (
+                encoded(pair_id),
+                user,
+                assistant,
+                encoded(split),
+                occurrences,
+                copies,
+                uid,
             )
         )
-        sides[split].write_line(
-            chat_line(system=prompt, title=user, description=assistant)
-        )
+        sides[split].write_line(chat_line % (user, assistant))
         counts[split]["pairs"] += 1
         counts[split]["characters"] += len(title) + len(description)
         if tallies:

@@ -2,13 +2,17 @@
 
 import fcntl
 import hashlib
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.errors import FinetuneError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _CHUNK_BYTES = 1 << 18
 
@@ -21,6 +25,19 @@ class FileFacts(NamedTuple):
     lines: int
 
 
+class _HashedFile(io.FileIO):
+    """A file that hashes the bytes that it took."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "wb")
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        count = super().write(data)
+        self.sha256.update(memoryview(data)[:count])
+        return count
+
+
 class Draft:
     """A file under a dot name beside its final one, until it is published.
 
@@ -31,38 +48,22 @@ class Draft:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._part = path.with_name(f".{path.name}.part")
-        self._file = self._part.open("wb", buffering=0)
-        self._sha256 = hashlib.sha256()
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._bytes = 0
+        self._raw = _HashedFile(self._part)
+        self._file = io.BufferedWriter(self._raw, _CHUNK_BYTES)
         self._lines = 0
 
     def write_line(self, line: bytes) -> None:
         """Add a line that ends with LF."""
-        self._pending.append(line)
-        self._pending_bytes += len(line)
-        if self._pending_bytes >= _CHUNK_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        chunk = b"".join(self._pending)
-        self._lines += len(self._pending)
-        self._bytes += len(chunk)
-        self._pending.clear()
-        self._pending_bytes = 0
-        # The hash is that of the bytes handed to the file, not of a later look.
-        self._sha256.update(chunk)
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        self._file.write(line)
+        self._lines += 1
 
     def finish(self) -> FileFacts:
         """Bring every byte to the disk and return what was written."""
-        self._flush()
-        os.fsync(self._file.fileno())
+        self._file.flush()
+        os.fsync(self._raw.fileno())
+        size = self._raw.tell()
         self._file.close()
-        return FileFacts(self._sha256.hexdigest(), self._bytes, self._lines)
+        return FileFacts(self._raw.sha256.hexdigest(), size, self._lines)
 
     def publish(self) -> None:
         """Give the finished file its name, in place of an older one."""
@@ -70,7 +71,8 @@ class Draft:
 
     def discard(self) -> None:
         """Remove what was written, unless it is published."""
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
 

@@ -38,7 +38,7 @@ def pytest_report_header() -> list[str]:
 
 def clean_environment() -> dict[str, str]:
     """Return the environment without what would steer our programs."""
-    steering = ("PG", "DBT_", "OPENAI_")
+    steering = ("PG", "DBT_", "OPENAI_", "SPARK_")
     return {k: v for k, v in os.environ.items() if not k.startswith(steering)}
 
 

@@ -1,0 +1,358 @@
+"""Spark: the same bytes as PostgreSQL, the same gate, and clear refusals.
+
+Sail, a Spark Connect server in one process, proves the dialect; `make
+test-cluster` proves the distribution.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pytest
+
+from exporter import artifacts, spark
+from exporter.database import Relation
+from exporter.errors import FinetuneError
+from exporter.export import export
+from tests import oracle
+from tests.conftest import REPOSITORY, Workspace, clean_environment
+from tests.test_rules import DATA_SETS, SAMPLE, read
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PAIRS = "finetune.int_pairs_deduplicated"
+SCHEMA = REPOSITORY / "exporter" / "manifest.schema.json"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _main_module_with_a_file() -> Iterator[None]:
+    """Without one, as in xdist's workers, pyspark believes in doctests and exits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
+        yield
+
+
+@contextmanager
+def sail(parallelism: int, log: Path) -> Iterator[str]:
+    """Start a Spark Connect server; yield its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with log.open("wb") as output:
+        program = Path(sys.executable).with_name("sail")
+        process = subprocess.Popen(
+            [program, "spark", "server", "--port", str(port)],
+            env=os.environ | {"SAIL_EXECUTION__DEFAULT_PARALLELISM": str(parallelism)},
+            cwd=log.parent,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        assert process.poll() is None, log.read_text()
+        yield f"sc://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def server_of_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    # With more, Sail 0.7 shuffles the batches of a sorted result.
+    with sail(1, tmp_path_factory.mktemp("sail") / "log") as address:
+        yield address
+
+
+@contextmanager
+def session_of(remote: str) -> Iterator["SparkSession"]:
+    from pyspark.sql import SparkSession  # noqa: PLC0415  # It takes a second.
+
+    session = SparkSession.builder.remote(remote).create()
+    yield session
+    session.client.close()
+
+
+MakeOnSpark = Callable[[Sequence[oracle.Row]], Workspace]
+
+
+@pytest.fixture(scope="session")
+def make_on_spark(
+    server_of_spark: str, tmp_path_factory: pytest.TempPathFactory
+) -> MakeOnSpark:
+    """Return a function that makes a project, with a session that has the rows."""
+
+    def make(rows: Sequence[oracle.Row]) -> Workspace:
+        folder = tmp_path_factory.mktemp("spark")
+        shutil.copytree(
+            REPOSITORY / "dbt_project",
+            folder / "dbt_project",
+            ignore=shutil.ignore_patterns("target", "logs"),
+        )
+        shutil.copy(REPOSITORY / "profiles.yml.example", folder / "profiles.yml")
+        # Sail's catalog lives as long as the session, so all use one.
+        remote = f"{server_of_spark}/;session_id={uuid.uuid4()}"
+        with session_of(remote) as session:
+            session.sql("create schema public")
+            columns = "uid string, title string, content string"
+            session.createDataFrame(rows, columns).write.saveAsTable("public.product")
+        environment = {"SPARK_REMOTE": remote, "DBT_TARGET": "spark"}
+        return Workspace(folder, clean_environment() | environment)
+
+    return make
+
+
+# All shared data sets in two tables, because each build takes its time.
+LARGE = [path for path in DATA_SETS if path.name.startswith("cldr")]
+TABLES = [LARGE, [path for path in DATA_SETS if path not in LARGE]]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [paths for paths in TABLES if paths],
+    ids=lambda paths: "+".join(path.stem.partition(".")[0] for path in paths),
+)
+def test_the_bytes_are_those_of_postgresql(
+    paths: list[Path], make_on_spark: MakeOnSpark, workspace: Workspace
+) -> None:
+    rows = [row for path in paths for row in read(path)]
+    on_spark = make_on_spark(rows)
+    workspace.insert(rows)
+    # The unit tests run once, on the sample.
+    options = ("--vars", "{validation_percent: 10}", "--exclude-resource-type")
+    on_spark.build(*options, "unit_test")
+    workspace.build(*options, "unit_test", "test")
+    theirs, ours = on_spark.export("--target", "spark"), workspace.export("--no-gate")
+    for name in ("clean.jsonl", "train.jsonl", "valid.jsonl"):
+        assert (theirs / name).read_bytes() == (ours / name).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def built_on_spark(make_on_spark: MakeOnSpark) -> Workspace:
+    """Return a project built from the sample; tests leave it as it was."""
+    workspace = make_on_spark(read(SAMPLE))
+    workspace.build()
+    return workspace
+
+
+def test_every_test_of_the_project_runs_on_spark(built_on_spark: Workspace) -> None:
+    target = built_on_spark.project / "target"
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    results = json.loads((target / "run_results.json").read_bytes())["results"]
+    tests = {
+        name
+        for kind in ("nodes", "unit_tests")
+        for name in manifest[kind]
+        if "test." in name
+    }
+    ran = {r["unique_id"]: r["status"] for r in results if r["unique_id"] in tests}
+    assert ran.keys() == tests
+    assert {name for name, status in ran.items() if status != "pass"} == {
+        name for name in tests if "raw_product_has_a_" in name
+    }
+
+
+def test_the_manifest_tells_the_engine_and_the_checksum(
+    built_on_spark: Workspace,
+) -> None:
+    files = built_on_spark.export("--target", "spark")
+    document = json.loads((files / "manifest.json").read_bytes())
+    jsonschema.validate(document, json.loads(SCHEMA.read_bytes()))
+    assert document["engine"] == "spark"
+    assert document["relation"]["database"] is None
+    assert document["snapshot"].startswith("303 rows, checksum ")
+    assert {test["status"] for test in document["gate"]["tests"]} == {"pass"}
+
+
+@contextmanager
+def changed(workspace: Workspace, table: str, **columns: str) -> Iterator[None]:
+    """Put a table with other expressions for some columns in place for a while."""
+    with session_of(workspace.environment["SPARK_REMOTE"]) as session:
+        names = session.table(table).columns
+        select = ", ".join(f"{columns.get(name, name)} as {name}" for name in names)
+
+        def replace(select: str) -> None:
+            session.sql(f"drop table {table}")
+            session.sql(f"create table {table} as select {select} from finetune.kept")
+
+        session.sql(f"create table finetune.kept as select * from {table}")
+        replace(select)
+        try:
+            yield
+        finally:
+            replace("*")
+            session.sql("drop table finetune.kept")
+
+
+def test_a_bad_row_is_refused_by_the_gate(built_on_spark: Workspace) -> None:
+    short = "case when pair_id < '01' then 'short' else description end"
+    with changed(built_on_spark, PAIRS, description=short):
+        done = built_on_spark.finetune("export", "--target", "spark", "-o", "refused")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "fail: training_pairs_description_is_long_enough: 4 found" in done.stderr
+    assert "\n  description='short'\n" in done.stderr
+    assert not (built_on_spark.folder / "refused").exists()
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_rows_that_change_during_the_export_are_refused(
+    gate: bool,
+    built_on_spark: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The new rows pass every test, so nothing but the checksum can tell."""
+    remote = built_on_spark.environment["SPARK_REMOTE"]
+    monkeypatch.setenv("SPARK_REMOTE", remote)
+    monkeypatch.chdir(built_on_spark.folder)
+    target = built_on_spark.project / "target"
+    build = artifacts.read_build(built_on_spark.project, target)
+
+    @contextmanager
+    def disturbed(relations: Sequence[Relation]) -> Iterator[spark.Snapshot]:
+        with (
+            spark.snapshot(relations) as moment,
+            changed(built_on_spark, PAIRS, first_uid="upper(first_uid)"),
+        ):
+            yield moment
+
+    with pytest.raises(FinetuneError, match=r"training_pairs changed during the exp"):
+        export(
+            build,
+            snapshot=disturbed,
+            output_dir=tmp_path / "files",
+            system=None,
+            gate=gate,
+            say=lambda _: None,
+        )
+    assert [*(tmp_path / "files").iterdir()] == []
+
+
+def test_a_build_during_the_export_is_refused_though_the_pairs_are_the_same(
+    built_on_spark: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", built_on_spark.environment["SPARK_REMOTE"])
+    pairs, funnel = (
+        Relation(None, "finetune", name) for name in ("training_pairs", "filter_funnel")
+    )
+    with spark.snapshot([pairs, funnel]) as moment:
+        assert len([*moment.pairs(pairs)]) == 303
+        with (
+            changed(built_on_spark, str(funnel), dbt_invocation_id="'another'"),
+            pytest.raises(FinetuneError, match=r"finetune\.filter_funnel changed"),
+        ):
+            [*moment.pairs(pairs)]
+
+
+def test_pairs_come_in_order_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sail 0.7 with two threads shuffles what it sorted."""
+    relation = Relation(None, "default", "many")
+    with sail(2, tmp_path / "log") as server:
+        remote = f"{server}/;session_id={uuid.uuid4()}"
+        monkeypatch.setenv("SPARK_REMOTE", remote)
+        with session_of(remote) as session:
+            session.sql(
+                "create view many as select md5(cast(id as string)) as pair_id,"
+                " 'a' as title, 'b' as description, 'train' as split,"
+                " id as title_occurrences, id as copies, 'c' as first_uid"
+                " from range(100000)"
+            )
+        ids: list[str] = []
+        with spark.snapshot([relation]) as moment:
+            try:
+                ids.extend(pair[0] for pair in moment.pairs(relation))
+            except FinetuneError as error:
+                refused = str(error)
+            else:
+                refused = ""
+        assert ids == sorted(ids)
+        assert len(ids) == 100_000 or "does not keep the order" in refused
+
+
+def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:
+    """Return the one line with which an export refuses."""
+    done = workspace.finetune("export", *arguments, limits=None, **variables)
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert done.stderr.startswith("finetune: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_the_target_must_be_that_of_the_build(
+    built_on_spark: Workspace, sample: Workspace
+) -> None:
+    line = refusal(built_on_spark)
+    assert "dbt built on spark, but --target is postgres; say --target spark" in line
+    line = refusal(sample, "--target", "spark")
+    assert "dbt built on postgres, but --target is spark" in line
+
+
+@pytest.mark.parametrize(
+    ("remote", "message"),
+    [
+        ("sc://127.0.0.1:1", "127.0.0.1:1: Connection refused; start a server there"),
+        ("sc://nowhere.invalid", "nowhere.invalid:15002: "),
+        ("local[2]", "SPARK_REMOTE is local[2], but must be sc://HOST:PORT"),
+    ],
+)
+def test_no_server_is_one_clear_line(
+    remote: str, message: str, built_on_spark: Workspace
+) -> None:
+    line = refusal(built_on_spark, "--target", "spark", SPARK_REMOTE=remote)
+    assert message in line
+
+
+def test_a_missing_relation_is_one_clear_line(
+    built_on_spark: Workspace, server_of_spark: str
+) -> None:
+    line = refusal(built_on_spark, "--target", "spark", SPARK_REMOTE=server_of_spark)
+    assert "finetune: Spark: " in line
+    assert line.endswith("; run dbt build\n")
+
+
+def without(module: str, program: str) -> list[str]:
+    """Return the command that runs a program where a module cannot be imported."""
+    code = f"import sys; sys.modules[{module!r}] = None; {program}"
+    return [sys.executable, "-c", code]
+
+
+def test_without_the_extra_the_export_tells_how_to_get_it(
+    built_on_spark: Workspace,
+) -> None:
+    program = "from exporter.cli import main; main()"
+    done = built_on_spark.run(
+        [*without("pyspark", program), "export", "--target", "spark"]
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("; pip install 'finetune-exporter[spark]'\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_the_extra_postgresql_is_not_affected(sample: Workspace) -> None:
+    program = (
+        "sys.modules['pyspark'] = None; from dbt.cli.main import cli; cli(sys.argv[1:])"
+    )
+    arguments = ["--warn-error", "parse", "--project-dir", "dbt_project"]
+    parsed = sample.run([*without("dbt.adapters.spark", program), *arguments])
+    assert parsed.returncode == 0, parsed.stdout
+    program = "from exporter.cli import main; main()"
+    done = sample.run([*without("pyspark", program), "export", "--no-gate"])
+    assert done.returncode == 0, done.stderr
