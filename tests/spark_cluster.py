@@ -5,6 +5,7 @@ The programs come from the pyspark in .venv-cluster; `make test-cluster` makes i
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -167,11 +168,10 @@ class Cluster:
     def kill_worker(self, name: str) -> str:
         """Kill a worker and, by its pid, its executor; return the executor's id."""
         worker = self.processes[name]
-        [pid] = children(worker.pid)
-        [number] = [
-            number
-            for number in self.executors()
-            if f"--executor-id {number} " in command_line(pid)
+        [(pid, number)] = [
+            (pid, found[1])
+            for pid, line in children(worker.pid).items()
+            if (found := re.search(r" --executor-id (\d+) ", line))
         ]
         worker.kill()
         worker.wait()
@@ -255,17 +255,16 @@ def read_json(address: str) -> Any:  # noqa: ANN401  # JSON is any value.
         return None
 
 
-def children(pid: int) -> list[int]:
-    return [int(line) for line in ps("pid=", "--ppid", pid).split()]
-
-
-def command_line(pid: int) -> str:
-    return ps("args=", "-p", pid)
-
-
-def ps(column: str, choice: str, pid: int) -> str:
-    command = ["ps", "-ww", "-o", column, choice, str(pid)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def children(pid: int) -> dict[int, str]:
+    """Return the pids of a process's children, and how each was called."""
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    lines = (line.strip().partition(" ") for line in listed.stdout.splitlines())
+    return {int(number): arguments for number, _, arguments in lines}
 
 
 def wait_for(what: str, condition: Callable[[], object], seconds: float = 120) -> None:

@@ -73,11 +73,15 @@ def cost(
         ) as process:
             # Of this program alone: what it was started from does not count.
             status = Path("/proc", str(process.pid), "status")
-            while process.poll() is None:
-                found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-                peak = max(peak, int(found[1]) if found else 0)
-                meanwhile()
-                time.sleep(0.1)
+            try:
+                while process.poll() is None:
+                    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+                    peak = max(peak, int(found[1]) if found else 0)
+                    meanwhile()
+                    time.sleep(0.1)
+            except BaseException:
+                process.kill()
+                raise
     ended = time.time()
     assert process.returncode == 0, log.read_text()[-5000:]
     return Cost(began, ended, peak / 1024)
