@@ -28,7 +28,7 @@ _PAIR_TEXT = "concat_ws(chr(31), {})".format(
 _DIGITS = 15
 
 
-class Fingerprint(NamedTuple):
+class Digest(NamedTuple):
     """How many rows a relation has, and a sum over them that knows no order."""
 
     rows: int
@@ -50,8 +50,8 @@ class Snapshot:
         self._session = session
         self._opened_at = datetime.now(timezone.utc)
         self._pairs, *others = relations
-        self._before = self._fingerprint_of_pairs()
-        self._others = {other: self._fingerprint(other) for other in others}
+        self._before = self._digest_of_pairs()
+        self._others = {other: self._digest_of(other) for other in others}
 
     def query(self, statement: str) -> list[dict[str, Any]]:
         """Return the rows of a query written elsewhere, such as a dbt test.
@@ -92,9 +92,9 @@ class Snapshot:
             checksum += int(digest[:_DIGITS], 16)
             rows += 1
             yield pair
-        self._require_same(relation, self._before, Fingerprint(rows, checksum))
+        self._require_same(relation, self._before, Digest(rows, checksum))
         for other, before in self._others.items():
-            self._require_same(other, before, self._fingerprint(other))
+            self._require_same(other, before, self._digest_of(other))
 
     def _stream(self, relation: Relation) -> Iterator[Pair]:
         columns = ", ".join(PAIR_COLUMNS)
@@ -104,9 +104,7 @@ class Snapshot:
             )
             yield from frame.toLocalIterator(prefetchPartitions=True)
 
-    def _require_same(
-        self, relation: Relation, before: Fingerprint, after: Fingerprint
-    ) -> None:
+    def _require_same(self, relation: Relation, before: Digest, after: Digest) -> None:
         if before != after:
             raise FinetuneError(
                 f"{relation} changed during the export: {before} before the tests, "
@@ -114,23 +112,23 @@ class Snapshot:
                 "build runs"
             )
 
-    def _fingerprint_of_pairs(self) -> Fingerprint:
+    def _digest_of_pairs(self) -> Digest:
         number = f"conv(substr(md5({_PAIR_TEXT}), 1, {_DIGITS}), 16, 10)"
         return self._summed(self._pairs, number)
 
-    def _fingerprint(self, relation: Relation) -> Fingerprint:
+    def _digest_of(self, relation: Relation) -> Digest:
         with _one_line_errors():
             columns = self._session.table(relation.quoted()).columns
         names = ", ".join("`{}`".format(name.replace("`", "``")) for name in columns)
         return self._summed(relation, f"xxhash64({names})")
 
-    def _summed(self, relation: Relation, number: str) -> Fingerprint:
+    def _summed(self, relation: Relation, number: str) -> Digest:
         [found] = self.query(
             f"select count(*) as row_count,"
             f" coalesce(sum(cast({number} as decimal(20, 0))), 0) as checksum"
             f" from {relation.quoted()}"
         )
-        return Fingerprint(int(found["row_count"]), int(found["checksum"]))
+        return Digest(int(found["row_count"]), int(found["checksum"]))
 
 
 @contextmanager
