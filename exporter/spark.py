@@ -16,8 +16,6 @@ from exporter.errors import FinetuneError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-DEFAULT_REMOTE = "sc://127.0.0.1:15002"
-
 _TYPES = {"text": "string", "int8": "bigint"}
 
 # A pair as one text, the same in Spark and in Python; `first_uid` is the last,
@@ -139,16 +137,14 @@ def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
         FinetuneError: No pyspark, no server, or a relation that is missing, may
             not be read or has other columns.
     """
-    remote = os.environ.get("SPARK_REMOTE") or DEFAULT_REMOTE
     try:
         sql = import_module("pyspark.sql")
     except ImportError as error:
         raise FinetuneError(
             f"--target spark: {error}; pip install 'finetune-exporter[spark]'"
         ) from error
-    _require_server(remote)
     with _one_line_errors():
-        session = sql.SparkSession.builder.remote(remote).create()
+        session = sql.SparkSession.builder.remote(remote()).create()
     try:
         with _one_line_errors("; run dbt build"):
             _require_pair_columns(session, relations[0])
@@ -159,17 +155,27 @@ def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
         session.client.close()
 
 
-def _require_server(remote: str) -> None:
-    """Knock at the port; the client itself would try for ten minutes."""
-    parts = urlsplit(remote)
+def remote() -> str:
+    """Return where Spark Connect is, as dbt's profile has it."""
+    return os.environ.get("SPARK_REMOTE") or "sc://127.0.0.1:15002"
+
+
+def require_server(address: str) -> None:
+    """Knock at the port; the client itself would try for ten minutes.
+
+    Raises:
+        FinetuneError: Nobody answers.
+    """
+    parts = urlsplit(address)
     if parts.scheme != "sc" or not parts.hostname:
-        raise FinetuneError(f"SPARK_REMOTE is {remote}, but must be sc://HOST:PORT")
+        raise FinetuneError(f"SPARK_REMOTE is {address}, but must be sc://HOST:PORT")
+    port = parts.port or 15002
     try:
-        socket.create_connection((parts.hostname, parts.port or 15002), 10).close()
+        socket.create_connection((parts.hostname, port), timeout=10).close()
     except OSError as error:
         raise FinetuneError(
-            f"Spark Connect: {parts.hostname}:{parts.port or 15002}: "
-            f"{error.strerror or error}; start a server there or set SPARK_REMOTE"
+            f"Spark Connect: {parts.hostname}:{port}: {error.strerror or error}; "
+            "start a server there or set SPARK_REMOTE"
         ) from error
 
 
