@@ -9,10 +9,12 @@ PROJECT := --project-dir dbt_project --profiles-dir .
 ifeq ($(TARGET),spark)
 ENGINE := $(VENV)/spark
 ON     := --target spark
+# dbt-spark asks for Hive at every statement, and the server says no each time.
+export PYTHONWARNINGS := ignore:Failed to set spark.sql.catalogImplementation
 else
-LOCAL  := $(BIN)/finetune local run --
 SEED   := $(BIN)/finetune local seed examples/products.csv
 endif
+LOCAL  := $(BIN)/finetune local run $(ON) --
 DBT    := $(LOCAL) $(BIN)/dbt
 
 .DEFAULT_GOAL := help
@@ -44,7 +46,7 @@ build: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build the views and run ever
 	$(DBT) build $(PROJECT) $(ON) --quiet
 
 .PHONY: export
-export: $(VENV)/pyvenv.cfg profiles.yml ## Build, test and write files/*.jsonl
+export: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build, test and write files/*.jsonl
 	@$(LOCAL) $(MAKE) --no-print-directory build-and-export
 
 # One server for all of it.

@@ -16,8 +16,6 @@ from exporter.errors import FinetuneError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-DEFAULT_REMOTE = "sc://127.0.0.1:15002"
-
 _TYPES = {"text": "string", "int8": "bigint"}
 
 # A pair as one text, the same in Spark and in Python; `first_uid` is the last,
@@ -30,7 +28,7 @@ _DIGITS = 15
 _SLICE_ROWS = 50_000
 
 
-class Fingerprint(NamedTuple):
+class Digest(NamedTuple):
     """How many rows a relation has, and a sum over them that knows no order."""
 
     rows: int
@@ -52,8 +50,8 @@ class Snapshot:
         self._session = session
         self._opened_at = datetime.now(timezone.utc)
         self._pairs, *others = relations
-        self._before = self._fingerprint_of_pairs()
-        self._others = {other: self._fingerprint(other) for other in others}
+        self._before = self._digest_of_pairs()
+        self._others = {other: self._digest_of(other) for other in others}
 
     def query(self, statement: str) -> list[dict[str, Any]]:
         """Return the rows of a query written elsewhere, such as a dbt test.
@@ -94,9 +92,9 @@ class Snapshot:
             checksum += int(digest[:_DIGITS], 16)
             rows += 1
             yield pair
-        self._require_same(relation, self._before, Fingerprint(rows, checksum))
+        self._require_same(relation, self._before, Digest(rows, checksum))
         for other, before in self._others.items():
-            self._require_same(other, before, self._fingerprint(other))
+            self._require_same(other, before, self._digest_of(other))
 
     def _stream(self, relation: Relation) -> Iterator[Pair]:
         columns = ", ".join(PAIR_COLUMNS)
@@ -108,9 +106,7 @@ class Snapshot:
                 )
                 yield from frame.toLocalIterator(prefetchPartitions=True)
 
-    def _require_same(
-        self, relation: Relation, before: Fingerprint, after: Fingerprint
-    ) -> None:
+    def _require_same(self, relation: Relation, before: Digest, after: Digest) -> None:
         if before != after:
             raise FinetuneError(
                 f"{relation} changed during the export: {before} before the tests, "
@@ -118,23 +114,23 @@ class Snapshot:
                 "build runs"
             )
 
-    def _fingerprint_of_pairs(self) -> Fingerprint:
+    def _digest_of_pairs(self) -> Digest:
         number = f"conv(substr(md5({_PAIR_TEXT}), 1, {_DIGITS}), 16, 10)"
         return self._summed(self._pairs, number)
 
-    def _fingerprint(self, relation: Relation) -> Fingerprint:
+    def _digest_of(self, relation: Relation) -> Digest:
         with _one_line_errors():
             columns = self._session.table(relation.quoted()).columns
         names = ", ".join("`{}`".format(name.replace("`", "``")) for name in columns)
         return self._summed(relation, f"xxhash64({names})")
 
-    def _summed(self, relation: Relation, number: str) -> Fingerprint:
+    def _summed(self, relation: Relation, number: str) -> Digest:
         [found] = self.query(
             f"select count(*) as row_count,"
             f" coalesce(sum(cast({number} as decimal(20, 0))), 0) as checksum"
             f" from {relation.quoted()}"
         )
-        return Fingerprint(int(found["row_count"]), int(found["checksum"]))
+        return Digest(int(found["row_count"]), int(found["checksum"]))
 
 
 def _slices(rows: int) -> Iterator[str]:
@@ -159,16 +155,14 @@ def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
         FinetuneError: No pyspark, no server, or a relation that is missing, may
             not be read or has other columns.
     """
-    remote = os.environ.get("SPARK_REMOTE") or DEFAULT_REMOTE
     try:
         sql = import_module("pyspark.sql")
     except ImportError as error:
         raise FinetuneError(
             f"--target spark: {error}; pip install 'finetune-exporter[spark]'"
         ) from error
-    _require_server(remote)
     with _one_line_errors():
-        session = sql.SparkSession.builder.remote(remote).create()
+        session = sql.SparkSession.builder.remote(remote()).create()
     try:
         with _one_line_errors("; run dbt build"):
             _require_pair_columns(session, relations[0])
@@ -179,17 +173,27 @@ def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
         session.client.close()
 
 
-def _require_server(remote: str) -> None:
-    """Knock at the port; the client itself would try for ten minutes."""
-    parts = urlsplit(remote)
+def remote() -> str:
+    """Return where Spark Connect is, as dbt's profile has it."""
+    return os.environ.get("SPARK_REMOTE") or "sc://127.0.0.1:15002"
+
+
+def require_server(address: str) -> None:
+    """Knock at the port; the client itself would try for ten minutes.
+
+    Raises:
+        FinetuneError: Nobody answers.
+    """
+    parts = urlsplit(address)
     if parts.scheme != "sc" or not parts.hostname:
-        raise FinetuneError(f"SPARK_REMOTE is {remote}, but must be sc://HOST:PORT")
+        raise FinetuneError(f"SPARK_REMOTE is {address}, but must be sc://HOST:PORT")
+    port = parts.port or 15002
     try:
-        socket.create_connection((parts.hostname, parts.port or 15002), 10).close()
+        socket.create_connection((parts.hostname, port), timeout=10).close()
     except OSError as error:
         raise FinetuneError(
-            f"Spark Connect: {parts.hostname}:{parts.port or 15002}: "
-            f"{error.strerror or error}; start a server there or set SPARK_REMOTE"
+            f"Spark Connect: {parts.hostname}:{port}: {error.strerror or error}; "
+            "start a server there or set SPARK_REMOTE"
         ) from error
 
 

@@ -18,6 +18,14 @@ PROJECT_DIR = click.option(
     help="Where dbt_project.yml is.",
 )
 
+TARGET = click.option(
+    "--target",
+    type=click.Choice(["postgres", "spark"]),
+    default="postgres",
+    show_default=True,
+    help="The engine that dbt builds on.",
+)
+
 OUTPUT_DIR = click.option(
     "-o",
     "--output-dir",

@@ -1,13 +1,12 @@
 """`finetune export`: the tested pairs into files."""
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from exporter import artifacts, database, spark, tokens
 from exporter.chat import DEFAULT_SYSTEM_PROMPT
-from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, say
+from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, TARGET, say
 from exporter.cli.server import server
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
@@ -38,13 +37,7 @@ from exporter.export import export as run_export
     show_default=True,
     help="tiktoken's encoding, or a model it knows, to count with.",
 )
-@click.option(
-    "--target",
-    type=click.Choice(["postgres", "spark"]),
-    default="postgres",
-    show_default=True,
-    help="The engine that dbt built on.",
-)
+@TARGET
 @PROJECT_DIR
 @click.option(
     "--target-path",
@@ -80,11 +73,10 @@ def export(
     counter = tokens.counter(encoding) if count_tokens else None
     if counter and counter.caveat:
         say(f"{counter.caveat}; counting bytes, an upper bound")
-    on_spark = target == "spark"
-    with nullcontext() if on_spark else server():
+    with server(target):
         written = run_export(
             build,
-            snapshot=spark.snapshot if on_spark else database.snapshot,
+            snapshot=spark.snapshot if target == "spark" else database.snapshot,
             output_dir=output_dir,
             system=system,
             gate=not no_gate,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from exporter import artifacts, database, local_postgres
-from exporter.cli.console import EXIT_CODES, PROJECT_DIR, say
+from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
 from exporter.cli.server import LOCAL_FOLDER, server
 from exporter.errors import FinetuneError
@@ -24,14 +24,15 @@ def local() -> None:
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog=EXIT_CODES,
 )
+@TARGET
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def local_run(command: tuple[str, ...]) -> None:
+def local_run(command: tuple[str, ...], target: str = "postgres") -> None:
     """Run COMMAND with libpq's variables set, and exit as it does.
 
     The server is started for it, and stopped after it unless others use it; a
-    server that PG* names is used as it is.
+    server that PG* or, with --target spark, SPARK_REMOTE names is used as it is.
     """
-    with server():
+    with server(target):
         environment = os.environ | database.connection_environment()
         try:
             process = subprocess.Popen(command, env=environment)

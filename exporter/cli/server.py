@@ -5,14 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter import local_postgres
+from exporter import local_postgres, spark
 
 LOCAL_FOLDER = Path(".postgres")
 
 
 @contextmanager
-def server() -> Iterator[None]:
-    """Use the server that PG* names, or else the embedded one."""
+def server(target: str = "postgres") -> Iterator[None]:
+    """Use the server that PG* names, or else the embedded one.
+
+    Spark's must run already: to find that out, its client takes ten minutes.
+    """
+    if target == "spark":
+        spark.require_server(spark.remote())
+        yield
+        return
     if local_postgres.own_server_chosen():
         yield
         return
