@@ -25,7 +25,7 @@ _PAIR_TEXT = "concat_ws(chr(31), {})".format(
 )
 _DIGITS = 15
 
-_SLICE_ROWS = 50_000
+_SLICE_ROWS = 25_000
 
 
 class Digest(NamedTuple):
@@ -139,10 +139,8 @@ def _slices(rows: int) -> Iterator[str]:
     The Connect server's driver holds a sorted result whole, and refuses one of
     over spark.driver.maxResultSize, 1 GiB (Spark 4.3, November 2026).
     """
-    digits = 0
-    while rows > _SLICE_ROWS * 16**digits:
-        digits += 1
-    bounds = [f"{number:0{digits}x}" for number in range(1, 16**digits)]
+    count = max(1, rows // _SLICE_ROWS)
+    bounds = [f"{n * 16**8 // count:08x}" for n in range(1, count)]
     for lower, upper in zip(["", *bounds], [*bounds, ""], strict=True):
         yield f"pair_id >= '{lower}'" + (f" and pair_id < '{upper}'" if upper else "")
 
