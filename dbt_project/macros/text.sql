@@ -15,24 +15,26 @@
     btrim({{ text }}, '{{ blanks() }}')
 {%- endmacro %}
 
-{#- Nearly all texts have no outer blank, and their ends tell: the last byte is
-    none that a blank can end with, the first character is visible ASCII. Such a
-    text passes as it is stored, compressed or not, where btrim would look at
-    every character and PostgreSQL compress the result anew (a third of the
-    time of a build of a million rows). Rows on other servers are better judged
-    there, and PostgreSQL passes only the plain form on. -#}
+{#- Nearly all texts have no outer blank: their first character is none and
+    their last byte is none that a blank ends with. Such a text passes as it is
+    stored, compressed or not, where btrim would look at every character and
+    PostgreSQL compress the result anew (a third of the time of a build of a
+    million rows). Rows on other servers are better judged there, and PostgreSQL
+    passes only the plain form on. -#}
 {% macro postgres__trimmed(text) -%}
     {%- if raw_is_elsewhere() -%}
         {{- return(default__trimmed(text)) -}}
     {%- endif -%}
+    {%- set last_bytes = [] -%}
+    {%- for blank in blanks() -%}
+        {%- do last_bytes.append(blank.encode()[-1]) -%}
+    {%- endfor -%}
     case
         when {{ text }} = '' then ''
         when
-            get_byte(textsend({{ text }}), octet_length({{ text }}) - 1) not in (
-                9, 10, 11, 12, 13, 32, 128, 129, 130, 131, 132, 133, 134, 135,
-                136, 137, 138, 139, 140, 141, 159, 160, 168, 169, 175, 191
-            )
-            and ascii(left({{ text }}, 1)) between 33 and 126
+            strpos('{{ blanks() }}', left({{ text }}, 1)) = 0
+            and get_byte(textsend({{ text }}), octet_length({{ text }}) - 1)
+            not in ({{ last_bytes | unique | sort | join(', ') }})
             then {{ text }}
         else {{ default__trimmed(text) }}
     end

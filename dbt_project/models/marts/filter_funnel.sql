@@ -24,13 +24,20 @@ pairs as (
 
 ),
 
+-- Grouped before they are counted, which PostgreSQL does in parallel.
 result as (
 
     select
-        count(*) as row_count,
-        count(distinct title) as title_count
+        coalesce(sum(row_count), 0) as row_count,
+        count(*) as title_count
 
-    from pairs
+    from (
+        select
+            title,
+            count(*) as row_count
+        from pairs
+        group by title
+    ) as pairs_of_titles
 
 ),
 
