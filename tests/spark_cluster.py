@@ -190,7 +190,7 @@ class Cluster:
     ) -> dict[str, Share]:
         """Return what each executor read in the tasks begun between two times.
 
-        With `scanned`, of stages alone that read so many rows in all.
+        With `scanned`, of stages alone that read so many rows or more.
         """
         tasks = [
             event
@@ -205,7 +205,7 @@ class Cluster:
             ]
         shares: defaultdict[str, Share] = defaultdict(lambda: Share(0, 0, 0))
         for task in tasks:
-            if read[task["Stage ID"]] == scanned or not scanned:
+            if read[task["Stage ID"]] >= scanned:
                 number = task["Task Info"]["Executor ID"]
                 metrics = task["Task Metrics"]["Input Metrics"]
                 more = (1, metrics["Records Read"], metrics["Bytes Read"])
