@@ -1,32 +1,21 @@
-with
+-- One plain select, which PostgreSQL merges into what asks it: over a `with`
+-- the export would sort all pairs instead of walking along their index.
+select
+    pair_id,
+    title,
+    description,
 
-pairs as (
+    -- A title's side depends on its own text alone, so rows that come and go
+    -- never move it, and no title stands on both sides.
+    case
+        when
+            {{ exact('left(md5(title), 8)') }}
+            < '{{ validation_threshold() }}'
+            then 'validation'
+        else 'train'
+    end as split,
+    title_occurrences,
+    copies,
+    first_uid
 
-    select * from {{ ref('int_pairs_deduplicated') }}
-
-),
-
--- A title's side depends on its own text alone, so rows that come and go never
--- move it, and no title stands on both sides.
-split as (
-
-    select
-        pair_id,
-        title,
-        description,
-        case
-            when
-                {{ exact('left(md5(title), 8)') }}
-                < '{{ validation_threshold() }}'
-                then 'validation'
-            else 'train'
-        end as split,
-        title_occurrences,
-        copies,
-        first_uid
-
-    from pairs
-
-)
-
-select * from split
+from {{ ref('int_pairs_deduplicated') }}
