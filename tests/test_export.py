@@ -221,7 +221,7 @@ def test_a_killed_export_leaves_the_old_set_whole(
     )
     definition = sample.sql("select pg_get_viewdef('finetune.training_pairs')")[0][0]
     slow = definition.replace(
-        "pairs.description,", "slow(pairs.description) as description,"
+        "    description,", "    slow(description) as description,"
     )
     assert slow != definition
     sample.sql(f"create or replace view finetune.training_pairs as {slow}")

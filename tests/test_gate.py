@@ -254,7 +254,7 @@ def slowed(workspace: Workspace) -> None:
         " 'select $1 from pg_sleep(0.005)'"
     )
     [[view]] = workspace.sql("select pg_get_viewdef('finetune.training_pairs')")
-    slow = view.replace("pairs.first_uid", "slow(pairs.first_uid) as first_uid")
+    slow = view.replace(" first_uid", " slow(first_uid) as first_uid")
     assert slow != view
     workspace.sql(f"create or replace view finetune.training_pairs as {slow}")
 
@@ -264,7 +264,8 @@ def test_nothing_that_happens_during_the_stream_reaches_the_file(
 ) -> None:
     before = (sample.export() / "clean.jsonl").read_bytes()
     slowed(sample)
-    process = started_export(sample, "query like 'copy %' and state = 'active'")
+    streams = "query like '% order by pair_id collate%' and state = 'active'"
+    process = started_export(sample, streams)
     sample.sql(f"update {PAIRS} set description = 'short'")
     sample.sql(f"delete from {PAIRS} where title = 'Kate'")
     with pytest.raises(psycopg.errors.LockNotAvailable):
