@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,12 @@ SHARED_DATA = (
     Path(os.environ.get("FINETUNE_SHARED_DIR") or REPOSITORY.parent / "shared") / "data"
 )
 DBT = Path(sys.executable).with_name("dbt")
+
+
+def pytest_configure() -> None:
+    # A shell lets what it runs in the background ignore Ctrl-C, and the commands
+    # under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:
