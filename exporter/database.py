@@ -1,6 +1,6 @@
 """PostgreSQL: the connection, the snapshot of an export, COPY in and out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -38,9 +38,30 @@ class Relation(NamedTuple):
 
     def quoted(self) -> str:
         """Return the name, quoted, as the engine knows it."""
-        mark = "`" if self.database is None else '"'
-        parts = (part.replace(mark, 2 * mark) for part in (self.schema, self.name))
-        return ".".join(f"{mark}{part}{mark}" for part in parts)
+        if self.database is None:
+            return f"{in_backticks(self.schema)}.{in_backticks(self.name)}"
+        return sql.Identifier(self.schema, self.name).as_string()
+
+
+def in_backticks(name: str) -> str:
+    """Return a name, quoted, as Spark knows it."""
+    return "`{}`".format(name.replace("`", "``"))
+
+
+def require_columns(
+    relation: Relation, found: Mapping[str, str], wanted: Mapping[str, str]
+) -> None:
+    """Compare the types of columns, both by the names that the engine gives them.
+
+    Raises:
+        FinetuneError: A wanted column is missing or of another type.
+    """
+    for name, kind in wanted.items():
+        if found.get(name) != kind:
+            raise FinetuneError(
+                f"{relation}: column {name} is {found.get(name, 'missing')}, but must "
+                f"be {kind}; run dbt build"
+            )
 
 
 def connection_environment() -> dict[str, str]:
@@ -163,16 +184,11 @@ def _require_pair_columns(connection: psycopg.Connection, relation: Relation) ->
     cursor = connection.execute(
         sql.SQL("select * from {} limit 0").format(sql.SQL(relation.quoted()))
     )
-    types = {
-        c.name: psycopg.adapters.types[c.type_code] for c in cursor.description or ()
-    }
-    for name, wanted in PAIR_COLUMNS.items():
-        found = types.get(name)
-        if found is None or found.name != wanted:
-            raise FinetuneError(
-                f"{relation}: column {name} is {found.name if found else 'missing'}, "
-                f"but must be {wanted}; run dbt build"
-            )
+    found = {}
+    for column in cursor.description or ():
+        kind = psycopg.adapters.types.get(column.type_code)
+        found[column.name] = kind.name if kind else str(column.type_code)
+    require_columns(relation, found, PAIR_COLUMNS)
 
 
 class RawTable(NamedTuple):

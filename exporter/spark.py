@@ -10,7 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from exporter.database import PAIR_COLUMNS, Pair, Relation
+from exporter.database import (
+    PAIR_COLUMNS,
+    Pair,
+    Relation,
+    in_backticks,
+    require_columns,
+)
 from exporter.errors import FinetuneError
 
 if TYPE_CHECKING:
@@ -121,7 +127,7 @@ class Snapshot:
     def _digest_of(self, relation: Relation) -> Digest:
         with _one_line_errors():
             columns = self._session.table(relation.quoted()).columns
-        names = ", ".join("`{}`".format(name.replace("`", "``")) for name in columns)
+        names = ", ".join(map(in_backticks, columns))
         return self._summed(relation, f"xxhash64({names})")
 
     def _summed(self, relation: Relation, number: str) -> Digest:
@@ -160,10 +166,12 @@ def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
             f"--target spark: {error}; pip install 'finetune-exporter[spark]'"
         ) from error
     with _one_line_errors():
-        session = sql.SparkSession.builder.remote(remote()).create()
+        session = sql.SparkSession.builder.remote(_remote()).create()
     try:
         with _one_line_errors("; run dbt build"):
-            _require_pair_columns(session, relations[0])
+            found = dict(session.table(relations[0].quoted()).dtypes)
+            wanted = {name: _TYPES[kind] for name, kind in PAIR_COLUMNS.items()}
+            require_columns(relations[0], found, wanted)
             moment = Snapshot(session, relations)
         yield moment
     finally:
@@ -171,17 +179,18 @@ def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
         session.client.close()
 
 
-def remote() -> str:
+def _remote() -> str:
     """Return where Spark Connect is, as dbt's profile has it."""
     return os.environ.get("SPARK_REMOTE") or "sc://127.0.0.1:15002"
 
 
-def require_server(address: str) -> None:
+def require_server() -> None:
     """Knock at the port; the client itself would try for ten minutes.
 
     Raises:
         FinetuneError: Nobody answers.
     """
+    address = _remote()
     parts = urlsplit(address)
     if parts.scheme != "sc" or not parts.hostname:
         raise FinetuneError(f"SPARK_REMOTE is {address}, but must be sc://HOST:PORT")
@@ -193,16 +202,6 @@ def require_server(address: str) -> None:
             f"Spark Connect: {parts.hostname}:{port}: {error.strerror or error}; "
             "start a server there or set SPARK_REMOTE"
         ) from error
-
-
-def _require_pair_columns(session: "SparkSession", relation: Relation) -> None:
-    found = dict(session.table(relation.quoted()).dtypes)
-    for name, kind in PAIR_COLUMNS.items():
-        if found.get(name) != _TYPES[kind]:
-            raise FinetuneError(
-                f"{relation}: column {name} is {found.get(name, 'missing')}, but must "
-                f"be {_TYPES[kind]}; run dbt build"
-            )
 
 
 @contextmanager

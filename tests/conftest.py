@@ -153,6 +153,17 @@ def server() -> Iterator[dict[str, str]]:
         yield variables
 
 
+def project_in(folder: Path, variables: dict[str, str]) -> Workspace:
+    """Copy the dbt project into the folder, for commands with these variables."""
+    shutil.copytree(
+        REPOSITORY / "dbt_project",
+        folder / "dbt_project",
+        ignore=shutil.ignore_patterns("target", "logs"),
+    )
+    shutil.copy(REPOSITORY / "profiles.yml.example", folder / "profiles.yml")
+    return Workspace(folder, clean_environment() | variables)
+
+
 MakeWorkspace = Callable[..., Workspace]
 
 
@@ -163,14 +174,7 @@ def make_workspace(
     """Return a function that makes a project with an empty database."""
 
     def make(variables: dict[str, str] = server, create_options: str = "") -> Workspace:
-        folder = tmp_path_factory.mktemp("project")
-        shutil.copytree(
-            REPOSITORY / "dbt_project",
-            folder / "dbt_project",
-            ignore=shutil.ignore_patterns("target", "logs"),
-        )
-        shutil.copy(REPOSITORY / "profiles.yml.example", folder / "profiles.yml")
-        workspace = Workspace(folder, clean_environment() | variables)
+        workspace = project_in(tmp_path_factory.mktemp("project"), variables)
         name = f"test_{uuid.uuid4().hex}"
         workspace.sql(f"create database {name} {create_options}")
         workspace.environment["PGDATABASE"] = name

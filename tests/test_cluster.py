@@ -18,14 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from benchmarks import rows
-from tests.conftest import (
-    DBT,
-    REPOSITORY,
-    MakeWorkspace,
-    Workspace,
-    clean_environment,
-    open_folder,
-)
+from tests.conftest import DBT, MakeWorkspace, Workspace, open_folder, project_in
 from tests.spark_cluster import Cluster, running
 
 pytestmark = pytest.mark.cluster
@@ -139,13 +132,7 @@ def cluster(raw: Path) -> Iterator[Cluster]:
 def workspace(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Return a project that builds on the cluster."""
     folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(
-        REPOSITORY / "dbt_project",
-        folder / "dbt_project",
-        ignore=shutil.ignore_patterns("target", "logs"),
-    )
-    shutil.copy(REPOSITORY / "profiles.yml.example", folder / "profiles.yml")
-    return Workspace(folder, clean_environment() | {"SPARK_REMOTE": cluster.remote})
+    return project_in(folder, {"SPARK_REMOTE": cluster.remote})
 
 
 def assert_same_files(files: Path, expected: Path) -> None:

@@ -6,11 +6,8 @@ test-cluster` proves the distribution.
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +22,8 @@ from exporter.database import Relation
 from exporter.errors import FinetuneError
 from exporter.export import export
 from tests import oracle
-from tests.conftest import REPOSITORY, Workspace, clean_environment
+from tests.conftest import REPOSITORY, Workspace, project_in
+from tests.spark_cluster import answers, free_ports, wait_for
 from tests.test_rules import DATA_SETS, SAMPLE, read
 
 if TYPE_CHECKING:
@@ -46,9 +44,7 @@ def _main_module_with_a_file() -> Iterator[None]:
 @contextmanager
 def sail(parallelism: int, log: Path) -> Iterator[str]:
     """Start a Spark Connect server; yield its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     with log.open("wb") as output:
         program = Path(sys.executable).with_name("sail")
         process = subprocess.Popen(
@@ -59,13 +55,7 @@ def sail(parallelism: int, log: Path) -> Iterator[str]:
             stderr=output,
         )
     try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
+        wait_for("Sail", lambda: process.poll() is not None or answers(port), 30)
         assert process.poll() is None, log.read_text()
         yield f"sc://127.0.0.1:{port}"
     finally:
@@ -99,21 +89,14 @@ def make_on_spark(
     """Return a function that makes a project, with a session that has the rows."""
 
     def make(rows: Sequence[oracle.Row]) -> Workspace:
-        folder = tmp_path_factory.mktemp("spark")
-        shutil.copytree(
-            REPOSITORY / "dbt_project",
-            folder / "dbt_project",
-            ignore=shutil.ignore_patterns("target", "logs"),
-        )
-        shutil.copy(REPOSITORY / "profiles.yml.example", folder / "profiles.yml")
         # Sail's catalog lives as long as the session, so all use one.
         remote = f"{server_of_spark}/;session_id={uuid.uuid4()}"
         with session_of(remote) as session:
             session.sql("create schema public")
             columns = "uid string, title string, content string"
             session.createDataFrame(rows, columns).write.saveAsTable("public.product")
-        environment = {"SPARK_REMOTE": remote, "DBT_TARGET": "spark"}
-        return Workspace(folder, clean_environment() | environment)
+        variables = {"SPARK_REMOTE": remote, "DBT_TARGET": "spark"}
+        return project_in(tmp_path_factory.mktemp("spark"), variables)
 
     return make
 

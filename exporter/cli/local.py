@@ -26,7 +26,7 @@ def local() -> None:
 )
 @TARGET
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def local_run(command: tuple[str, ...], target: str = "postgres") -> None:
+def local_run(command: tuple[str, ...], target: str) -> None:
     """Run COMMAND with libpq's variables set, and exit as it does.
 
     The server is started for it, and stopped after it unless others use it; a

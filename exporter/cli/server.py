@@ -17,7 +17,7 @@ def server(target: str = "postgres") -> Iterator[None]:
     Spark's must run already: to find that out, its client takes ten minutes.
     """
     if target == "spark":
-        spark.require_server(spark.remote())
+        spark.require_server()
         yield
         return
     if local_postgres.own_server_chosen():
