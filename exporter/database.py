@@ -1,6 +1,6 @@
 """PostgreSQL: the connection, the snapshot of an export, COPY in and out."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -128,7 +128,7 @@ class Snapshot:
             " as snapshot_at, current_setting('server_version') as server_version"
         )[0]
 
-    def pairs(self, relation: Relation) -> Iterator[Pair]:
+    def pairs(self, relation: Relation) -> Generator[Pair]:
         """Yield the pairs in the order of their ids, in constant memory."""
         query = sql.SQL('select {} from {} order by pair_id collate "C"').format(
             sql.SQL(", ").join(map(sql.Identifier, PAIR_COLUMNS)),

@@ -2,8 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -47,8 +47,8 @@ _CLEAN_LINE = json_line(
 class Snapshot(Queries, Protocol):
     """The relations as they were at one moment, whatever the engine."""
 
-    def pairs(self, relation: Relation) -> Iterator[Pair]:
-        """Yield the pairs in the order of their ids."""
+    def pairs(self, relation: Relation) -> Generator[Pair]:
+        """Yield the pairs in the order of their ids; close it if that ends early."""
 
     def facts(self) -> dict[str, str]:
         """Return what names the moment."""
@@ -99,9 +99,9 @@ def export(
         names = ["clean.jsonl", "train.jsonl", "valid.jsonl", "manifest.json"]
         with drafts(output_dir, *names) as (clean, train, valid, manifest):
             sides = {"train": train, "validation": valid}
-            splits = _write_pairs(
-                moment.pairs(build.pairs), clean, sides, system, counter
-            )
+            # Left open by an error, it would wait for its connection for ever.
+            with closing(moment.pairs(build.pairs)) as pairs:
+                splits = _write_pairs(pairs, clean, sides, system, counter)
             written = [clean, train, *([valid] if titles.get("validation") else [])]
             document = {
                 "manifest_version": 1,

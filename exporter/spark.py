@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from hashlib import md5
@@ -76,7 +76,7 @@ class Snapshot:
             "server_version": str(self._session.version),
         }
 
-    def pairs(self, relation: Relation) -> Iterator[Pair]:
+    def pairs(self, relation: Relation) -> Generator[Pair]:
         """Yield the pairs in the order of their ids, in constant memory.
 
         Raises:
