@@ -117,7 +117,7 @@ $(VENV)-bench/pyvenv.cfg:
 
 .PHONY: bench
 bench: $(VENV)/pyvenv.cfg $(VENV)-bench/pyvenv.cfg ## Measure us beside the alternatives; write benchmarks/RESULTS.md
-	$(BIN)/python -m benchmarks.run --other-python $(CURDIR)/$(VENV)-bench/bin/python $(BENCH_OPTIONS)
+	$(BIN)/python -m benchmarks.run --other-python $(VENV)-bench/bin/python $(BENCH_OPTIONS)
 
 .PHONY: docs
 docs: $(VENV)/pyvenv.cfg profiles.yml ## Describe models and tests in dbt_project/target/index.html

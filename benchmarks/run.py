@@ -68,8 +68,8 @@ class Bench:
         self.train = folder / "out" / "train.jsonl"
         self.results: dict[str, dict[str, list[Run]]] = {}
 
-    def measure(self, group: str, name: str, *commands: Sequence[str | Path]) -> None:
-        """Run the commands one after the other, and keep what they cost."""
+    def measure(self, group: str, name: str, *commands: Sequence[str | Path]) -> Run:
+        """Run the commands one after the other; keep and return what they cost."""
         output = self.folder / "out"
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir()
@@ -102,6 +102,7 @@ class Bench:
         run = Run(wall, cpu, client, peak[0], written / 1e6)
         self.results.setdefault(group, {}).setdefault(name, []).append(run)
         print(f"{group:32} {name:18} {wall:7.2f} s {client:6.0f} MB", flush=True)
+        return run
 
     def alternative(self, group: str, function: str, *arguments: str | Path) -> None:
         """Measure one of the alternatives, if what it needs is installed."""
@@ -198,13 +199,11 @@ def bench_pairs(bench: Bench, group: str) -> None:
         f"{OURS} (statements)", []
     )
     dbt: Command = [BIN / "dbt", "--quiet", "run", "--project-dir", "dbt_project", "-s"]
-    bench.measure(group, f"{OURS} (dbt run)", [*dbt, "+int_pairs_deduplicated"])
+    run = bench.measure(group, f"{OURS} (dbt run)", [*dbt, "+int_pairs_deduplicated"])
     told = bench.folder / "dbt_project" / "target" / "run_results.json"
     models = json.loads(told.read_bytes())["results"]
     seconds = sum(model["execution_time"] for model in models)
-    statements.append(
-        bench.results[group][f"{OURS} (dbt run)"][-1]._replace(wall=seconds)
-    )
+    statements.append(run._replace(wall=seconds))
     bench_start_up(bench, group)
     old = (
         "copy (select distinct title, content from product where {0} and title in"
