@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from exporter import local_postgres
@@ -26,6 +27,10 @@ SHARED_DATA = (
     Path(os.environ.get("FINETUNE_SHARED_DIR") or REPOSITORY.parent / "shared") / "data"
 )
 DBT = Path(sys.executable).with_name("dbt")
+
+# A busy machine is no fault of the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 def pytest_configure() -> None:

@@ -293,7 +293,7 @@ messages_of_any_shape = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     rows=st.lists(messages_of_any_shape | json_values, max_size=4),
     cut=st.just(0) | st.integers(0, 40),
@@ -305,7 +305,7 @@ def test_json_of_any_shape_is_judged(
     judge_bytes(text[: len(text) - cut], tmp_path_factory)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(content=st.binary(max_size=200))
 def test_bytes_of_any_shape_are_judged(
     content: bytes, tmp_path_factory: pytest.TempPathFactory

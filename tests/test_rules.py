@@ -130,7 +130,6 @@ def few_needed(make_workspace: MakeWorkspace) -> Workspace:
 
 @settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(rows=ROWS)
