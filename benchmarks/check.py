@@ -22,7 +22,8 @@ REPOSITORY = Path(__file__).parents[1]
 READERS_PYTHON = REPOSITORY / ".venv-readers/bin/python"
 OURS = (
     "import sys; from pathlib import Path;"
-    "from exporter.check import check_file; from exporter.rules import read_rules;"
+    "from exporter.checking.files import check_file;"
+    "from exporter.checking.readers import read_rules;"
     "print(check_file(Path(sys.argv[1]), read_rules(), lambda f: None).examples)"
 )
 TOGETHERS = (

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter import check as check_module
 from exporter.chat import DEFAULT_SYSTEM_PROMPT, chat_line
-from exporter.check import check_file, check_leaks
-from exporter.example import examine, plain
+from exporter.checking import files as check_module
+from exporter.checking.files import check_file, check_leaks
+from exporter.checking.lines import examine, plain
+from exporter.checking.readers import Finding, read_rules
 from exporter.records import read_rows
-from exporter.rules import Finding, read_rules
 from exporter.tokens import Tally, counter
 from tests.conftest import REPOSITORY, SHARED_DATA
 from tests.corpus import Case, chat, clean, encoded, faulty, good, lines, message
@@ -83,7 +83,8 @@ def test_the_corpus_holds_every_rule_that_a_file_alone_can_break() -> None:
 def test_every_rule_and_reader_names_a_source_with_its_date() -> None:
     import yaml  # noqa: PLC0415
 
-    table = yaml.safe_load((REPOSITORY / "exporter/rules.yml").read_text("utf-8"))
+    path = REPOSITORY / "exporter/checking/readers.yml"
+    table = yaml.safe_load(path.read_text("utf-8"))
     for entry in [*table["rules"].values(), *table["readers"].values()]:
         assert table["sources"][entry["source"]]["verified"]
 
@@ -357,7 +358,8 @@ def test_hostile_lines_do_not_fill_the_memory(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.jsonl"
         path.write_bytes(good(1) + content * 2)
     peak = peak_megabytes(
-        "from exporter.check import check_file; from exporter.rules import read_rules;"
+        "from exporter.checking.files import check_file;"
+        "from exporter.checking.readers import read_rules;"
         "[check_file(Path(p), read_rules(), lambda f: None) for p in sys.argv[1:]];",
         *sorted(tmp_path.glob("*.jsonl")),
     )
@@ -373,8 +375,8 @@ def test_the_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
                 file.write(good(number).replace(b"Bag ", b"Bag " * 50))
         peaks.append(
             peak_megabytes(
-                "from exporter.check import check_file;"
-                "from exporter.rules import read_rules;"
+                "from exporter.checking.files import check_file;"
+                "from exporter.checking.readers import read_rules;"
                 "check_file(Path(sys.argv[1]), read_rules(), lambda f: None);",
                 path,
             )

@@ -20,7 +20,7 @@ ALLOWED = {
     "openai": {"endpoint"},
     "psycopg": {"database"},
     "pyspark": {"spark"},
-    "yaml": {"artifacts", "endpoint", "rules"},
+    "yaml": {"artifacts", "checking", "endpoint"},
 }
 
 

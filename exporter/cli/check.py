@@ -8,9 +8,9 @@ import click
 import orjson
 
 from exporter import manifest, tokens
-from exporter.check import Contents, check_file, check_leaks
+from exporter.checking.files import Contents, check_file, check_leaks
+from exporter.checking.readers import Finding, Rules, read_rules
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
-from exporter.rules import Finding, Rules, read_rules
 
 # Of findings that differ in the line only, so many are shown.
 _SHOWN = 3

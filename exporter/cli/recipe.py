@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from exporter import manifest, tokens
-from exporter.check import check_file
+from exporter.checking.files import check_file
+from exporter.checking.readers import read_rules
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
 from exporter.errors import FinetuneError
 from exporter.recipes import RECIPES, Export, room_above
-from exporter.rules import read_rules
 
 
 @click.command(epilog=EXIT_CODES)

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from exporter import manifest
-from exporter.check import check_file
+from exporter.checking.files import check_file
+from exporter.checking.readers import Finding, read_rules
 from exporter.cli.connection import EPILOG, connect, connection_options
 from exporter.cli.console import OUTPUT_DIR, say
 from exporter.endpoint import parts
@@ -18,7 +19,6 @@ from exporter.endpoint.client import Endpoint
 from exporter.endpoint.known import MEGABYTE
 from exporter.endpoint.source import Pace, Source
 from exporter.errors import FinetuneError
-from exporter.rules import Finding, read_rules
 
 
 @click.command(epilog=EPILOG)

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exporter.conversation import Fault
+from exporter.checking.conversation import Fault
+from exporter.checking.lines import PLAIN_KEYS, examine, plain
+from exporter.checking.readers import Finding, Rules
+from exporter.checking.repeats import Repeats
 from exporter.errors import FinetuneError
-from exporter.example import PLAIN_KEYS, examine, plain
 from exporter.records import ByteFile
-from exporter.repeats import Repeats
-from exporter.rules import Finding, Rules
 
 # Longer lines are damage: half a million tokens, while the most generous reader
 # trains on 65,536. Damaged JSON can take a hundred times its size in memory.

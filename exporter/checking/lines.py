@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from exporter.conversation import (
+from exporter.checking.conversation import (
     Fault,
     conversation_faults,
     json_object,

@@ -1,4 +1,4 @@
-"""What each reader of a chat file refuses, judged by the table in rules.yml."""
+"""What each reader of a chat file refuses, judged by the table in readers.yml."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,7 +97,7 @@ class Rules(NamedTuple):
 
 def read_rules(readers: Sequence[str] = ()) -> Rules:
     """Return the table for the readers named, or for all of them."""
-    text = Path(__file__).with_name("rules.yml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("readers.yml").read_text(encoding="utf-8")
     table = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     rules = {
         name: Rule(
