@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import rows
-from exporter import local_postgres
+from exporter.engines import embedded
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
@@ -120,7 +120,7 @@ class Bench:
             print(f"{group:32} {function:18} skipped: {needed} is not installed")
             return
         script = HERE / "alternatives.py"
-        command = [python, script, function, *arguments, local_postgres.psql()]
+        command = [python, script, function, *arguments, embedded.psql()]
         self.measure(group, name, command)
 
 
@@ -143,10 +143,10 @@ def watch_backends(peak: list[float], over: threading.Event) -> None:
 @contextmanager
 def server(folder: Path) -> Iterator[None]:
     """Use the server that PG* names, or an embedded one made for the run."""
-    if local_postgres.own_server_chosen():
+    if embedded.own_server_chosen():
         yield
         return
-    with local_postgres.serving(folder / ".postgres") as variables:
+    with embedded.serving(folder / ".postgres") as variables:
         os.environ.update(variables)
         yield
 
@@ -171,7 +171,7 @@ def prepare(bench: Bench, shape: str, count: int, *, csv: bool) -> Path:
 def psql(*statements: str) -> None:
     """Run statements, each by itself."""
     arguments = [part for statement in statements for part in ("-c", statement)]
-    subprocess.run([local_postgres.psql(), "-Xq", *arguments], check=True)
+    subprocess.run([embedded.psql(), "-Xq", *arguments], check=True)
 
 
 def bench_load(bench: Bench, path: Path, group: str, *, others: bool) -> None:
@@ -210,7 +210,7 @@ def bench_pairs(bench: Bench, group: str) -> None:
         " (select title from product where {0} group by title having count(*) >= 10)"
         " order by title) to '/dev/null' (format binary)"
     ).format("length(content) > 10 and length(title) > 0 and trim(content) <> ''")
-    bench.measure(group, "old query", [local_postgres.psql(), "-Xqc", old])
+    bench.measure(group, "old query", [embedded.psql(), "-Xqc", old])
 
 
 def bench_start_up(bench: Bench, group: str) -> None:
@@ -302,7 +302,7 @@ dbt timed them.
 def report(bench: Bench, options: argparse.Namespace) -> str:
     """Return the results as a page."""
     version = subprocess.run(
-        [local_postgres.psql(), "-XAtc", "show server_version"],
+        [embedded.psql(), "-XAtc", "show server_version"],
         check=True,
         capture_output=True,
         text=True,

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from exporter.database import RawTable, Relation
+from exporter.engines.postgres import RawTable
+from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
 
 # Statuses of dbt's run_results.json (v6) that mean a part was not built or

@@ -2,21 +2,21 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import orjson
 
 from exporter import __version__
 from exporter.artifacts import Build
 from exporter.chat import chat_messages, chat_template, encoded, json_line
-from exporter.database import PAIR_COLUMNS, Pair, Relation
+from exporter.engines.relations import PAIR_COLUMNS, Pair, Relation
 from exporter.errors import FinetuneError
 from exporter.files import Draft, drafts
-from exporter.gate import Queries, TestResult, offending_rows, run_test
+from exporter.gate import Funnel, Snapshot, run_gate, shortened
 from exporter.tokens import Counter, Tally
 
 # OpenAI, Azure and Nebius refuse a training file with fewer examples (OpenAI's
@@ -44,25 +44,6 @@ _CLEAN_LINE = json_line(
 )
 
 
-class Snapshot(Queries, Protocol):
-    """The relations as they were at one moment, whatever the engine."""
-
-    def pairs(self, relation: Relation) -> Generator[Pair]:
-        """Yield the pairs in the order of their ids; close it if that ends early."""
-
-    def facts(self) -> dict[str, str]:
-        """Return what names the moment."""
-
-
-class Funnel(NamedTuple):
-    """What each rule took, and the build that counted it."""
-
-    rules: list[dict[str, Any]]
-    built_at: str
-    invocation_id: str
-    vars: dict[str, Any]
-
-
 def export(
     build: Build,
     *,
@@ -87,7 +68,7 @@ def export(
         raise FinetuneError(f"{'; '.join(build.faults[:3])}; run dbt build")
     with snapshot([build.pairs, *build.tested_relations]) as moment:
         funnel = _read_funnel(moment, build)
-        results = _run_gate(moment, build, funnel, say) if gate else []
+        results = run_gate(moment, build, funnel, say) if gate else []
         say(funnel_table(funnel.rules))
         titles = _titles_per_split(moment, build)
         if not titles.get("train"):
@@ -194,35 +175,6 @@ def _read_funnel(moment: Snapshot, build: Build) -> Funnel:
     )
 
 
-def _run_gate(
-    moment: Snapshot, build: Build, funnel: Funnel, say: Callable[[str], None]
-) -> list[TestResult]:
-    changed = build.changed_since(funnel.built_at)
-    if changed:
-        raise FinetuneError(f"{changed} is newer than what was built; run dbt build")
-    results = []
-    for test in build.tests:
-        result = run_test(moment, test)
-        results.append(result)
-        if result.status != "pass":
-            say(f"{result.status}: {test.name}: {result.failures:,} found")
-        if result.status == "fail":
-            for row in offending_rows(moment, test, limit=3):
-                say(f"  {shortened(row)}")
-            say(
-                "  the rest: dbt show --no-write-json --limit 100 --project-dir "
-                f"{build.project_dir} --select {test.name}"
-            )
-    failed = [result.name for result in results if result.status == "fail"]
-    if failed:
-        raise FinetuneError(
-            f"{len(failed)} of {len(results)} tests failed, so nothing was written: "
-            f"{', '.join(failed)}; mend the rows or the rules and run dbt build"
-        )
-    say(f"gate: {len(results)} tests on the rows to be written, none failed")
-    return results
-
-
 def _titles_per_split(moment: Snapshot, build: Build) -> dict[str, int]:
     rows = moment.query(
         "select split, count(*) as titles from (select split, title"
@@ -264,12 +216,6 @@ def funnel_table(rules: list[dict[str, Any]]) -> str:
         )
         for line in lines
     )
-
-
-def shortened(row: dict[str, Any]) -> str:
-    """Return a row on one line, each value cut to 60 characters."""
-    cells = (f"{name}={value!r}" for name, value in row.items())
-    return ", ".join(c if len(c) <= 60 else f"{c[:57]}..." for c in cells)
 
 
 def _git_commit(folder: Path) -> str | None:

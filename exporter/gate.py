@@ -1,16 +1,33 @@
 """dbt's data tests, run again on the very rows that will be written."""
 
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol
 
-from exporter.artifacts import DataTest
+from exporter.artifacts import Build, DataTest
+from exporter.engines.relations import Pair, Relation
 from exporter.errors import FinetuneError
 
 
-class Queries(Protocol):
-    """Whatever answers a query within one snapshot."""
+class Snapshot(Protocol):
+    """The relations as they were at one moment, whatever the engine."""
 
     def query(self, statement: str) -> list[dict[str, Any]]:
-        """Return the rows as dictionaries."""
+        """Return the rows of a query as dictionaries."""
+
+    def pairs(self, relation: Relation) -> Generator[Pair]:
+        """Yield the pairs in the order of their ids; close it if that ends early."""
+
+    def facts(self) -> dict[str, str]:
+        """Return what names the moment."""
+
+
+class Funnel(NamedTuple):
+    """What each rule took, and the build that counted it."""
+
+    rules: list[dict[str, Any]]
+    built_at: str
+    invocation_id: str
+    vars: dict[str, Any]
 
 
 class TestResult(NamedTuple):
@@ -21,7 +38,7 @@ class TestResult(NamedTuple):
     failures: int
 
 
-def run_test(snapshot: Queries, test: DataTest) -> TestResult:
+def run_test(snapshot: Snapshot, test: DataTest) -> TestResult:
     """Run one data test as dbt 1.11 does.
 
     Raises:
@@ -52,9 +69,49 @@ def run_test(snapshot: Queries, test: DataTest) -> TestResult:
 
 
 def offending_rows(
-    snapshot: Queries, test: DataTest, *, limit: int
+    snapshot: Snapshot, test: DataTest, *, limit: int
 ) -> list[dict[str, Any]]:
     """Return up to `limit` of the rows that a failed test found."""
     return snapshot.query(
         f"select * from (\n{test.sql}\n) dbt_internal_test limit {limit}"
     )
+
+
+def run_gate(
+    moment: Snapshot, build: Build, funnel: Funnel, say: Callable[[str], None]
+) -> list[TestResult]:
+    """Run every test of the build in the snapshot and report what fails.
+
+    Raises:
+        FinetuneError: A test fails, or the project changed since the build.
+    """
+    changed = build.changed_since(funnel.built_at)
+    if changed:
+        raise FinetuneError(f"{changed} is newer than what was built; run dbt build")
+    results = []
+    for test in build.tests:
+        result = run_test(moment, test)
+        results.append(result)
+        if result.status != "pass":
+            say(f"{result.status}: {test.name}: {result.failures:,} found")
+        if result.status == "fail":
+            for row in offending_rows(moment, test, limit=3):
+                say(f"  {shortened(row)}")
+            say(
+                "  the rest: dbt show --no-write-json --limit 100 --project-dir "
+                f"{build.project_dir} --select {test.name}"
+            )
+    failed = [result.name for result in results if result.status == "fail"]
+    if failed:
+        raise FinetuneError(
+            f"{len(failed)} of {len(results)} tests failed, so nothing was written: "
+            f"{', '.join(failed)}; mend the rows or the rules and run dbt build"
+        )
+    say(f"gate: {len(results)} tests on the rows to be written, none failed")
+    return results
+
+
+def shortened(row: dict[str, Any]) -> str:
+    """Return a row on one line, each value cut to 60 characters."""
+    cells = (f"{name}={value!r}" for name, value in row.items())
+    return ", ".join(c if len(c) <= 60 else f"{c[:57]}..." for c in cells)

@@ -107,7 +107,7 @@ def verify(folder: Path) -> None:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep other commands from writing to the folder or uploading from it.
 
     Raises:

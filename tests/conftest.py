@@ -20,7 +20,7 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
-from exporter import local_postgres
+from exporter.engines import embedded
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED_DATA = (
@@ -43,7 +43,7 @@ def pytest_report_header() -> list[str]:
     lines = []
     if not SHARED_DATA.exists():
         lines.append(f"{SHARED_DATA} is absent: only the bundled sample is tested")
-    if local_postgres.own_server_chosen():
+    if embedded.own_server_chosen():
         lines.append("the server that PG* names is tested, not the embedded one")
     return lines
 
@@ -151,10 +151,10 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[dict[str, str]]:
     """Yield libpq's variables of the server that all tests of a worker share."""
-    if local_postgres.own_server_chosen():
+    if embedded.own_server_chosen():
         yield {k: v for k, v in os.environ.items() if k.startswith("PG")}
         return
-    with open_folder() as folder, local_postgres.serving(folder / "s") as variables:
+    with open_folder() as folder, embedded.serving(folder / "s") as variables:
         yield variables
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter import local_postgres
+from exporter.engines import embedded
 from tests import oracle
 from tests.conftest import (
     REPOSITORY,
@@ -173,7 +173,7 @@ def other_server(
         monkeypatch.setenv("PG_BINDIR", str(installed[-1]))
     else:
         locale = "locale 'C.UTF-8'"
-    with open_folder() as folder, local_postgres.serving(folder / "o") as variables:
+    with open_folder() as folder, embedded.serving(folder / "o") as variables:
         yield variables, f"template template0 {locale}"
 
 

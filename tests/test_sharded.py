@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter import local_postgres
+from exporter.engines import embedded
 from tests.conftest import (
     REPOSITORY,
     SHARED_DATA,
@@ -27,7 +27,7 @@ def servers() -> Iterator[list[dict[str, str]]]:
     """Yield libpq's variables of three servers: the one that is asked, two shards."""
     with open_folder() as folder, ExitStack() as stack:
         yield [
-            stack.enter_context(local_postgres.serving(folder / name))
+            stack.enter_context(embedded.serving(folder / name))
             for name in ("asked", "shard0", "shard1")
         ]
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from exporter import artifacts, spark
-from exporter.database import Relation
+from exporter import artifacts
+from exporter.engines import spark
+from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
 from exporter.export import export
 from tests import oracle

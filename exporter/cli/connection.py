@@ -49,7 +49,7 @@ def connect(*, timeout: float, retries: int) -> Endpoint:
     """
     endpoint = Endpoint(timeout=timeout, retries=retries)
     click.get_current_context().call_on_close(endpoint.close)
-    for note in endpoint.known.notes(today()):
+    for note in endpoint.provider.notes(today()):
         say(f"warning: {note}")
     return endpoint
 

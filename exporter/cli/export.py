@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
-from exporter import artifacts, database, spark, tokens
+from exporter import artifacts, tokens
 from exporter.chat import DEFAULT_SYSTEM_PROMPT
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, TARGET, say
 from exporter.cli.server import server
+from exporter.engines import postgres, spark
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
 
@@ -76,7 +77,7 @@ def export(
     with server(target):
         written = run_export(
             build,
-            snapshot=spark.snapshot if target == "spark" else database.snapshot,
+            snapshot=spark.snapshot if target == "spark" else postgres.snapshot,
             output_dir=output_dir,
             system=system,
             gate=not no_gate,

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 import orjson
 
-from exporter import artifacts, database
+from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, say
 from exporter.cli.server import server
+from exporter.engines import postgres
 from exporter.errors import FinetuneError
 from exporter.files import drafts
 from exporter.records import Reject, Row, read_rows
@@ -36,7 +37,7 @@ def load(
     table = artifacts.raw_table(project_dir)
     with server():
         if rejects is None:
-            count = database.load(table, _rows(files, table, _refuse), mode=mode)
+            count = postgres.load(table, _rows(files, table, _refuse), mode=mode)
         else:
             with drafts(rejects.parent, rejects.name) as [draft]:
 
@@ -45,7 +46,7 @@ def load(
                         orjson.dumps(bad._asdict(), option=orjson.OPT_APPEND_NEWLINE)
                     )
 
-                count = database.load(table, _rows(files, table, set_aside), mode=mode)
+                count = postgres.load(table, _rows(files, table, set_aside), mode=mode)
                 bad_lines = draft.finish().lines
                 draft.publish()
             say(f"{bad_lines:,} bad lines set aside in {rejects}")
@@ -61,7 +62,7 @@ def _refuse(bad: Reject) -> None:
 
 def _rows(
     files: Sequence[Path],
-    table: database.RawTable,
+    table: postgres.RawTable,
     reject: Callable[[Reject], None],
 ) -> Iterator[Row]:
     for path in files:

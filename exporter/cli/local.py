@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from exporter import artifacts, database, local_postgres
+from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
 from exporter.cli.server import LOCAL_FOLDER, server
+from exporter.engines import embedded, postgres
 from exporter.errors import FinetuneError
 
 
@@ -33,7 +34,7 @@ def local_run(command: tuple[str, ...], target: str) -> None:
     server that PG* or, with --target spark, SPARK_REMOTE names is used as it is.
     """
     with server(target):
-        environment = os.environ | database.connection_environment()
+        environment = os.environ | postgres.connection_environment()
         try:
             process = subprocess.Popen(command, env=environment)
         except OSError as error:
@@ -63,7 +64,7 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 @click.pass_context
 def local_psql(context: click.Context, arguments: tuple[str, ...]) -> None:
     """Open psql, or pass it ARGUMENTS."""
-    context.invoke(local_run, command=(str(local_postgres.psql()), *arguments))
+    context.invoke(local_run, command=(str(embedded.psql()), *arguments))
 
 
 @local.command("seed", epilog=EXIT_CODES)
@@ -77,13 +78,13 @@ def local_seed(
 
     A server that PG* names is left alone.
     """
-    if local_postgres.own_server_chosen() and not local_postgres.is_serving(
+    if embedded.own_server_chosen() and not embedded.is_serving(
         LOCAL_FOLDER.absolute()
     ):
         say("PG* names a server of your own: nothing loaded")
         return
     with server():
-        if not database.raw_table_exists(artifacts.raw_table(project_dir)):
+        if not postgres.raw_table_exists(artifacts.raw_table(project_dir)):
             context.invoke(
                 load, files=files, mode=None, rejects=None, project_dir=project_dir
             )
@@ -92,5 +93,5 @@ def local_seed(
 @local.command("stop", epilog=EXIT_CODES)
 def local_stop() -> None:
     """Stop the embedded server, whoever uses it."""
-    stopped = local_postgres.stop(LOCAL_FOLDER.absolute())
+    stopped = embedded.stop(LOCAL_FOLDER.absolute())
     say("stopped" if stopped else "not running")

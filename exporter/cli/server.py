@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter import local_postgres, spark
+from exporter.engines import embedded, spark
 
 LOCAL_FOLDER = Path(".postgres")
 
@@ -20,9 +20,9 @@ def server(target: str = "postgres") -> Iterator[None]:
         spark.require_server()
         yield
         return
-    if local_postgres.own_server_chosen():
+    if embedded.own_server_chosen():
         yield
         return
-    with local_postgres.serving(LOCAL_FOLDER.absolute()) as variables:
+    with embedded.serving(LOCAL_FOLDER.absolute()) as variables:
         os.environ.update(variables)
         yield

@@ -10,11 +10,11 @@ import orjson
 from exporter import manifest
 from exporter.cli.connection import EPILOG, connect, connection_options, today
 from exporter.cli.console import OUTPUT_DIR, say
-from exporter.cli.upload import checked_sources
 from exporter.cli.watch import watch
 from exporter.endpoint import jobs
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
+from exporter.endpoint.source import checked_sources
 from exporter.errors import FinetuneError
 
 
@@ -95,13 +95,13 @@ def train(
         "learning_rate_multiplier": learning_rate_multiplier,
     }
     given = {key: value for key, value in hyperparameters.items() if value is not None}
-    wish = jobs.Wish(model, suffix, seed, given, extra)
+    options = jobs.JobOptions(model, suffix, seed, given, extra)
     endpoint = connect(timeout=timeout, retries=retries)
     if not ignore_dates:
-        endpoint.known.refuse_closed(today())
+        endpoint.provider.refuse_closed(today())
     try:
-        with manifest.held(output_dir):
-            body = _request(endpoint, wish, output_dir)
+        with manifest.locked(output_dir):
+            body = _request(endpoint, options, output_dir)
             if dry_run:
                 click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
                 return
@@ -123,13 +123,15 @@ def train(
         )
 
 
-def _request(endpoint: Endpoint, wish: jobs.Wish, folder: Path) -> dict[str, Any]:
+def _request(
+    endpoint: Endpoint, options: jobs.JobOptions, folder: Path
+) -> dict[str, Any]:
     sources = checked_sources(endpoint, folder)
     manifest.verify(folder)
-    for key, note in endpoint.known.wants.items():
-        if not any(given.startswith(key.split(".")[0]) for given in wish.extra):
+    for key, note in endpoint.provider.wants.items():
+        if not any(given.startswith(key.split(".")[0]) for given in options.extra):
             say(f"warning: {note}")
-    for note in jobs.model_notes(endpoint, wish.model, today()):
+    for note in jobs.model_notes(endpoint, options.model, today()):
         say(f"warning: {note}")
     file_ids = []
     for source in sources:
@@ -140,7 +142,7 @@ def _request(endpoint: Endpoint, wish: jobs.Wish, folder: Path) -> dict[str, Any
             )
         uploads.await_processed(endpoint, file, wait=60, say=say)
         file_ids.append(file.id)
-    return jobs.request(wish, manifest.read(folder), sources, file_ids)
+    return jobs.request(options, manifest.read(folder), sources, file_ids)
 
 
 def _ask(endpoint: Endpoint, body: dict[str, Any], *, yes: bool) -> None:

@@ -16,8 +16,8 @@ from exporter.cli.console import OUTPUT_DIR, say
 from exporter.endpoint import parts
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
-from exporter.endpoint.known import MEGABYTE
-from exporter.endpoint.source import Pace, Source
+from exporter.endpoint.providers import MEGABYTE
+from exporter.endpoint.source import Sending, Source, checked_sources
 from exporter.errors import FinetuneError
 
 
@@ -65,18 +65,18 @@ def upload(
     """
     endpoint = connect(timeout=timeout, retries=retries)
     try:
-        with manifest.held(output_dir):
+        with manifest.locked(output_dir):
             sources = checked_sources(endpoint, output_dir)
             manifest.verify(output_dir)
-            _refuse_faults(sources, endpoint.known.reader)
+            _refuse_faults(sources, endpoint.provider.reader)
             parts.cancel_left_open(endpoint, output_dir, say)
             found = [
                 None if force else uploads.find(endpoint, source) for source in sources
             ]
             for source, there in zip(sources, found, strict=True):
                 if there is None:
-                    with _pace(endpoint, source, parts_above, part_size) as pace:
-                        file = uploads.send(endpoint, source, pace, force=force)
+                    with _sending(endpoint, source, parts_above, part_size) as sending:
+                        file = uploads.send(endpoint, source, sending, force=force)
                 else:
                     file = there
                     say(f"{source.name} is at {endpoint.name} already, not sent again")
@@ -86,37 +86,6 @@ def upload(
         raise FinetuneError(
             "stopped; finetune upload again sends what is missing"
         ) from None
-
-
-def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
-    """Return the training file and, if there is one, the validation file.
-
-    Raises:
-        FinetuneError: One is missing, too small or too large for the endpoint.
-    """
-    files = manifest.read(folder).files
-    if manifest.TRAINING not in files:
-        raise FinetuneError(f"{folder}: no {manifest.TRAINING}; run finetune export")
-    lines = files[manifest.TRAINING].lines
-    if lines < endpoint.known.fewest_examples:
-        raise FinetuneError(
-            f"{folder / manifest.TRAINING}: {lines} examples, but fine-tuning takes "
-            f"{endpoint.known.fewest_examples} or more; loosen a rule and export again"
-        )
-    sources = [
-        Source(folder / name, files[name])
-        for name in (manifest.TRAINING, manifest.VALIDATION)
-        if name in files
-    ]
-    for source in sources:
-        limit = endpoint.known.largest_bytes
-        if source.facts.bytes > limit:
-            raise FinetuneError(
-                f"{source.path}: {source.facts.bytes / MEGABYTE:,.0f} MB, but "
-                f"{endpoint.known.name} takes {limit / MEGABYTE:,.0f}; tighten a rule "
-                "and export again"
-            )
-    return sources
 
 
 def _refuse_faults(sources: list[Source], reader: str) -> None:
@@ -139,12 +108,12 @@ def _refuse_faults(sources: list[Source], reader: str) -> None:
 
 
 @contextmanager
-def _pace(
+def _sending(
     endpoint: Endpoint, source: Source, parts_above: float | None, part_size: float
-) -> Iterator[Pace]:
+) -> Iterator[Sending]:
     """Say what is sent and how fast; a terminal shows rate and remaining time."""
     size = source.facts.bytes
-    limit = endpoint.known.files_bytes
+    limit = endpoint.provider.files_bytes
     if parts_above is not None:
         limit = int(parts_above * MEGABYTE)
     say(f"sending {source.path} ({size:,} bytes) to {endpoint.name}")
@@ -167,5 +136,5 @@ def _pace(
             sent += count
             bar.update(count, current_item=count)
 
-        yield Pace(limit, int(part_size * MEGABYTE), advanced, say)
+        yield Sending(limit, int(part_size * MEGABYTE), advanced, say)
     say(f"sent at {rate()}")

@@ -10,7 +10,7 @@ import orjson
 
 from exporter import __version__
 from exporter.endpoint.client import Endpoint, NoAnswerError
-from exporter.endpoint.known import NEAR
+from exporter.endpoint.providers import NEAR
 from exporter.endpoint.source import Source
 from exporter.errors import FinetuneError
 from exporter.manifest import Manifest
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _WITHOUT_MODEL = {"failed", "cancelled", "canceled"}
 
 
-class Wish(NamedTuple):
+class JobOptions(NamedTuple):
     """What the user asks of a job beyond its files; None is the endpoint's choice."""
 
     model: str
@@ -41,7 +41,7 @@ def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
         FinetuneError: The endpoint has no such model, or it has been shut down.
     """
     notes = []
-    shutdown = endpoint.known.shutdown(model)
+    shutdown = endpoint.provider.shutdown(model)
     try:
         found = endpoint.ask(
             f"looking for model {model}",
@@ -55,7 +55,7 @@ def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
     if shutdown and shutdown <= today:
         raise FinetuneError(
             f"{endpoint.name}: {model} was shut down on {shutdown}; "
-            f"{endpoint.known.instead or 'choose another model'}"
+            f"{endpoint.provider.instead or 'choose another model'}"
         )
     if shutdown and shutdown - NEAR <= today:
         notes.append(f"{model} and its fine-tunes will be shut down on {shutdown}")
@@ -94,7 +94,7 @@ def _date(value: object) -> date | None:
 
 
 def request(
-    wish: Wish, manifest: Manifest, sources: list[Source], file_ids: list[str]
+    options: JobOptions, manifest: Manifest, sources: list[Source], file_ids: list[str]
 ) -> dict[str, Any]:
     """Return the body of the request, checked against OpenAI's limits.
 
@@ -106,32 +106,32 @@ def request(
         FinetuneError: The endpoint would refuse it.
     """
     body: dict[str, Any] = {
-        "model": wish.model,
+        "model": options.model,
         "training_file": file_ids[0],
         **({"validation_file": file_ids[1]} if file_ids[1:] else {}),
-        **({"suffix": wish.suffix} if wish.suffix is not None else {}),
-        **({"seed": wish.seed} if wish.seed is not None else {}),
+        **({"suffix": options.suffix} if options.suffix is not None else {}),
+        **({"seed": options.seed} if options.seed is not None else {}),
         "method": {
             "type": "supervised",
-            "supervised": {"hyperparameters": wish.hyperparameters},
+            "supervised": {"hyperparameters": options.hyperparameters},
         },
     }
-    for key, value in wish.extra.items():
+    for key, value in options.extra.items():
         _put(body, key.split("."), value)
     suffix = body.get("suffix")
     if suffix is not None and not 1 <= len(suffix) <= 64:
         raise FinetuneError(f"suffix: {len(suffix)} characters; give it 1 to 64")
-    bytes_wished = [source.facts.sha256 for source in sources]
-    wished = {**body, "training_file": bytes_wished[0], "validation_file": None}
-    if bytes_wished[1:]:
-        wished["validation_file"] = bytes_wished[1]
-    if wish.extra.get("metadata", {}) is None:  # Some endpoints take none.
+    hashes = [source.facts.sha256 for source in sources]
+    requested = {**body, "training_file": hashes[0], "validation_file": None}
+    if hashes[1:]:
+        requested["validation_file"] = hashes[1]
+    if options.extra.get("metadata", {}) is None:  # Some endpoints take none.
         return body
     body["metadata"] = {
-        "dataset_sha256": bytes_wished[0],
+        "dataset_sha256": hashes[0],
         "manifest_sha256": manifest.sha256,
         "request_sha256": hashlib.sha256(
-            orjson.dumps(wished, option=orjson.OPT_SORT_KEYS)
+            orjson.dumps(requested, option=orjson.OPT_SORT_KEYS)
         ).hexdigest(),
         "git_commit": manifest.git_commit or "unknown",
         "tool": f"finetune-exporter {__version__}",

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import orjson
 
 from exporter.endpoint.client import Endpoint, NoAnswerError
-from exporter.endpoint.source import PURPOSE, Pace, Slice, Source
+from exporter.endpoint.source import PURPOSE, Sending, Slice, Source
 from exporter.errors import FinetuneError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def send_parts(
     endpoint: Endpoint,
     source: Source,
     descriptor: int,
-    pace: Pace,
+    sending: Sending,
     arrived: "Callable[[], FileObject | None]",
 ) -> "FileObject":
     """Send an open file through an Upload and return the endpoint's file.
@@ -51,8 +51,8 @@ def send_parts(
     Raises:
         FinetuneError: The endpoint or the file system refuses.
     """
-    with _open_upload(endpoint, source, pace.say) as upload:
-        parts = _parts(endpoint, upload.id, descriptor, source.facts.bytes, pace)
+    with _open_upload(endpoint, source, sending.say) as upload:
+        parts = _parts(endpoint, upload.id, descriptor, source.facts.bytes, sending)
 
         def complete() -> "FileObject":
             answer = endpoint.once.uploads.complete(upload.id, part_ids=parts)
@@ -122,10 +122,10 @@ def _cancel(endpoint: Endpoint, upload_id: str) -> None:
 
 
 def _parts(
-    endpoint: Endpoint, upload_id: str, descriptor: int, size: int, pace: Pace
+    endpoint: Endpoint, upload_id: str, descriptor: int, size: int, sending: Sending
 ) -> list[str]:
     """Send the parts in parallel, each repeated by itself; return their ids."""
-    starts = range(0, size, pace.part_bytes)
+    starts = range(0, size, sending.part_bytes)
     todo = iter(enumerate(starts))
     done: queue.Queue[tuple[int, str] | BaseException] = queue.Queue()
     lock = threading.Lock()
@@ -135,7 +135,7 @@ def _parts(
         if stop.is_set():
             raise FinetuneError("stopped")
         with lock:
-            pace.advanced(count)
+            sending.advanced(count)
 
     def work() -> None:
         while True:
@@ -143,7 +143,7 @@ def _parts(
                 number, start = next(todo, (None, 0))
             if number is None:
                 return
-            length = min(pace.part_bytes, size - start)
+            length = min(sending.part_bytes, size - start)
             body = Slice(descriptor, start, length, advanced)
             try:
                 part = endpoint.ask(

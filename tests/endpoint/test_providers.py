@@ -6,12 +6,12 @@ from importlib import resources
 import pytest
 import yaml
 
-from exporter.endpoint.known import MEGABYTE, known
+from exporter.endpoint.providers import MEGABYTE, provider_at
 from exporter.errors import FinetuneError
 
 
 def test_every_fact_has_a_source_and_a_date() -> None:
-    text = resources.files("exporter.endpoint").joinpath("known.yml").read_text()
+    text = resources.files("exporter.endpoint").joinpath("providers.yml").read_text()
     for endpoint in yaml.safe_load(text)["endpoints"]:
         assert endpoint["source"]
         assert isinstance(endpoint["read"], date)
@@ -30,7 +30,7 @@ def test_every_fact_has_a_source_and_a_date() -> None:
     ],
 )
 def test_limits_are_those_of_the_host(host: str, files: int, largest: int) -> None:
-    found = known(host)
+    found = provider_at(host)
     assert (found.files_bytes, found.largest_bytes) == (
         files * MEGABYTE,
         largest * MEGABYTE,
@@ -38,17 +38,17 @@ def test_limits_are_those_of_the_host(host: str, files: int, largest: int) -> No
 
 
 def test_a_closing_is_said_sixty_days_before_and_ever_after() -> None:
-    openai = known("api.openai.com")
+    openai = provider_at("api.openai.com")
     assert len(openai.notes(date(2026, 11, 6))) == 2
     [*_, note] = openai.notes(date(2026, 11, 22))
     assert note.startswith("OpenAI: no new fine-tuning jobs for anyone from 2027-01-06")
     assert "use Azure / Foundry" in note
     assert len(openai.notes(date(2028, 1, 1))) == 3
-    assert known("127.0.0.1").notes(date(2028, 1, 1)) == []
+    assert provider_at("127.0.0.1").notes(date(2028, 1, 1)) == []
 
 
 def test_from_the_closing_on_a_job_is_refused_with_what_to_use_instead() -> None:
-    openai = known("api.openai.com")
+    openai = provider_at("api.openai.com")
     openai.refuse_closed(date(2027, 1, 5))
     with pytest.raises(FinetuneError) as caught:
         openai.refuse_closed(date(2027, 1, 6))
@@ -69,5 +69,5 @@ def test_from_the_closing_on_a_job_is_refused_with_what_to_use_instead() -> None
     ],
 )
 def test_a_fine_tune_ends_with_its_model(model: str, end: date | None) -> None:
-    assert known("api.openai.com").shutdown(model) == end
-    assert known("127.0.0.1").shutdown(model) is None
+    assert provider_at("api.openai.com").shutdown(model) == end
+    assert provider_at("127.0.0.1").shutdown(model) is None

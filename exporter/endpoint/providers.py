@@ -1,4 +1,4 @@
-"""What is known beforehand of an endpoint: limits, closing dates, wishes."""
+"""What providers say of their endpoints: limits, closing dates, what they want."""
 
 import functools
 from datetime import date, timedelta
@@ -13,8 +13,8 @@ MEGABYTE = 1 << 20
 NEAR = timedelta(days=60)
 
 
-class Known(NamedTuple):
-    """The limits and dates of one endpoint; the text is in known.yml."""
+class Provider(NamedTuple):
+    """The limits and dates of one endpoint; the text is in providers.yml."""
 
     name: str
     reader: str
@@ -45,7 +45,7 @@ class Known(NamedTuple):
         """Refuse a job where none can be created any more.
 
         Raises:
-            FinetuneError: It closed, at the date in known.yml or before.
+            FinetuneError: It closed, at the date in providers.yml or before.
         """
         for closing in self.closings:
             if closing.get("closed") and closing["date"] <= today:
@@ -55,7 +55,7 @@ class Known(NamedTuple):
                 )
 
 
-def known(host: str) -> Known:
+def provider_at(host: str) -> Provider:
     """Return what is known of the endpoint at the host."""
     document = _document()
     special: dict[str, Any] = next(
@@ -70,7 +70,7 @@ def known(host: str) -> Known:
         {},
     )
     facts = document["default"] | special
-    return Known(
+    return Provider(
         facts.get("name", host),
         facts["reader"],
         facts["files_mb"] * MEGABYTE,
@@ -86,6 +86,6 @@ def known(host: str) -> Known:
 
 @functools.cache
 def _document() -> dict[str, Any]:
-    text = resources.files(__package__).joinpath("known.yml").read_bytes()
+    text = resources.files(__package__).joinpath("providers.yml").read_bytes()
     document: dict[str, Any] = yaml.safe_load(text)
     return document

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.errors import FinetuneError
-from exporter.postgres_programs import (
+from exporter.engines.programs import (
     binaries,
     may_enter,
     reachable_binaries,
     run,
     server_user,
 )
+from exporter.errors import FinetuneError
 
 # With none of these set, libpq has been told nothing, and the embedded server
 # serves (PostgreSQL 18 documentation, "Environment Variables").

@@ -1,0 +1,1 @@
+"""Where the rows are: PostgreSQL, Spark, and the embedded server."""
