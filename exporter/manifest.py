@@ -86,24 +86,15 @@ def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:
 
 
 def verify(folder: Path) -> None:
-    """Compare the training files with the manifest, and with each other.
+    """Compare the training files with the manifest.
 
     The clean file takes no part in training and is not read.
 
     Raises:
-        FinetuneError: A file is missing or not as it was written, or a title
-            stands in both.
+        FinetuneError: A file is missing or not as it was written.
     """
     for problem in problems(folder, leave_out=[CLEAN]):
         raise FinetuneError(f"{problem.file}: {problem.what}; run finetune export")
-    files = read(folder).files
-    if VALIDATION in files:
-        title = _shared_title(folder / TRAINING, folder / VALIDATION)
-        if title is not None:
-            raise FinetuneError(
-                f"{folder}: title {title[:60]!r} stands in both {TRAINING} and "
-                f"{VALIDATION}; split by title and export again"
-            )
 
 
 @contextmanager
@@ -140,25 +131,3 @@ def _facts(path: Path) -> FileFacts:
             size += len(chunk)
             lines += chunk.count(b"\n")
     return FileFacts(digest.hexdigest(), size, lines)
-
-
-def _shared_title(training: Path, validation: Path) -> str | None:
-    """Return a user text of both files; of one, hashes of 64 bits are kept."""
-    known = {hash(title) for title in _titles(validation)}
-    return next((title for title in _titles(training) if hash(title) in known), None)
-
-
-def _titles(path: Path) -> Iterator[str]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield next(
-                    message["content"]
-                    for message in orjson.loads(line)["messages"]
-                    if message["role"] == "user"
-                )
-            except (ValueError, KeyError, TypeError, StopIteration) as error:
-                raise FinetuneError(
-                    f"{path}:{number}: no chat example with a user message; "
-                    "run finetune export again"
-                ) from error

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.chat import DEFAULT_SYSTEM_PROMPT, chat_line
 from exporter.checking import files as check_module
-from exporter.checking.files import check_file, check_leaks
+from exporter.checking.files import check_file
+from exporter.checking.leaks import check_leaks
 from exporter.checking.lines import examine, plain
 from exporter.checking.readers import Finding, read_rules
 from exporter.records import read_rows
@@ -67,6 +68,7 @@ def test_nothing_is_found_in_a_clean_file(name: str, tmp_path: Path) -> None:
 def test_the_corpus_holds_every_rule_that_a_file_alone_can_break() -> None:
     elsewhere = {
         "file-too-large",
+        "leak-answer",
         "leak-row",
         "leak-title",
         "manifest",
@@ -151,19 +153,36 @@ def test_a_large_file_is_refused_by_those_with_a_limit(tmp_path: Path) -> None:
     assert RULES.readers["azure"].bytes == 512 << 20
 
 
-def test_training_and_validation_share_neither_rows_nor_titles(tmp_path: Path) -> None:
+def test_what_stands_in_training_and_validation_is_found_once_a_kind(
+    tmp_path: Path,
+) -> None:
     train, valid = tmp_path / "train.jsonl", tmp_path / "valid.jsonl"
-    other = encoded(chat(message("user", "Bag number 5"), message("assistant", "X")))
     train.write_bytes(b"".join(lines(12)))
-    valid.write_bytes(good(3) + other + b"".join(good(n) for n in range(100, 110)))
+    both = [
+        good(3),
+        encoded(chat(message("user", "Bag number 5"), message("assistant", "X"))),
+        encoded(chat(message("user", "Sack"), message("assistant", "Bag 7."))),
+        encoded(
+            chat(
+                message("user", "Bag number 9"),
+                message("assistant", "Bag 9.", weight=1),
+            )
+        ),
+    ]
+    valid.write_bytes(b"".join(both) + b"".join(good(n) for n in range(100, 110)))
     found: list[Finding] = []
     contents = [check_file(path, RULES, found.append) for path in (train, valid)]
+    found.clear()
     check_leaks(contents, RULES, found.append)
-    assert [(f.rule, f.line, f.severity) for f in found] == [
-        ("leak-row", 1, "error"),
-        ("leak-title", 2, "warning"),
+    assert [(f.rule, f.line, f.key, f.severity) for f in found] == [
+        ("leak-row", 1, None, "error"),
+        ("leak-title", 2, "messages", "warning"),
+        ("leak-title", 4, "messages", "warning"),
+        ("leak-answer", 3, "messages", "warning"),
+        ("leak-answer", 4, "messages", "warning"),
     ]
-    assert f"{train}:5" in found[1].message
+    assert f"question also in {train}:5 " in found[1].message
+    assert f"answer also in {train}:7 " in found[3].message
 
 
 def test_thousands_of_equal_findings_are_counted(tmp_path: Path) -> None:

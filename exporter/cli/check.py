@@ -8,7 +8,8 @@ import click
 import orjson
 
 from exporter import manifest, tokens
-from exporter.checking.files import Contents, check_file, check_leaks
+from exporter.checking.files import Contents, check_file
+from exporter.checking.leaks import check_leaks
 from exporter.checking.readers import Finding, Rules, read_rules
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
 

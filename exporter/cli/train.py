@@ -14,7 +14,7 @@ from exporter.cli.watch import watch
 from exporter.endpoint import jobs
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
-from exporter.endpoint.source import checked_sources
+from exporter.endpoint.source import checked_sources, refuse_faults
 from exporter.errors import FinetuneError
 
 
@@ -128,6 +128,7 @@ def _request(
 ) -> dict[str, Any]:
     sources = checked_sources(endpoint, folder)
     manifest.verify(folder)
+    refuse_faults(sources, endpoint.provider.reader)
     for key, note in endpoint.provider.wants.items():
         if not any(given.startswith(key.split(".")[0]) for given in options.extra):
             say(f"warning: {note}")

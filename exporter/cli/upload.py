@@ -9,15 +9,13 @@ from pathlib import Path
 import click
 
 from exporter import manifest
-from exporter.checking.files import check_file
-from exporter.checking.readers import Finding, read_rules
 from exporter.cli.connection import EPILOG, connect, connection_options
 from exporter.cli.console import OUTPUT_DIR, say
 from exporter.endpoint import parts
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
 from exporter.endpoint.providers import MEGABYTE
-from exporter.endpoint.source import Sending, Source, checked_sources
+from exporter.endpoint.source import Sending, Source, checked_sources, refuse_faults
 from exporter.errors import FinetuneError
 
 
@@ -68,7 +66,7 @@ def upload(
         with manifest.locked(output_dir):
             sources = checked_sources(endpoint, output_dir)
             manifest.verify(output_dir)
-            _refuse_faults(sources, endpoint.provider.reader)
+            refuse_faults(sources, endpoint.provider.reader)
             parts.cancel_left_open(endpoint, output_dir, say)
             found = [
                 None if force else uploads.find(endpoint, source) for source in sources
@@ -86,25 +84,6 @@ def upload(
         raise FinetuneError(
             "stopped; finetune upload again sends what is missing"
         ) from None
-
-
-def _refuse_faults(sources: list[Source], reader: str) -> None:
-    """Refuse what the endpoint's reader would refuse, before a byte is sent."""
-    errors: list[Finding] = []
-
-    def take(finding: Finding) -> None:
-        if finding.severity == "error" and not errors:
-            errors.append(finding)
-
-    rules = read_rules([reader])
-    for source in sources:
-        check_file(source.path, rules, take)
-    if errors:
-        first = errors[0]
-        raise FinetuneError(
-            f"{first.file}:{first.line or 1}: {first.message}; see every fault with "
-            f"finetune check --for {reader}"
-        )
 
 
 @contextmanager

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, cast
 
 from exporter import manifest
+from exporter.checking.files import check_file
+from exporter.checking.leaks import check_leaks
+from exporter.checking.readers import Finding, read_rules
 from exporter.endpoint.client import Endpoint
 from exporter.endpoint.providers import MEGABYTE
 from exporter.errors import FinetuneError
@@ -119,3 +122,27 @@ def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
                 "rule and export again"
             )
     return sources
+
+
+def refuse_faults(sources: list[Source], reader: str) -> None:
+    """Refuse what the endpoint's reader would refuse, and what would leak.
+
+    Raises:
+        FinetuneError: A line breaks a rule, or an example or a question of the
+            validation file stands in training.
+    """
+    faults: list[Finding] = []
+
+    def take(finding: Finding) -> None:
+        refused = finding.severity == "error"
+        if not faults and (refused or finding.rule in {"leak-row", "leak-title"}):
+            faults.append(finding)
+
+    rules = read_rules([reader])
+    contents = [check_file(source.path, rules, take) for source in sources]
+    check_leaks(contents, rules, take)
+    for fault in faults:
+        raise FinetuneError(
+            f"{fault.file}:{fault.line or 1}: {fault.message}; see every fault with "
+            f"finetune check --for {reader}"
+        )

@@ -384,7 +384,7 @@ def damage(folder: Path, kind: str) -> None:
         ("wrong manifest", "manifest.json: not a manifest of finetune export"),
         ("too few", "9 examples, but fine-tuning takes 10 or more"),
         ("too large", "train.jsonl: 9,216 MB, but 127.0.0.1 takes 8,192"),
-        ("both", "title 'title 5' stands in both train.jsonl and valid.jsonl"),
+        ("both", "valid.jsonl:2: also an example of files/train.jsonl:6"),
         ("no folder", "files: No such file or directory; run finetune export"),
     ],
 )
