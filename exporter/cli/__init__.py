@@ -3,25 +3,49 @@
 import signal
 import sys
 import weakref
+from importlib import import_module
 from types import FrameType
 
 import click
 
 from exporter import __version__
-from exporter.cli.check import check
 from exporter.cli.console import EXIT_CODES, say
-from exporter.cli.export import export
-from exporter.cli.load import load
-from exporter.cli.local import local
-from exporter.cli.recipe import recipe
-from exporter.cli.train import train
-from exporter.cli.upload import upload
-from exporter.cli.watch import watch
 from exporter.errors import FinetuneError
+
+# In the order of the way that a row takes; each is in the module of its name.
+COMMANDS = {
+    "load": "Load JSON Lines or CSV, plain or .gz, - for stdin, into the raw table.",
+    "export": "Test the pairs again and write them, from one snapshot, as chat JSONL.",
+    "check": "Find every rule of every reader that FILES break, offline.",
+    "recipe": "Print the shortest correct configuration or command for READER.",
+    "upload": "Send train.jsonl, and valid.jsonl if there is one; print the ids.",
+    "train": "Create a job of what `finetune upload` sent, and print its id.",
+    "watch": "Follow JOB by its events until it ends; print the new model's name.",
+    "local": "Work with the embedded PostgreSQL in ./.postgres.",
+}
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are called: none waits for another's."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"exporter.cli.{name}"), name)
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
 )
 @click.version_option(__version__, prog_name="finetune")
 def cli() -> None:
@@ -30,10 +54,6 @@ def cli() -> None:
     The server is the one that libpq's variables name (PGHOST, PGDATABASE, ...);
     with none of them set, an embedded PostgreSQL in ./.postgres serves.
     """
-
-
-for command in (load, export, check, recipe, upload, train, watch, local):
-    cli.add_command(command)
 
 
 def _interrupt(_: int, frame: FrameType | None) -> None:
