@@ -23,7 +23,7 @@ READERS_PYTHON = REPOSITORY / ".venv-readers/bin/python"
 OURS = (
     "import sys; from pathlib import Path;"
     "from exporter.checking.files import check_file;"
-    "from exporter.checking.readers import read_rules;"
+    "from exporter.checking.rules import read_rules;"
     "print(check_file(Path(sys.argv[1]), read_rules(), lambda f: None).examples)"
 )
 TOGETHERS = (

@@ -17,12 +17,8 @@ from exporter.engines.relations import PAIR_COLUMNS, Pair, Relation
 from exporter.errors import FinetuneError
 from exporter.files import Draft, drafts
 from exporter.gate import Funnel, Snapshot, run_gate, shortened
+from exporter.readers import limits, read_readers
 from exporter.tokens import Counter, Tally
-
-# OpenAI, Azure and Nebius refuse a training file with fewer examples (OpenAI's
-# fine-tuning guide, read in November 2026); so do MLX-LM below 4 and Fireworks
-# below 3.
-FEWEST_EXAMPLES = 10
 
 FUNNEL_COLUMNS = (
     "rule",
@@ -116,11 +112,12 @@ def export(
                 valid.path.unlink(missing_ok=True)
             manifest.publish()
     examples = splits["train"]["pairs"]
-    if examples < FEWEST_EXAMPLES:
-        say(
-            f"warning: {examples} training examples; openai, azure and nebius refuse "
-            f"fewer than {FEWEST_EXAMPLES}"
-        )
+    for fewest, names in limits("examples", read_readers()):
+        if examples < fewest:
+            say(
+                f"warning: {examples} training examples; {', '.join(names)} refuse "
+                f"fewer than {fewest}"
+            )
     return [draft.path for draft in [*written, manifest]]
 
 

@@ -4,6 +4,8 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from exporter.checking import files as check_module
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.lines import examine, plain
-from exporter.checking.readers import Finding, read_rules
+from exporter.checking.rules import Finding, read_rules
 from exporter.records import read_rows
 from exporter.tokens import Tally, counter
 from tests.conftest import REPOSITORY, SHARED_DATA
@@ -85,10 +87,12 @@ def test_the_corpus_holds_every_rule_that_a_file_alone_can_break() -> None:
 def test_every_rule_and_reader_names_a_source_with_its_date() -> None:
     import yaml  # noqa: PLC0415
 
-    path = REPOSITORY / "exporter/checking/readers.yml"
+    path = REPOSITORY / "exporter/checking/rules.yml"
     table = yaml.safe_load(path.read_text("utf-8"))
-    for entry in [*table["rules"].values(), *table["readers"].values()]:
-        assert table["sources"][entry["source"]]["verified"]
+    for rule in table["rules"].values():
+        assert table["sources"][rule["source"]]["verified"]
+    for reader in RULES.readers.values():
+        assert reader.sources[0]["read"] <= date(2026, 11, 25)
 
 
 def test_the_quick_look_never_passes_what_the_close_look_minds() -> None:
@@ -145,12 +149,11 @@ def test_a_reader_that_only_suffers_gives_a_warning(tmp_path: Path) -> None:
 def test_a_large_file_is_refused_by_those_with_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"".join(lines(12)))
-    small = RULES.readers["azure"]._replace(bytes=100)
+    small = replace(RULES.readers["azure"], limits={"bytes": 100})
     rules = RULES._replace(readers={**RULES.readers, "azure": small})
     found: list[Finding] = []
     check_file(path, rules, found.append)
     assert [(f.rule, f.readers) for f in found] == [("file-too-large", ["azure"])]
-    assert RULES.readers["azure"].bytes == 512 << 20
 
 
 def test_what_stands_in_training_and_validation_is_found_once_a_kind(
@@ -378,7 +381,7 @@ def test_hostile_lines_do_not_fill_the_memory(tmp_path: Path) -> None:
         path.write_bytes(good(1) + content * 2)
     peak = peak_megabytes(
         "from exporter.checking.files import check_file;"
-        "from exporter.checking.readers import read_rules;"
+        "from exporter.checking.rules import read_rules;"
         "[check_file(Path(p), read_rules(), lambda f: None) for p in sys.argv[1:]];",
         *sorted(tmp_path.glob("*.jsonl")),
     )
@@ -395,7 +398,7 @@ def test_the_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         peaks.append(
             peak_megabytes(
                 "from exporter.checking.files import check_file;"
-                "from exporter.checking.readers import read_rules;"
+                "from exporter.checking.rules import read_rules;"
                 "check_file(Path(sys.argv[1]), read_rules(), lambda f: None);",
                 path,
             )

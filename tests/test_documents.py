@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "openai": {"endpoint"},
     "psycopg": {"engines/postgres", "engines/relations"},
     "pyspark": {"engines/spark"},
-    "yaml": {"artifacts", "checking", "endpoint"},
+    "yaml": {"artifacts", "checking", "readers"},
 }
 
 

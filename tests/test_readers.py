@@ -15,7 +15,7 @@ import pytest
 
 from exporter.chat import DEFAULT_SYSTEM_PROMPT, chat_line
 from exporter.checking.files import check_file
-from exporter.checking.readers import Finding, read_rules
+from exporter.checking.rules import Finding, read_rules
 from tests.conftest import REPOSITORY, SHARED_DATA
 from tests.corpus import clean, faulty, lines
 from tests.test_check import pairs

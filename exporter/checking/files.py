@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from exporter.checking.conversation import Fault
 from exporter.checking.lines import PLAIN_KEYS, examine, plain
-from exporter.checking.readers import Finding, Rules
 from exporter.checking.repeats import Repeats
+from exporter.checking.rules import Finding, Rules
 from exporter.errors import FinetuneError
 from exporter.records import ByteFile
 

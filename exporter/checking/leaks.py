@@ -1,7 +1,7 @@
 """What stands in a training and in a validation file: the one detector of leaks."""
 
 from exporter.checking.files import Contents, Report, is_validation
-from exporter.checking.readers import Rules
+from exporter.checking.rules import Rules
 
 
 def check_leaks(files: list[Contents], rules: Rules, report: Report) -> None:

@@ -10,7 +10,7 @@ import orjson
 from exporter import manifest, tokens
 from exporter.checking.files import Contents, check_file
 from exporter.checking.leaks import check_leaks
-from exporter.checking.readers import Finding, Rules, read_rules
+from exporter.checking.rules import Finding, Rules, read_rules
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
 
 # Of findings that differ in the line only, so many are shown.

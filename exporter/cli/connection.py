@@ -42,14 +42,24 @@ def connection_options(command: Command) -> Command:
     return command
 
 
-def connect(*, timeout: float, retries: int) -> Endpoint:
+IGNORE_DATES = click.option(
+    "--ignore-dates", is_flag=True, help="Try though the provider is known as closed."
+)
+
+
+def connect(route: str, *, timeout: float, retries: int) -> Endpoint:
     """Return the endpoint of the environment; say which of its dates are near.
 
-    Its connections are closed when the command ends.
+    The route, "files" or "jobs", is one that it must have. Its connections are
+    closed when the command ends.
+
+    Raises:
+        FinetuneError: The provider is known to have another API.
     """
     endpoint = Endpoint(timeout=timeout, retries=retries)
     click.get_current_context().call_on_close(endpoint.close)
-    for note in endpoint.provider.notes(today()):
+    endpoint.provider.refuse_route(route)
+    for note in endpoint.provider.dates(today()):
         say(f"warning: {note}")
     return endpoint
 

@@ -6,7 +6,7 @@ import click
 
 from exporter import manifest, tokens
 from exporter.checking.files import check_file
-from exporter.checking.readers import read_rules
+from exporter.checking.rules import read_rules
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
 from exporter.errors import FinetuneError
 from exporter.recipes import RECIPES, Export, room_above

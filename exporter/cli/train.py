@@ -8,7 +8,13 @@ import click
 import orjson
 
 from exporter import manifest
-from exporter.cli.connection import EPILOG, connect, connection_options, today
+from exporter.cli.connection import (
+    EPILOG,
+    IGNORE_DATES,
+    connect,
+    connection_options,
+    today,
+)
 from exporter.cli.console import OUTPUT_DIR, say
 from exporter.cli.watch import watch
 from exporter.endpoint import jobs
@@ -60,9 +66,7 @@ def _extra(
 @click.option("--yes", is_flag=True, help="Do not ask before work that is paid for.")
 @click.option("--again", is_flag=True, help="Create the job though there is one.")
 @click.option("--watch", "follow", is_flag=True, help="Follow the job to its end.")
-@click.option(
-    "--ignore-dates", is_flag=True, help="Try though the provider is known as closed."
-)
+@IGNORE_DATES
 @OUTPUT_DIR
 @connection_options
 @click.pass_context
@@ -96,9 +100,9 @@ def train(
     }
     given = {key: value for key, value in hyperparameters.items() if value is not None}
     options = jobs.JobOptions(model, suffix, seed, given, extra)
-    endpoint = connect(timeout=timeout, retries=retries)
+    endpoint = connect("jobs", timeout=timeout, retries=retries)
     if not ignore_dates:
-        endpoint.provider.refuse_closed(today())
+        endpoint.provider.refuse_closed(today(), model)
     try:
         with manifest.locked(output_dir):
             body = _request(endpoint, options, output_dir)
@@ -128,7 +132,7 @@ def _request(
 ) -> dict[str, Any]:
     sources = checked_sources(endpoint, folder)
     manifest.verify(folder)
-    refuse_faults(sources, endpoint.provider.reader)
+    refuse_faults(sources, endpoint.provider.name)
     for key, note in endpoint.provider.wants.items():
         if not any(given.startswith(key.split(".")[0]) for given in options.extra):
             say(f"warning: {note}")

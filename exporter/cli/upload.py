@@ -9,13 +9,24 @@ from pathlib import Path
 import click
 
 from exporter import manifest
-from exporter.cli.connection import EPILOG, connect, connection_options
+from exporter.cli.connection import (
+    EPILOG,
+    IGNORE_DATES,
+    connect,
+    connection_options,
+    today,
+)
 from exporter.cli.console import OUTPUT_DIR, say
-from exporter.endpoint import parts
+from exporter.endpoint import jobs, parts
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
-from exporter.endpoint.providers import MEGABYTE
-from exporter.endpoint.source import Sending, Source, checked_sources, refuse_faults
+from exporter.endpoint.source import (
+    MEGABYTE,
+    Sending,
+    Source,
+    checked_sources,
+    refuse_faults,
+)
 from exporter.errors import FinetuneError
 
 
@@ -26,8 +37,7 @@ from exporter.errors import FinetuneError
     "--parts-above",
     type=click.FloatRange(0),
     metavar="MB",
-    help="Send larger files in parts.  [default: what the endpoint takes: 512, "
-    "Azure 100]",
+    help="Send larger files in parts.  [default: what the endpoint takes at once]",
 )
 @click.option(
     "--part-size",
@@ -46,6 +56,8 @@ from exporter.errors import FinetuneError
     metavar="SECONDS",
     help="How long to wait until a file is processed; 0 is not at all.",
 )
+@click.option("--model", help="What will be trained: refused if it has ended.")
+@IGNORE_DATES
 @connection_options
 def upload(
     output_dir: Path,
@@ -53,6 +65,8 @@ def upload(
     parts_above: float | None,
     part_size: float,
     wait: float,
+    model: str | None,
+    ignore_dates: bool,
     timeout: float,
     retries: int,
 ) -> None:
@@ -61,12 +75,16 @@ def upload(
     The files must be as the manifest says. What is at the endpoint already, by
     hash and size, is not sent again.
     """
-    endpoint = connect(timeout=timeout, retries=retries)
+    endpoint = connect("files", timeout=timeout, retries=retries)
+    if not ignore_dates:
+        endpoint.provider.refuse_closed(today(), model)
     try:
         with manifest.locked(output_dir):
             sources = checked_sources(endpoint, output_dir)
             manifest.verify(output_dir)
-            refuse_faults(sources, endpoint.provider.reader)
+            for note in jobs.model_notes(endpoint, model, today()) if model else []:
+                say(f"warning: {note}")
+            refuse_faults(sources, endpoint.provider.name)
             parts.cancel_left_open(endpoint, output_dir, say)
             found = [
                 None if force else uploads.find(endpoint, source) for source in sources
@@ -92,7 +110,8 @@ def _sending(
 ) -> Iterator[Sending]:
     """Say what is sent and how fast; a terminal shows rate and remaining time."""
     size = source.facts.bytes
-    limit = endpoint.provider.files_bytes
+    limits = endpoint.provider.limits
+    limit = limits.get("request_bytes", limits.get("bytes", size))
     if parts_above is not None:
         limit = int(parts_above * MEGABYTE)
     say(f"sending {source.path} ({size:,} bytes) to {endpoint.name}")

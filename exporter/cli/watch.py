@@ -44,6 +44,7 @@ def watch(
     jobs.jsonl beside the manifest. Exits with 0 if the job succeeded, else 1.
     """
     endpoint = Endpoint(timeout=timeout, retries=retries)
+    endpoint.provider.refuse_route("jobs")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         ended = watching.follow(

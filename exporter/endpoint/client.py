@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from exporter.endpoint.providers import provider_at
 from exporter.errors import FinetuneError
+from exporter.readers import reader_at
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -62,7 +62,7 @@ class Endpoint:
         """
         self._key = _key()
         url, host, self.name = _address()
-        self.provider = provider_at(host)
+        self.provider = reader_at(host)
         self.retries = retries
         self._timeout = timeout
         from openai import OpenAI, Timeout  # noqa: PLC0415 (half a second)

@@ -10,10 +10,10 @@ import orjson
 
 from exporter import __version__
 from exporter.endpoint.client import Endpoint, NoAnswerError
-from exporter.endpoint.providers import NEAR
 from exporter.endpoint.source import Source
 from exporter.errors import FinetuneError
 from exporter.manifest import Manifest
+from exporter.readers import NEAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,23 +41,24 @@ def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
         FinetuneError: The endpoint has no such model, or it has been shut down.
     """
     notes = []
-    shutdown = endpoint.provider.shutdown(model)
+    shutdown = None
     try:
         found = endpoint.ask(
             f"looking for model {model}",
             lambda: endpoint.patient.models.retrieve(model),
         )
-        shutdown = _date(getattr(found, "shutdown_date", None)) or shutdown
+        shutdown = _date(getattr(found, "shutdown_date", None))
     except NoAnswerError:
         raise
     except FinetuneError as refusal:
         notes = [_unlisted(endpoint, model, refusal)]
     if shutdown and shutdown <= today:
         raise FinetuneError(
-            f"{endpoint.name}: {model} was shut down on {shutdown}; "
-            f"{endpoint.provider.instead or 'choose another model'}"
+            f"{endpoint.name}: {model} was shut down on {shutdown}; choose another "
+            "model"
         )
-    if shutdown and shutdown - NEAR <= today:
+    shutdown = shutdown or endpoint.provider.shutdown(model)
+    if shutdown and today < shutdown <= today + NEAR:
         notes.append(f"{model} and its fine-tunes will be shut down on {shutdown}")
     return notes
 

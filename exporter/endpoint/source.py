@@ -9,12 +9,12 @@ from typing import BinaryIO, Literal, NamedTuple, cast
 from exporter import manifest
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
-from exporter.checking.readers import Finding, read_rules
+from exporter.checking.rules import Finding, read_rules
 from exporter.endpoint.client import Endpoint
-from exporter.endpoint.providers import MEGABYTE
 from exporter.errors import FinetuneError
 from exporter.files import FileFacts
 
+MEGABYTE = 1 << 20
 PURPOSE: Literal["fine-tune"] = "fine-tune"
 
 
@@ -102,11 +102,12 @@ def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
     if manifest.TRAINING not in files:
         raise FinetuneError(f"{folder}: no {manifest.TRAINING}; run finetune export")
     lines = files[manifest.TRAINING].lines
-    if lines < endpoint.provider.fewest_examples:
+    provider = endpoint.provider
+    fewest = provider.limits.get("examples", 1)
+    if lines < fewest:
         raise FinetuneError(
             f"{folder / manifest.TRAINING}: {lines} examples, but fine-tuning takes "
-            f"{endpoint.provider.fewest_examples} or more; loosen a rule and export "
-            "again"
+            f"{fewest} or more; loosen a rule and export again"
         )
     sources = [
         Source(folder / name, files[name])
@@ -114,12 +115,12 @@ def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
         if name in files
     ]
     for source in sources:
-        limit = endpoint.provider.largest_bytes
+        limit = provider.limits.get("bytes", source.facts.bytes)
         if source.facts.bytes > limit:
             raise FinetuneError(
                 f"{source.path}: {source.facts.bytes / MEGABYTE:,.0f} MB, but "
-                f"{endpoint.provider.name} takes {limit / MEGABYTE:,.0f}; tighten a "
-                "rule and export again"
+                f"{provider.title} takes {limit / MEGABYTE:,.0f}; tighten a rule and "
+                "export again"
             )
     return sources
 

@@ -1,10 +1,14 @@
-"""What each reader of a chat file refuses, judged by the table in readers.yml."""
+"""The rules of a chat file, and how severe each reader holds a breach."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
+
+from exporter.errors import FinetuneError
+from exporter.readers import FOLDER, Reader, limits, read_readers
+from exporter.readers.shape import line_of
 
 
 class Rule(NamedTuple):
@@ -14,20 +18,6 @@ class Rule(NamedTuple):
     why: str
     fix: str
     severity: str
-
-
-class Reader(NamedTuple):
-    """A provider or trainer, its limits and its severity for each rule.
-
-    A limit is None where there is none or nobody states it.
-    """
-
-    title: str
-    examples: int | None
-    validation_examples: int | None
-    bytes: int | None
-    tokens: int | None
-    severities: dict[str, str]
 
 
 class Finding(NamedTuple):
@@ -48,6 +38,7 @@ class Rules(NamedTuple):
 
     rules: dict[str, Rule]
     readers: dict[str, Reader]
+    severities: dict[str, dict[str, str]]
 
     def finding(
         self,
@@ -66,9 +57,7 @@ class Rules(NamedTuple):
         chosen = self.readers if readers is None else readers
         for severity in ("error", "warning"):
             minding = [
-                name
-                for name in chosen
-                if self.readers[name].severities[rule] == severity
+                name for name in chosen if self.severities[name][rule] == severity
             ]
             if minding:
                 what, why, fix, _ = self.rules[rule]
@@ -78,12 +67,7 @@ class Rules(NamedTuple):
 
     def limits(self, kind: str) -> list[tuple[int, list[str]]]:
         """Return the limits of one kind, such as "tokens", and who has them."""
-        limits: dict[int, list[str]] = {}
-        for name, reader in self.readers.items():
-            limit = getattr(reader, kind)
-            if limit is not None:
-                limits.setdefault(limit, []).append(name)
-        return sorted(limits.items())
+        return limits(kind, self.readers)
 
     def _named(self, readers: list[str]) -> str:
         """Return the readers as text; most of many by naming the others."""
@@ -96,8 +80,12 @@ class Rules(NamedTuple):
 
 
 def read_rules(readers: Sequence[str] = ()) -> Rules:
-    """Return the table for the readers named, or for all of them."""
-    text = Path(__file__).with_name("readers.yml").read_text(encoding="utf-8")
+    """Return the table for the readers named, or for all of them.
+
+    Raises:
+        FinetuneError: A reader's file has a fault; file and line are named.
+    """
+    text = Path(__file__).with_name("rules.yml").read_text(encoding="utf-8")
     table = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     rules = {
         name: Rule(
@@ -108,47 +96,32 @@ def read_rules(readers: Sequence[str] = ()) -> Rules:
         )
         for name, rule in table["rules"].items()
     }
-    profiles = table["readers"]
-    return Rules(
-        rules,
-        {
-            name: _reader(name, profiles, rules)
-            for name in profiles
-            if name in readers or not readers
-        },
-    )
+    known = read_readers()
+    chosen = {name: known[name] for name in known if name in readers or not readers}
+    severities = {name: _severities(known[name], known, rules) for name in chosen}
+    return Rules(rules, chosen, severities)
 
 
-def _reader(
-    name: str, profiles: dict[str, dict[str, Any]], rules: dict[str, Rule]
-) -> Reader:
-    profile = profiles[name]
-    if "like" in profile:
-        base = _reader(profile["like"], profiles, rules)
+def _severities(
+    reader: Reader, known: dict[str, Reader], rules: dict[str, Rule]
+) -> dict[str, str]:
+    """Return how severe a reader holds each rule, its model (`like`) first."""
+    if reader.like:
+        severities = _severities(known[reader.like], known, rules)
     else:
-        base = Reader(
-            "", None, None, None, None, {k: v.severity for k, v in rules.items()}
-        )
-        if profile.get("otherwise") == "warning":
-            milder = {"error": "warning"}
-            severities = {k: milder.get(v, v) for k, v in base.severities.items()}
-            base = base._replace(severities=severities)
-    severities = dict(base.severities)
+        milder = {"error": reader.otherwise}
+        severities = {k: milder.get(v.severity, v.severity) for k, v in rules.items()}
     for verb, severity in (
         ("accepts", "accepted"),
         ("warns", "warning"),
         ("refuses", "error"),
     ):
-        for rule in profile.get(verb, []):
+        for rule in getattr(reader, verb):
             if rule not in rules:
-                raise KeyError(f"{name} {verb} {rule}, which is no rule")
+                where = line_of(FOLDER / f"{reader.name}.yml", rule)
+                raise FinetuneError(f"{where}: {verb} {rule}, which is no rule")
             severities[rule] = severity
-    limits = {
-        limit: profile[limit] if isinstance(profile[limit], int) else None
-        for limit in ("examples", "validation_examples", "bytes", "tokens")
-        if limit in profile
-    }
-    return base._replace(title=profile["title"], severities=severities, **limits)
+    return severities
 
 
 def _one_line(text: str) -> str:

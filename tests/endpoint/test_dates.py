@@ -1,0 +1,164 @@
+"""Closed endpoints, ended models and other APIs are refused; nothing is sent."""
+
+from datetime import date
+from importlib import import_module
+
+import pytest
+
+from exporter.errors import FinetuneError
+from exporter.readers import Reader, reader_at
+from tests.endpoint.conftest import MODEL, Finetune
+from tests.endpoint.server import Server
+
+OPENAI = reader_at("api.openai.com")
+AZURE = reader_at("mine.openai.azure.com")
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("api.openai.com", "openai"),
+        ("eu.api.openai.com", "openai"),
+        ("mine.openai.azure.com", "azure"),
+        ("mine.services.ai.azure.com", "azure"),
+        ("api.tokenfactory.nebius.com", "nebius"),
+        ("notapi.openai.com", ""),
+        ("127.0.0.1", ""),
+    ],
+)
+def test_limits_are_those_of_the_host(host: str, name: str) -> None:
+    found = reader_at(host)
+    assert found.title == host if not name else found.name == name
+    if not name:
+        assert found.limits == OPENAI.limits
+        assert found.dates(date(2028, 1, 1)) == []
+        assert found.shutdown("gpt-4.1-mini-2025-04-14") is None
+
+
+def test_a_closing_is_said_sixty_days_before_and_ever_after() -> None:
+    assert len(OPENAI.dates(date(2026, 11, 6))) == 2
+    [*_, note] = OPENAI.dates(date(2026, 11, 22))
+    assert note.startswith("OpenAI: no new fine-tuning jobs for anyone from 2027-01-06")
+    assert "use Azure OpenAI, Microsoft Foundry" in note
+    [only] = OPENAI.dates(date(2028, 1, 1))
+    assert only.startswith(
+        "OpenAI: no new fine-tuning jobs for anyone since 2027-01-06"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reader", "day", "model", "said"),
+    [
+        (OPENAI, "2027-01-05", MODEL, None),
+        (OPENAI, "2027-01-06", MODEL, "no new fine-tuning jobs for anyone since"),
+        (OPENAI, "2028-01-01", None, "no new fine-tuning jobs for anyone since"),
+        (OPENAI, "2026-11-25", "gpt-4.1-nano-2025-04-14", "was shut down on"),
+        (AZURE, "2027-01-14", MODEL, None),
+        (AZURE, "2027-04-01", None, None),
+        (AZURE, "2027-05-02", None, "no new fine-tuning jobs since 2027-05-01"),
+        (AZURE, "2028-01-01", None, "no new fine-tuning jobs since 2027-05-01"),
+        (reader_at("127.0.0.1"), "2028-01-01", MODEL, None),
+    ],
+)
+def test_from_its_day_on_it_is_refused(
+    reader: Reader, day: str, model: str | None, said: str | None
+) -> None:
+    today = date.fromisoformat(day)
+    if said is None:
+        reader.refuse_closed(today, model)
+        return
+    with pytest.raises(FinetuneError) as caught:
+        reader.refuse_closed(today, model)
+    assert said in str(caught.value)
+    assert str(caught.value).endswith("or try with --ignore-dates")
+
+
+@pytest.mark.parametrize(
+    ("day", "state", "azure"),
+    [
+        ("2027-01-05", "open, closed from 2027-01-06", True),
+        ("2027-01-06", "closed since 2027-01-06", True),
+        ("2027-01-14", "closed since 2027-01-06", True),
+        ("2027-04-01", "closed since 2027-01-06", True),
+        ("2027-05-02", "closed since 2027-01-06", False),
+        ("2028-01-01", "closed since 2027-01-06", False),
+    ],
+)
+def test_the_advice_names_nobody_who_has_closed(
+    day: str, state: str, azure: bool
+) -> None:
+    today = date.fromisoformat(day)
+    assert OPENAI.state(today) == state
+    assert ("Azure" in OPENAI.advice(today)) is azure
+    assert "Nebius Token Factory (finetune recipe nebius)" in OPENAI.advice(today)
+
+
+@pytest.mark.parametrize(
+    ("model", "end"),
+    [
+        ("gpt-4.1-mini-2025-04-14", date(2027, 1, 14)),
+        ("ft:gpt-4o-2024-08-06:org::1", date(2027, 1, 14)),
+        ("gpt-9", None),
+    ],
+)
+def test_a_fine_tune_ends_with_its_model(model: str, end: date | None) -> None:
+    assert OPENAI.shutdown(model) == end
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands believe that it is the day OpenAI has closed."""
+    for name in ("connection", "train", "upload"):
+        module = import_module(f"exporter.cli.{name}")
+        monkeypatch.setattr(module, "today", lambda: date(2027, 1, 6))
+
+
+@pytest.mark.usefixtures("later")
+def test_an_upload_to_a_closed_endpoint_sends_nothing(
+    server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://api.openai.com/v1")
+    for command in (["upload"], ["train", "--model", MODEL, "--yes"]):
+        result = finetune(*command)
+        assert (result.code, result.out, server.requests) == (1, "", [])
+        assert "no new fine-tuning jobs for anyone since" in result.err
+    assert finetune("upload", "--ignore-dates").code == 0
+    assert len(server.files) == 2
+
+
+def test_an_upload_for_a_model_that_has_ended_sends_no_file(
+    server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert finetune("upload", "--model", "no-such-model").code == 1
+    server.models[MODEL]["shutdown_date"] = "2026-01-31"
+    assert f"{MODEL} was shut down" in finetune("upload", "--model", MODEL).err
+    assert server.files == {}
+    before = len(server.requests)
+    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://api.openai.com/v1")
+    result = finetune("upload", "--model", "gpt-4.1-nano-2025-04-14")
+    assert (result.code, len(server.requests)) == (1, before)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("api.together.xyz", "together"),
+        ("api.fireworks.ai", "fireworks"),
+        ("api.mistral.ai", "mistral"),
+    ],
+)
+def test_an_endpoint_with_another_api_is_named_with_its_recipe(
+    server: Server,
+    finetune: Finetune,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    name: str,
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"https://{host}/v1")
+    train = ["train", "--model", "m", "--yes"]
+    for command in (["upload"], train, ["watch", "j"]):
+        result = finetune(*command)
+        assert (result.code, server.requests) == (1, [])
+        assert f"finetune recipe {name}" in result.err

@@ -1,0 +1,83 @@
+"""One file a reader: its shape, and that a new one is one file."""
+
+import os
+import shutil
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from exporter.checking.rules import read_rules
+from exporter.errors import FinetuneError
+from exporter.readers import FOLDER, read_readers
+from tests.conftest import REPOSITORY
+from tests.corpus import good
+
+NEW = """\
+title: A reader of tomorrow
+kind: provider
+sources: [{what: its guide, read: 2026-11-25}]
+limits: {examples: 7}
+closings: [{date: 2020-01-01, what: nothing is trained, state: closed}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (NEW + "limit: {}\n", ":6: limit is none of"),
+        (NEW + "kind: library\n", ":6: kind comes twice"),
+        (NEW.replace("provider", "bank"), ":2: kind is 'bank', not provider or"),
+        (NEW.replace("7", "seven"), ":4: examples is 'seven', not int or none"),
+        (NEW.replace("2020-01-01", "soon"), ":5: date is 'soon', not timestamp"),
+        (NEW.replace("[{what", "{what").replace("}]\nlim", "}\nlim"), ":3: sources is"),
+        (NEW + "models: [a]\n", ":6: models is not a mapping"),
+        (NEW + "hosts: [[a]]\n", ":6: hosts is 'seq', not str"),
+        (NEW + "  x: [\n", ":6: "),
+        (NEW.replace("title:", "titel:"), ":1: titel is none of"),
+        ("kind: library\n", ":1: title is missing"),
+        ("", ":1: the file is not a mapping"),
+        (NEW + "like: nobody\n", ":6: nobody is no reader"),
+        (NEW + "instead: [nobody]\n", ":6: nobody is no reader"),
+    ],
+)
+def test_a_fault_in_a_file_is_named_with_its_line(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "new.yml"
+    path.write_text(text)
+    with pytest.raises(FinetuneError) as caught:
+        read_readers(tmp_path)
+    assert str(caught.value).startswith(f"{path}{said}")
+
+
+def test_every_file_has_its_shape_and_names_rules_that_exist() -> None:
+    assert read_rules().readers.keys() == {path.stem for path in FOLDER.glob("*.yml")}
+    for reader in read_readers().values():
+        assert all(source["read"] <= date(2026, 11, 25) for source in reader.sources)
+
+
+def test_a_new_reader_is_one_file(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "exporter", tmp_path / "exporter")
+    new = tmp_path / "exporter/readers/new.yml"
+    new.write_text(NEW)
+    (tmp_path / "train.jsonl").write_bytes(good(1))
+
+    def finetune(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "exporter", *arguments],
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    checked = finetune("check", "--for", "new", "train.jsonl")
+    assert "fewer than 7 examples: 1 (new: fewer are refused)" in checked.stdout
+    new.write_text(f"{NEW}warns: [no-such-rule]\n")
+    wrong = finetune("check", "train.jsonl")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert f"{new}:6: warns no-such-rule, which is no rule" in wrong.stderr
