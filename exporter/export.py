@@ -15,7 +15,7 @@ from exporter.artifacts import Build
 from exporter.chat import chat_messages, chat_template, encoded, json_line
 from exporter.engines.relations import PAIR_COLUMNS, Pair, Relation
 from exporter.errors import FinetuneError
-from exporter.files import Draft, drafts
+from exporter.files import Draft, drafts, publish
 from exporter.gate import Funnel, Snapshot, run_gate, shortened
 from exporter.readers import limits, read_readers
 from exporter.tokens import Counter, Tally
@@ -106,11 +106,7 @@ def export(
             options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
             manifest.write_line(orjson.dumps(document, option=options))
             manifest.finish()
-            for draft in written:
-                draft.publish()
-            if valid not in written:
-                valid.path.unlink(missing_ok=True)
-            manifest.publish()
+            publish(*written, manifest, absent=[] if valid in written else [valid])
     examples = splits["train"]["pairs"]
     for fewest, names in limits("examples", read_readers()):
         if examples < fewest:

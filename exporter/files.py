@@ -4,8 +4,11 @@ import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import signal
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,16 +29,26 @@ class FileFacts(NamedTuple):
 
 
 class _HashedFile(io.FileIO):
-    """A file that hashes the bytes that it took."""
+    """A new file that hashes the bytes that it took."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "wb")
+        # A link or a file of somebody else under this name is never opened.
+        super().__init__(path, "xb", opener=_open_new)
+        self._folder = path.parent
         self.sha256 = hashlib.sha256()
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        count = super().write(data)
+        try:
+            count = super().write(data)
+        except OSError as error:
+            # Said here, lest who reads meanwhile takes it for an input's fault.
+            raise _cannot_write(self._folder, error) from error
         self.sha256.update(memoryview(data)[:count])
         return count
+
+
+def _open_new(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, 0o666)
 
 
 class Draft:
@@ -48,6 +61,8 @@ class Draft:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._part = path.with_name(f".{path.name}.part")
+        # Left by a killed command, as the folder is ours alone now.
+        self._part.unlink(missing_ok=True)
         self._raw = _HashedFile(self._part)
         self._file = io.BufferedWriter(self._raw, _CHUNK_BYTES)
         self._lines = 0
@@ -71,42 +86,148 @@ class Draft:
 
     def discard(self) -> None:
         """Remove what was written, unless it is published."""
-        with suppress(OSError):
+        with suppress(OSError, FinetuneError):
             self._file.close()
         self._part.unlink(missing_ok=True)
 
 
 @contextmanager
-def drafts(folder: Path, *names: str) -> Iterator[list[Draft]]:
+def drafts(
+    folder: Path, *names: str, inputs: Sequence[Path] = ()
+) -> Iterator[list[Draft]]:
     """Make the folder and open a draft in it for each name.
 
     Only one process writes to a folder at a time. Whatever is not published
     when the block ends is removed.
 
     Raises:
-        FinetuneError: The folder or a file in it cannot be written.
+        FinetuneError: The folder or a file in it cannot be written, or one of
+            the names is an input's or no plain file's.
     """
     opened: list[Draft] = []
-    descriptor = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for name in names:
-            opened.append(Draft(folder / name))
-        yield opened
-        os.fsync(descriptor)
-    except BlockingIOError as error:
-        raise FinetuneError(
-            f"{folder}: another command is writing there; wait until it ends"
-        ) from error
+            _refuse_target(folder / name, inputs)
+        with ExitStack() as stack:
+            stack.enter_context(locked(folder))
+            for name in names:
+                opened.append(Draft(folder / name))
+                stack.callback(opened[-1].discard)
+            yield opened
     except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path, error: OSError) -> FinetuneError:
+    return FinetuneError(
+        f"{folder}: cannot write: {error.strerror}; make room or choose another folder"
+    )
+
+
+def publish(*finished: Draft, absent: Sequence[Draft] = ()) -> None:
+    """Give finished files of a folder their names; `absent` ones lose theirs.
+
+    Signals wait meanwhile: all names are exchanged, or none.
+    """
+    with signals_wait():
+        for draft in absent:
+            draft.path.unlink(missing_ok=True)
+        for draft in finished:
+            draft.publish()
+        folder = os.open(finished[0].path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _refuse_target(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a name whose replacement would destroy what is no old output."""
+    try:
+        there = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(there.st_mode):
         raise FinetuneError(
-            f"{folder}: cannot write: {error.strerror}; make room or choose "
-            "another folder"
-        ) from error
+            f"{path}: is there already and no plain file; choose another name"
+        )
+    for given in inputs:
+        if given.exists() and given.samefile(path):
+            raise FinetuneError(f"{path}: would replace its own input; choose another")
+
+
+def append(path: Path, line: bytes) -> None:
+    """Add a line to a file, made if missing; a torn last line is closed first.
+
+    Raises:
+        OSError: It cannot be written, or is a link.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line)
+
+
+def open_lock(path: Path) -> int:
+    """Return the descriptor of a folder, or of a lock file, made if missing.
+
+    A lock file is its owner's alone: whoever may open it may hold it.
+
+    Raises:
+        FinetuneError: It cannot be opened.
+    """
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        raise FinetuneError(f"{path}: {error.strerror}; run finetune export") from error
+
+
+@contextmanager
+def locked(path: Path, *, seconds: float = 0) -> Iterator[None]:
+    """Keep other commands from a folder, or from what a lock file stands for.
+
+    Waits at most `seconds`.
+
+    Raises:
+        FinetuneError: Another command is at work there, or it cannot be opened.
+    """
+    deadline = time.monotonic() + seconds
+    descriptor = open_lock(path)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    folder = path if path.is_dir() else path.parent
+                    raise FinetuneError(
+                        f"{folder}: another command is at work there; wait until it "
+                        "ends"
+                    ) from error
+            time.sleep(0.02)
+        yield
     finally:
-        for draft in opened:
-            draft.discard()
-        if descriptor is not None:
-            os.close(descriptor)
+        os.close(descriptor)
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Hold Ctrl-C and the like back until the block has ended.
+
+    Handlers are exchanged, as a mask would be the main thread's alone.
+    """
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.signal(n, lambda n, _: came.append(n)) for n in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

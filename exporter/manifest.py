@@ -1,10 +1,7 @@
 """The exported files as manifest.json describes them, and whether they still do."""
 
-import fcntl
 import hashlib
-import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,31 +92,6 @@ def verify(folder: Path) -> None:
     """
     for problem in problems(folder, leave_out=[CLEAN]):
         raise FinetuneError(f"{problem.file}: {problem.what}; run finetune export")
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other commands from writing to the folder or uploading from it.
-
-    Raises:
-        FinetuneError: One of them is at work there, or there is no folder.
-    """
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise FinetuneError(
-            f"{folder}: {error.strerror}; run finetune export"
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FinetuneError(
-                f"{folder}: another command is at work there; wait until it ends"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _facts(path: Path) -> FileFacts:

@@ -1,5 +1,6 @@
 """The embedded server: it starts, is shared, survives, and stops, for anybody."""
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -206,6 +207,54 @@ def test_a_long_path_is_no_hindrance(folder: Path) -> None:
     code, out, _ = finetune(deep, "local", "run", "--", "sh", "-c", "echo $PGHOST")
     assert code == 0
     assert len(os.fsencode(out)) < embedded.MAX_SOCKET_FOLDER
+
+
+@pytest.mark.parametrize("name", ["socket", "data.new"])
+def test_a_planted_link_hands_nothing_to_the_server_user(
+    folder: Path, name: str
+) -> None:
+    victim = folder / "victim"
+    victim.mkdir(mode=0o755)
+    (victim / "kept").touch()
+    before = victim.stat()
+    (folder / ".postgres").mkdir()
+    (folder / ".postgres" / name).symlink_to(victim)
+    assert query(folder, "select 1") == (0, "1", "")
+    after = victim.stat()
+    assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
+    assert [path.name for path in victim.iterdir()] == ["kept"]
+
+
+@pytest.mark.skipif(not ROOT, reason="only root could hand over what is not its own")
+def test_root_does_not_use_the_server_folder_of_a_user(theirs: Path) -> None:
+    (theirs / ".postgres").symlink_to(theirs)
+    os.chown(theirs / ".postgres", NOBODY.pw_uid, 0, follow_symlinks=False)
+    code, _, error = query(theirs, "select 1")
+    assert code == 1
+    assert error.endswith(
+        f"/.postgres: belongs to user {NOBODY.pw_uid}; run as that user, not as root"
+    )
+
+
+def test_nobody_else_can_hold_the_locks(folder: Path) -> None:
+    assert query(folder, "select 1") == (0, "1", "")
+    for name in ("lock", "users"):
+        assert (home(folder) / name).stat().st_mode & 0o077 == 0
+    # What other users may open, and so lock.
+    for path in (folder, home(folder)):
+        descriptor = os.open(path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    assert query(folder, "select 1") == (0, "1", "")
+
+
+def test_a_command_that_waits_for_another_can_be_stopped(folder: Path) -> None:
+    assert query(folder, "select 1") == (0, "1", "")
+    with (home(folder) / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with start(folder, "local", "psql", "-XAtc", "select 1") as process:
+            time.sleep(1.5)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=10) == 128 + signal.SIGTERM
 
 
 def test_a_closed_project_folder_is_no_hindrance(folder: Path) -> None:

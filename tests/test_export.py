@@ -215,7 +215,7 @@ def test_two_exports_into_one_folder_do_not_mix(sample: Workspace) -> None:
     finally:
         os.close(descriptor)
     assert done.returncode == 1
-    assert "another command is writing there" in done.stderr
+    assert "another command is at work there" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from exporter.cli.console import EXIT_CODES, PROJECT_DIR, say
 from exporter.cli.server import server
 from exporter.engines import postgres
 from exporter.errors import FinetuneError
-from exporter.files import drafts
+from exporter.files import drafts, publish
 from exporter.records import Reject, Row, read_rows
 
 
@@ -39,7 +39,7 @@ def load(
         if rejects is None:
             count = postgres.load(table, _rows(files, table, _refuse), mode=mode)
         else:
-            with drafts(rejects.parent, rejects.name) as [draft]:
+            with drafts(rejects.parent, rejects.name, inputs=files) as [draft]:
 
                 def set_aside(bad: Reject) -> None:
                     draft.write_line(
@@ -48,7 +48,7 @@ def load(
 
                 count = postgres.load(table, _rows(files, table, set_aside), mode=mode)
                 bad_lines = draft.finish().lines
-                draft.publish()
+                publish(draft)
             say(f"{bad_lines:,} bad lines set aside in {rejects}")
     say(f"{count:,} rows loaded into {table}")
 

@@ -22,6 +22,7 @@ from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
 from exporter.endpoint.source import checked_sources, refuse_faults
 from exporter.errors import FinetuneError
+from exporter.files import locked
 
 
 def _extra(
@@ -104,7 +105,7 @@ def train(
     if not ignore_dates:
         endpoint.provider.refuse_closed(today(), model)
     try:
-        with manifest.locked(output_dir):
+        with locked(output_dir):
             body = _request(endpoint, options, output_dir)
             if dry_run:
                 click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))

@@ -28,6 +28,7 @@ from exporter.endpoint.source import (
     refuse_faults,
 )
 from exporter.errors import FinetuneError
+from exporter.files import locked
 
 
 @click.command(epilog=EPILOG)
@@ -79,7 +80,7 @@ def upload(
     if not ignore_dates:
         endpoint.provider.refuse_closed(today(), model)
     try:
-        with manifest.locked(output_dir):
+        with locked(output_dir):
             sources = checked_sources(endpoint, output_dir)
             manifest.verify(output_dir)
             for note in jobs.model_notes(endpoint, model, today()) if model else []:

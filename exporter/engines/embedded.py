@@ -9,12 +9,12 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exporter.engines.programs import (
@@ -25,6 +25,7 @@ from exporter.engines.programs import (
     server_user,
 )
 from exporter.errors import FinetuneError
+from exporter.files import locked, open_lock, signals_wait
 
 # With none of these set, libpq has been told nothing, and the embedded server
 # serves (PostgreSQL 18 documentation, "Environment Variables").
@@ -68,9 +69,11 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
         FinetuneError: There is no PostgreSQL to run, or it does not start.
     """
     home = _home(folder)
-    with (home / "users.lock").open("w") as users:
+    with os.fdopen(open_lock(home / "users"), "r+b") as users:
+        begun = False
         try:
             with _locked(home):
+                begun = True
                 _start(home)
                 fcntl.flock(users, fcntl.LOCK_SH)
             yield {
@@ -80,13 +83,15 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
                 "PGDATABASE": _DATABASE,
             }
         finally:
-            with _locked(home):
-                try:
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    pass  # Another command is still using it.
-                else:
-                    _stop(home)
+            if begun:
+                _leave(home, users.fileno())
+
+
+def _leave(home: Path, users: int) -> None:
+    """Stop the server, unless another command is still using it."""
+    with _locked(home), suppress(BlockingIOError):
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _stop(home)
 
 
 def stop(folder: Path) -> bool:
@@ -104,29 +109,31 @@ def psql() -> Path:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other commands, and signals, from the middle of a start or stop.
-
-    The server sets its own mask, so it does not inherit that signals wait.
-    """
-    waiting = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+def _locked(home: Path) -> Iterator[None]:
+    """Keep other commands, and signals, from the middle of a start or stop."""
+    with locked(home / "lock", seconds=60), signals_wait():
         yield
-    finally:
-        os.close(descriptor)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _give(path: Path) -> None:
-    """Make the folder the server's own: nobody else may look into it."""
+    """Make the folder the server's own: nobody else may look into it.
+
+    A link in its place is refused, as what it names would be handed over.
+    """
     path.mkdir(mode=0o700, exist_ok=True)
-    user = server_user()
-    if user is not None:
-        os.chown(path, user.pw_uid, user.pw_gid)
-    path.chmod(0o700)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise FinetuneError(
+            f"{path}: is a link, where the server wants a folder; remove it"
+        ) from error
+    try:
+        user = server_user()
+        if user is not None:
+            os.fchown(descriptor, user.pw_uid, user.pw_gid)
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
 
 
 def _home(folder: Path) -> Path:
@@ -136,16 +143,23 @@ def _home(folder: Path) -> Path:
     /root; then the data lives below /var/tmp and the folder is a link to it.
     """
     try:
-        with _locked(folder.parent):
-            if folder.is_symlink() and not folder.exists():
-                folder.unlink()
-            if not folder.exists():
-                if may_enter(folder.parent):
-                    folder.mkdir()
-                else:
-                    elsewhere = tempfile.mkdtemp(prefix="finetune-", dir="/var/tmp")
-                    folder.symlink_to(elsewhere)
-                folder.chmod(0o711)
+        if folder.is_symlink() and not folder.exists():
+            folder.unlink(missing_ok=True)
+        # Of several commands at once, one makes it.
+        with suppress(FileExistsError):
+            if may_enter(folder.parent):
+                folder.mkdir(exist_ok=True)
+            elif not folder.exists():
+                elsewhere = tempfile.mkdtemp(prefix="finetune-", dir="/var/tmp")
+                Path(elsewhere).chmod(0o711)
+                folder.symlink_to(elsewhere)
+        owner = folder.lstat().st_uid
+        if os.geteuid() == 0 != owner:
+            raise FinetuneError(
+                f"{folder}: belongs to user {owner}; run as that user, not as root"
+            )
+        if not folder.is_symlink() and owner == os.geteuid():
+            folder.chmod(0o711)
         return folder.resolve()
     except OSError as error:
         raise FinetuneError(
@@ -157,14 +171,31 @@ def _home(folder: Path) -> Path:
 def _socket_folder(home: Path) -> Path:
     """Return the folder of the socket, a short one where the home's is long."""
     folder = home / "socket"
-    if folder.is_symlink() and not folder.exists():
-        folder.unlink()
-    if not folder.exists() and len(os.fsencode(folder)) > MAX_SOCKET_FOLDER:
-        folder.symlink_to(tempfile.mkdtemp(prefix="finetune-", dir="/tmp"))
     real = folder.resolve()
-    if not _answers(real):
-        _give(real)
+    if _answers(real):
+        return real
+    if folder.is_symlink():
+        if _is_the_servers(real):
+            return real
+        folder.unlink()
+    if len(os.fsencode(folder)) <= MAX_SOCKET_FOLDER:
+        _give(folder)
+        return folder
+    real = Path(tempfile.mkdtemp(prefix="finetune-", dir="/tmp"))
+    _give(real)
+    folder.symlink_to(real)
     return real
+
+
+def _is_the_servers(folder: Path) -> bool:
+    """Say whether the folder has been given to the server's user before."""
+    user = server_user()
+    try:
+        there = folder.lstat()
+    except OSError:
+        return False
+    owner = os.geteuid() if user is None else user.pw_uid
+    return there.st_uid == owner and stat.S_IMODE(there.st_mode) == 0o700
 
 
 def _answers(folder: Path) -> bool:
@@ -210,6 +241,8 @@ def _start(home: Path) -> None:
 def _initialise(bindir: Path, data: Path) -> None:
     """Make the data folder, complete or not at all."""
     unfinished = data.with_name("data.new")
+    if unfinished.is_symlink():
+        unfinished.unlink()
     shutil.rmtree(unfinished, ignore_errors=True)
     _give(unfinished)
     version = run([bindir / "initdb", "--version"]).stdout

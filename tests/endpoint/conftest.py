@@ -13,7 +13,7 @@ import pytest
 
 from exporter import cli
 from exporter.chat import chat_line
-from exporter.files import drafts
+from exporter.files import drafts, publish
 from tests.endpoint.description import check
 from tests.endpoint.server import Server
 
@@ -44,8 +44,7 @@ def export(
         }
         manifest.write_line(orjson.dumps(document) + b"\n")
         manifest.finish()
-        for draft in [*written, manifest]:
-            draft.publish()
+        publish(*written, manifest)
 
 
 @pytest.fixture

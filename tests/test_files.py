@@ -1,0 +1,169 @@
+"""Files appear whole under names of their own, whatever is planted or stops them."""
+
+import os
+import signal
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import FinetuneError
+from exporter.files import append, drafts, locked, publish, signals_wait
+from tests.conftest import Workspace
+
+
+def write(folder: Path, text: str, *names: str, absent: str = "none") -> None:
+    """Write files of one line each, as every command does."""
+    with drafts(folder, absent, *names) as [empty, *opened]:
+        for draft in opened:
+            draft.write_line(text.encode() + b"\n")
+            draft.finish()
+        publish(*opened, absent=[empty])
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_planted_link_is_never_written_through(tmp_path: Path, link: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder = tmp_path / "files"
+    folder.mkdir()
+    getattr(folder / ".train.jsonl.part", link)(victim)
+    write(folder, "new", "train.jsonl")
+    assert victim.read_text() == "precious"
+    assert contents(folder) == {"train.jsonl": "new\n"}
+    assert not (folder / "train.jsonl").is_symlink()
+
+
+def test_a_link_planted_after_the_look_is_never_written_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    unlink = Path.unlink
+
+    def unlink_and_plant(path: Path, *, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        path.symlink_to(victim)
+
+    monkeypatch.setattr(Path, "unlink", unlink_and_plant)
+    with pytest.raises(FinetuneError, match="cannot write: File exists"):
+        write(tmp_path / "files", "new", "train.jsonl")
+    assert victim.read_text() == "precious"
+
+
+def test_what_a_killed_command_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".a.part").write_text("half")
+    (tmp_path / ".b.part").write_text("half")
+    write(tmp_path, "new", "a", "b")
+    assert contents(tmp_path) == {"a": "new\n", "b": "new\n"}
+
+
+@pytest.mark.parametrize("kind", ["device", "link", "pipe", "folder"])
+def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    if kind == "device":
+        path = Path("/dev/null")
+    elif kind == "link":
+        path.symlink_to("/dev/null")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    before = path.lstat()
+    with pytest.raises(FinetuneError, match=r"no plain file; choose another name"):
+        write(path.parent, "new", path.name)
+    assert path.lstat().st_mode == before.st_mode
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    assert not (path.parent / f".{path.name}.part").exists()
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "../folder/in.jsonl", "hard.jsonl"])
+def test_an_input_is_never_replaced(workspace: Workspace, name: str) -> None:
+    folder = workspace.folder / "folder"
+    folder.mkdir()
+    text = '{"uid": "1", "title": "lamp", "content": "bright"}\nbad\n'
+    (folder / "in.jsonl").write_text(text)
+    (folder / "hard.jsonl").hardlink_to(folder / "in.jsonl")
+    done = workspace.finetune(
+        "load", folder / "in.jsonl", "--replace", "--rejects", folder / name
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "would replace its own input" in done.stderr
+    assert contents(folder) == {"in.jsonl": text, "hard.jsonl": text}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("place", range(4))
+def test_a_signal_between_two_renames_waits_for_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, place: int
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, stop)
+    names = ["a", "b", "c"]
+    write(tmp_path, "old", *names, "absent")
+    replace, done = Path.replace, 0
+
+    def signalled(path: Path, target: Path) -> None:
+        nonlocal done
+        if done == place:
+            signal.raise_signal(number)
+        replace(path, target)
+        done += 1
+        if done == place == len(names):
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(Path, "replace", signalled)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path, "new", *names, absent="absent")
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+    assert contents(tmp_path) == dict.fromkeys(names, "new\n")
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_wait():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_lock_file_is_its_owners_alone_and_is_not_waited_for_without_end(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "lock"
+    start = time.monotonic()
+    with (
+        locked(path),
+        pytest.raises(FinetuneError, match="another command is at work there"),
+        locked(path, seconds=0.1),
+    ):
+        pass
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert time.monotonic() - start >= 0.1
+
+
+def test_a_line_is_added_behind_a_torn_one_and_never_through_a_link(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log"
+    append(path, b"one\n")
+    append(path, b"two")
+    append(path, b"three\n")
+    assert path.read_bytes() == b"one\ntwo\nthree\n"
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(OSError, match="symbolic link"):
+        append(tmp_path / "link", b"four\n")
+    assert path.read_bytes() == b"one\ntwo\nthree\n"
