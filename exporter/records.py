@@ -32,6 +32,9 @@ class ByteFile(Protocol):
     def readline(self, size: int, /) -> bytes:
         """Take a line, or its next `size` bytes."""
 
+    def read(self, size: int, /) -> bytes:
+        """Take the next bytes."""
+
     def tell(self) -> int:
         """Return how many bytes were taken."""
 

@@ -68,7 +68,10 @@ def _message_faults(message: object, path: str) -> Iterator[Fault]:
         return
     yield from repeated_keys(message, f"{path}.")
     role = message.get("role")
-    if "role" not in message:
+    near = {key: written_otherwise(key, message) for key in ("role", "content")}
+    if near["role"] is not None:
+        yield Fault("key-case", f"{path}.{short(near['role'])}", short(near["role"]))
+    elif "role" not in message:
         yield Fault("role-missing", f"{path}.role")
     elif not isinstance(role, str):
         yield Fault("role-not-string", f"{path}.role", kind_of(role))
@@ -76,8 +79,12 @@ def _message_faults(message: object, path: str) -> Iterator[Fault]:
         yield Fault(f"role-{role}", f"{path}.role")
     elif role not in _KNOWN_ROLES:
         yield Fault("role-unknown", f"{path}.role", short(role))
-    yield from _content_faults(message, f"{path}.content")
-    for key in message:
+    if near["content"] is not None:
+        found = short(near["content"])
+        yield Fault("key-case", f"{path}.{found}", found)
+    else:
+        yield from _content_faults(message, f"{path}.content")
+    for key in message.keys() - near.values():
         if key in _API_MESSAGE_KEYS:
             yield Fault(_API_MESSAGE_KEYS[key], f"{path}.{key}")
         elif key not in {"role", "content", "weight"}:
@@ -158,6 +165,13 @@ def _weight_faults(messages: list[Any]) -> Iterator[Fault]:
                 yield Fault("weight", path)
     if answers and not any(answers):
         yield Fault("weight-all-zero", "messages")
+
+
+def written_otherwise(key: str, value: dict[str, Any]) -> str | None:
+    """Return the key that stands in its place in capitals or with blanks."""
+    if key in value:
+        return None
+    return next((near for near in value if near.strip().lower() == key), None)
 
 
 def kind_of(value: object) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from exporter.checking.conversation import Fault
-from exporter.checking.lines import PLAIN_KEYS, examine, plain
+from exporter.checking.lines import PLAIN_KEYS, examine, plain, without_marks
 from exporter.checking.repeats import Repeats
 from exporter.checking.rules import Finding, Rules
+from exporter.checking.shapes import START_BYTES, shape, spread
 from exporter.errors import FinetuneError
 from exporter.records import ByteFile
 
@@ -27,7 +28,6 @@ FIRST_CHUNK_BYTES = 10 << 20
 # Enough for every honest file; a damaged one may have a new key on each line.
 _MOST_KEYS = 10_000
 
-_BOM = b"\xef\xbb\xbf"
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
 )
@@ -69,11 +69,14 @@ def check_file(
     try:
         with ExitStack() as stack:
             file: Any = stack.enter_context(path.open("rb"))
-            if not path.name.removesuffix(".gz").endswith(".jsonl"):
+            packed = file.peek(2)[:2] == b"\x1f\x8b"
+            named = path.name.removesuffix(".gz") if packed else path.name
+            if not named.endswith(".jsonl"):
                 checker.tell(Fault("file-name"))
             checker.tell_size(path.stat().st_size)
-            if file.peek(2)[:2] == b"\x1f\x8b":
-                checker.tell(Fault("gzip"))
+            if packed:
+                right = path.name.endswith(".gz")
+                checker.tell(Fault("gzip" if right else "gzip-misnamed"))
                 file = stack.enter_context(gzip.open(file))
             try:
                 if checker.read(file):
@@ -106,6 +109,7 @@ class _Checker:
         self._see = see
         self._keys = set(PLAIN_KEYS)
         self._all_dates = True
+        self._has_dates = False
         self._has_messages = False
         self._other_format = ""
 
@@ -136,9 +140,9 @@ class _Checker:
 
     def read(self, file: ByteFile) -> bool:
         """Judge line after line; return whether the file was one of lines."""
-        encoding = _other_encoding(file.peek(4)[:4])
-        if encoding:
-            self.tell(Fault("utf-16", detail=encoding))
+        other = shape(file.peek(START_BYTES)[:START_BYTES])
+        if other:
+            self.tell(other)
             return False
         add_row, add_question, see = self.rows.add, self.questions.add, self._see
         add_answer = self.answers.add
@@ -153,26 +157,25 @@ class _Checker:
                 add_answer(messages[-1]["content"], number)
                 if see:
                     see(number, messages)
-            elif number == 1 and (shape := _other_shape(line, file)):
-                self.tell(Fault(shape), 1)
+            elif number == 1 and (fault := spread(line, file)):
+                self.tell(fault, 1)
                 return False
             else:
                 self._look_closer(line, number, file)
         self.examples += len(self.rows)
-        if not line.endswith(b"\n") and len(line) <= MAX_LINE_BYTES:
+        if line[-1:] not in b"\n\0\x1a" and len(line) <= MAX_LINE_BYTES:
             self.tell(Fault("no-final-newline"), number)
         return True
 
     def _look_closer(self, line: bytes, number: int, file: ByteFile) -> None:
-        if number == 1 and line.startswith(_BOM):
-            self.tell(Fault("bom"), 1)
-            line = line.removeprefix(_BOM)
         if len(line) > MAX_LINE_BYTES:
-            while not line.endswith(b"\n") and (rest := file.readline(len(line))):
-                line = rest
-            limit = f"{MAX_LINE_BYTES >> 20} MiB"
-            self.tell(Fault("line-too-long", detail=limit), number)
-            self.examples += 1
+            self._pass_over(line, number, file)
+            return
+        size = len(line)
+        line, marks = without_marks(line, first=number == 1)
+        for mark in marks:
+            self.tell(mark, number)
+        if marks and not line.strip():
             return
         example, faults = examine(line)
         for fault in faults:
@@ -185,18 +188,29 @@ class _Checker:
             return
         self._has_messages = True
         if not example.keys <= self._keys:
-            self._note_keys(example.keys, number, file.tell() - len(line))
+            self._note_keys(example.keys, number, file.tell() - size)
         texts = [m.get("content") for m in example.messages if isinstance(m, dict)]
         if self._all_dates and texts:
             self._all_dates = all(
                 isinstance(text, str) and _DATE.fullmatch(text) for text in texts
             )
+            self._has_dates = self._all_dates
         for role, known in (("user", self.questions), ("assistant", self.answers)):
             text = _last_text(example.messages, role)
             if text is not None:
                 known.add(text, number)
         if self._see and all(isinstance(m, dict) for m in example.messages):
             self._see(number, example.messages)
+
+    def _pass_over(self, line: bytes, number: int, file: ByteFile) -> None:
+        padding = not line.strip(b"\0")
+        while not line.endswith(b"\n") and (rest := file.readline(len(line))):
+            line = rest
+            padding = padding and not line.strip(b"\0\n")
+        limit = f"{MAX_LINE_BYTES >> 20} MiB"
+        long = Fault("line-too-long", detail=limit)
+        self.tell(Fault("nul-padding") if padding else long, number)
+        self.examples += not padding
 
     def _note_keys(self, keys: frozenset[str], number: int, offset: int) -> None:
         for key in sorted(keys - self._keys):
@@ -215,34 +229,12 @@ class _Checker:
             if self.examples < limit:
                 detail = f"fewer than {limit} examples: {self.examples}"
                 self.tell(Fault("too-few-examples", detail=detail), readers=readers)
-        if self._all_dates and self._has_messages:
+        if self._has_dates:
             self.tell(Fault("dates-only", "messages[].content"))
         if self._has_messages and self._other_format:
             self.tell(Fault("mixed-formats", detail=self._other_format))
         for line, before in self.rows.again():
             self.tell(Fault("duplicate-example", detail=str(before)), line)
-
-
-def _other_encoding(start: bytes) -> str | None:
-    if start in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
-        return "UTF-32"
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "UTF-16"
-    # An ASCII character of two bytes or of four.
-    if len(start) == 4 and start.count(0) in (2, 3) and start.strip(b"\0")[:1] in b"{[":
-        return "UTF-16" if start.count(0) == 2 else "UTF-32"
-    return None
-
-
-def _other_shape(line: bytes, file: ByteFile) -> str | None:
-    """Return the rule that a file breaks that is not made of lines."""
-    line = line.removeprefix(_BOM).strip()
-    if line == b"{":
-        return "many-lines"
-    # A list on each of many lines is another fault, found on each of them.
-    if line.startswith(b"[") and not (line.endswith(b"]") and file.peek(1)):
-        return "json-array"
-    return None
 
 
 def _last_text(messages: list[Any], role: str) -> str | None:

@@ -15,7 +15,9 @@ from exporter.checking.conversation import (
     kind_of,
     repeated_keys,
     short,
+    written_otherwise,
 )
+from exporter.checking.shapes import BOM
 
 # What other formats of training files have in place of "messages".
 _OTHER_FORMATS = {
@@ -43,6 +45,10 @@ _RAW_LINE_ENDS = {
     b"\xc2\x85": "U+0085",
 }
 
+
+# No part of JSON, and where they come from: padding after a crash, DOS's end of
+# a file, the record separator of RFC 7464.
+_MARKS = {b"\0": "nul-padding", b"\x1a": "ctrl-z", b"\x1e": "record-separator"}
 
 _BACKSLASH, _BAR, _LOW = b"\\|_"
 
@@ -153,6 +159,20 @@ def examine(line: bytes) -> tuple[Example | None, list[Fault]]:
     return None, faults
 
 
+def without_marks(line: bytes, *, first: bool) -> tuple[bytes, list[Fault]]:
+    """Return the line without what is no part of JSON at its ends, and faults."""
+    faults = []
+    if line.startswith(BOM):
+        faults.append(Fault("bom" if first else "bom-inside"))
+        line = line.removeprefix(BOM)
+    for mark, rule in _MARKS.items():
+        text = line.strip(b" \t\r\n")
+        if text.startswith(mark) or text.endswith(mark):
+            faults.append(Fault(rule))
+            line = text.strip(mark) + b"\n"
+    return line, faults
+
+
 def _not_json(line: bytes, error: Exception) -> Fault:
     if isinstance(error, UnicodeDecodeError):
         where = f"byte {error.start + 1} is 0x{line[error.start]:02x}"
@@ -163,7 +183,8 @@ def _not_json(line: bytes, error: Exception) -> Fault:
         return Fault("not-json", detail="nested too deeply")
     if isinstance(error, json.JSONDecodeError):
         if error.msg == "Extra data":
-            return Fault("two-values")
+            comma = line.strip().endswith(b"},") and error.doc[error.pos :] == ","
+            return Fault("trailing-comma" if comma else "two-values")
         return Fault("not-json", detail=f"{error.msg} at column {error.colno}")
     return Fault("not-json", detail=str(error))
 
@@ -185,11 +206,15 @@ def _line_faults(value: object) -> Iterator[Fault]:
         return
     yield from repeated_keys(value, "")
     if "messages" not in value:
+        near = written_otherwise("messages", value)
         other = next((name for name in _OTHER_FORMATS if name in value), None)
-        if other:
+        if near is not None:
+            yield Fault("key-case", short(near), short(near))
+        elif other:
             yield Fault("other-format", other, _OTHER_FORMATS[other])
         else:
-            yield Fault("messages-missing", "messages")
+            keys = f"; the keys are {short(', '.join(value))}" if value else ""
+            yield Fault("messages-missing", "messages", keys)
         return
     for key in value:
         if key != "messages":

@@ -1,5 +1,6 @@
 """The rules of a chat file, and how severe each reader holds a breach."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +13,17 @@ from exporter.readers.shape import line_of
 
 
 class Rule(NamedTuple):
-    """One line of the common strict line, in words for the user."""
+    """One line of the common strict line, in words for the user.
+
+    A rule that is an exact name for a case of another, `of`, is minded by those
+    who mind that one.
+    """
 
     what: str
     why: str
     fix: str
     severity: str
+    of: str | None
 
 
 class Finding(NamedTuple):
@@ -56,14 +62,19 @@ class Rules(NamedTuple):
         """
         chosen = self.readers if readers is None else readers
         for severity in ("error", "warning"):
-            minding = [
-                name for name in chosen if self.severities[name][rule] == severity
-            ]
+            minding = [name for name in chosen if self.severity(name, rule) == severity]
             if minding:
-                what, why, fix, _ = self.rules[rule]
-                message = f"{what.format(detail)} ({self._named(minding)}: {why})"
+                said = self.rules[rule]
+                what = said.what.format(detail)
+                message = f"{what} ({self._named(minding)}: {said.why})"
+                fix = said.fix.replace("FILE", shlex.quote(file))
                 return Finding(file, line, key, rule, severity, minding, message, fix)
         return None
+
+    def severity(self, reader: str, rule: str) -> str:
+        """Return "error", "warning" or "accepted"."""
+        severities = self.severities[reader]
+        return severities.get(rule) or severities[self.rules[rule].of or rule]
 
     def limits(self, kind: str) -> list[tuple[int, list[str]]]:
         """Return the limits of one kind, such as "tokens", and who has them."""
@@ -93,6 +104,7 @@ def read_rules(readers: Sequence[str] = ()) -> Rules:
             _one_line(rule["why"]).format(),
             _one_line(rule["fix"]).format(),
             rule.get("severity", "error"),
+            rule.get("of"),
         )
         for name, rule in table["rules"].items()
     }
@@ -110,7 +122,9 @@ def _severities(
         severities = _severities(known[reader.like], known, rules)
     else:
         milder = {"error": reader.otherwise}
-        severities = {k: milder.get(v.severity, v.severity) for k, v in rules.items()}
+        severities = {
+            k: milder.get(v.severity, v.severity) for k, v in rules.items() if not v.of
+        }
     for verb, severity in (
         ("accepts", "accepted"),
         ("warns", "warning"),

@@ -1,0 +1,41 @@
+"""Files that people really had, and what `finetune check` must say of each."""
+
+import pytest
+
+from exporter.checking.files import check_file
+from exporter.checking.rules import Finding, read_rules
+from tests.conftest import REPOSITORY
+
+RULES = read_rules()
+
+# Every rule that is broken, with its lines and what the finding must name.
+CASES: dict[str, list[tuple[str, list[int | None], str]]] = {
+    "G1_no_text_no_date.jsonl": [
+        ("messages-empty", [1], "no message"),
+        ("too-few-examples", [None, None, None], "fewer than"),
+    ],
+    "G3_broken_array.jsonl": [("json-damaged", [1], "at line 1 column 55")],
+    "G4_bom_in_the_middle.jsonl": [("bom-inside", [7], "two files were joined")],
+    "G6_nul_padding.jsonl": [("nul-padding", [13], "a crash or a full disk")],
+    "G7_ctrl_z.jsonl": [("ctrl-z", [13], "Ctrl-Z")],
+    "G9_html_page.jsonl": [("page", [None], "HTML")],
+    "G10_capital_key.jsonl": [("key-case", [*range(1, 13)], "Messages")],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_file_that_people_had_gets_its_own_name_and_no_other(name: str) -> None:
+    found: list[Finding] = []
+    check_file(REPOSITORY / "tests/cases" / name, RULES, found.append)
+    for rule, lines, named in CASES[name]:
+        own = [finding for finding in found if finding.rule == rule]
+        assert [finding.line for finding in own] == lines
+        assert named in own[0].message
+    assert {finding.rule for finding in found} == {rule for rule, _, _ in CASES[name]}
+
+
+def test_a_remedy_can_be_pasted() -> None:
+    found: list[Finding] = []
+    path = REPOSITORY / "tests/cases/G7_ctrl_z.jsonl"
+    check_file(path, RULES, found.append)
+    assert found[0].fix == f"remove it: tr -d '\\032' < {path} > OTHER.jsonl"
