@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from exporter.chat import DEFAULT_SYSTEM_PROMPT, chat_line
+from exporter.chat import chat_line
 from exporter.records import read_rows
 
 REPOSITORY = Path(__file__).parents[1]
@@ -52,7 +52,11 @@ def write_examples(path: Path, size: int) -> None:
             number += 1
             text = f"{content} " * (1 + 330 // len(content)) + str(number)
             file.write(
-                chat_line(system=DEFAULT_SYSTEM_PROMPT, title=title, description=text)
+                chat_line(
+                    system="You write product descriptions.",
+                    title=title,
+                    description=text,
+                )
             )
 
 

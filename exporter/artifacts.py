@@ -1,26 +1,54 @@
-"""What dbt left in its target folder: relations, tests, how the last run went."""
+"""What dbt left in its target folder: relations and tests of a data set."""
 
 import json
 import os
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from exporter.engines.postgres import RawTable
-from exporter.engines.relations import Relation
+from exporter.dataset import DataSet
+from exporter.engines.relations import RawTable, Relation
 from exporter.errors import FinetuneError
 
 # Statuses of dbt's run_results.json (v6) that mean a part was not built or
 # tested as it should be.
 _BAD_STATUSES = {"error", "fail", "skipped", "runtime error", "partial success"}
 
+# dbt keeps no relation for an ephemeral model, and PostgreSQL locks no
+# materialized view (tried on 18, November 2026).
+_NOT_LOCKED = {"ephemeral", "materialized_view"}
+
+
+class Artifacts(NamedTuple):
+    """manifest.json (v12) and run_results.json (v6) of a project's target folder."""
+
+    project_dir: Path
+    target_path: Path
+    manifest: dict[str, Any]
+    results: dict[str, Any]
+
+    @property
+    def engine(self) -> str:
+        """Return the adapter of dbt that built, such as postgres."""
+        return str(self.manifest["metadata"]["adapter_type"])
+
+    def node(self, unique_id: str) -> dict[str, Any]:
+        """Return what the manifest says of a model, source or test."""
+        nodes, sources = self.manifest["nodes"], self.manifest["sources"]
+        found: dict[str, Any] = nodes.get(unique_id) or sources[unique_id]
+        return found
+
+    def command(self, dbt: str) -> str:
+        """Return a command of dbt as it can be pasted."""
+        return f"dbt {dbt} --project-dir {self.project_dir}"
+
 
 class DataTest(NamedTuple):
     """A data test of the dbt project, compiled, with dbt's settings for it."""
 
+    unique_id: str
     name: str
     sql: str
     severity: str
@@ -31,106 +59,58 @@ class DataTest(NamedTuple):
 
 
 class Build(NamedTuple):
-    """What dbt's artifacts say of the published relation."""
+    """The relations of a data set and the tests that guard it."""
 
-    project_dir: Path
-    engine: str
-    dbt_version: str
-    pairs: Relation
-    funnel: Relation
-    dropped: Relation
+    artifacts: Artifacts
+    data_set: DataSet
+    examples: Relation
+    funnel: Relation | None
+    outcomes: Relation | None
     tests: list[DataTest]
-    tested_relations: list[Relation]
-    faults: list[str]
+    read: list[Relation]
 
-    def changed_since(self, built_at: str) -> Path | None:
-        """Return a file of the project that is newer than the build, if any."""
-        moment = datetime.fromisoformat(built_at).timestamp()
-        for path in _project_files(self.project_dir):
-            stat = path.stat()
-            if max(stat.st_mtime, stat.st_ctime) > moment:
-                return path
-        return None
+    @property
+    def unique_ids(self) -> set[str]:
+        """Return the unique ids of the models and tests, and of all they depend on."""
+        tests = (test.unique_id for test in self.tests)
+        return _ancestors(self.artifacts, [*self.data_set.models, *tests])
+
+    def faults(self) -> Iterator[str]:
+        """Yield the reasons not to trust the last run of dbt.
+
+        What has no part in the data set has no say.
+        """
+        ours = self.unique_ids
+        for result in self.artifacts.results["results"]:
+            if result["unique_id"] in ours and result["status"] in _BAD_STATUSES:
+                name = result["unique_id"].split(".")[2]
+                yield f"{name}: {result['status']} in dbt's last run"
+        wanted = os.environ.get("DBT_SCHEMA")
+        schema = self.examples.schema
+        if wanted and schema != wanted and not schema.startswith(f"{wanted}_"):
+            yield f"built in schema {schema}, but DBT_SCHEMA is {wanted}"
 
 
-def read_build(project_dir: Path, target_path: Path) -> Build:
-    """Read manifest.json (v12) and run_results.json (v6) of the last dbt run.
+def read_artifacts(project_dir: Path, target_path: Path) -> Artifacts:
+    """Read what the last run of dbt left.
 
     Raises:
-        FinetuneError: They are missing or not of this project.
+        FinetuneError: A file is missing or not dbt's.
     """
-    manifest = _read_json(target_path / "manifest.json")
-    results = _read_json(target_path / "run_results.json")
+    found = Artifacts(
+        project_dir,
+        target_path,
+        _read_json(target_path / "manifest.json"),
+        _read_json(target_path / "run_results.json"),
+    )
     try:
-        return _build(project_dir, manifest, results)
-    except (KeyError, TypeError, AttributeError) as error:
+        _ = found.engine, found.manifest["exposures"], found.results["results"]
+    except (KeyError, TypeError) as error:
         raise FinetuneError(
-            f"{target_path}: not the artifacts of this project ({error!s} is "
-            "missing); run dbt build"
+            f"{target_path}: not what dbt 1.11 leaves there ({error!s} is missing); "
+            f"run {found.command('build')}"
         ) from error
-
-
-def _build(
-    project_dir: Path, manifest: dict[str, Any], results: dict[str, Any]
-) -> Build:
-    nodes: dict[str, Any] = manifest["nodes"]
-    project = manifest["metadata"]["project_name"]
-    pairs, funnel, dropped = (
-        f"model.{project}.{name}"
-        for name in ("training_pairs", "filter_funnel", "dropped_products")
-    )
-    guarded = {pairs, funnel, *nodes[pairs]["depends_on"]["nodes"]}
-    tests = [
-        node
-        for node in nodes.values()
-        if node["resource_type"] == "test" and guarded & {*node["depends_on"]["nodes"]}
-    ]
-    tested = {name for test in tests for name in test["depends_on"]["nodes"]} | guarded
-    return Build(
-        project_dir=project_dir,
-        engine=manifest["metadata"]["adapter_type"],
-        dbt_version=manifest["metadata"]["dbt_version"],
-        pairs=_relation(nodes[pairs]),
-        funnel=_relation(nodes[funnel]),
-        dropped=_relation(nodes[dropped]),
-        tests=[_data_test(test) for test in sorted(tests, key=lambda t: t["name"])],
-        tested_relations=[
-            _relation(node)
-            for name in sorted(tested - {pairs})
-            if (node := nodes.get(name) or manifest["sources"].get(name))
-            and node.get("config", {}).get("materialized")
-            not in ("ephemeral", "materialized_view")
-        ],
-        faults=[*_faults(project_dir, manifest, results, tests, nodes[pairs])],
-    )
-
-
-def _faults(
-    project_dir: Path,
-    manifest: dict[str, Any],
-    results: dict[str, Any],
-    tests: list[dict[str, Any]],
-    pairs: dict[str, Any],
-) -> Iterator[str]:
-    """Yield the reasons not to trust the artifacts."""
-    if manifest["metadata"]["invocation_id"] != results["metadata"]["invocation_id"]:
-        yield "a later dbt command replaced the manifest of the last run"
-    for result in results["results"]:
-        if result["status"] in _BAD_STATUSES:
-            name = result["unique_id"].split(".")[2]
-            yield f"{name}: {result['status']} in dbt's last run"
-    if not all(test.get("compiled_code") for test in tests):
-        yield "dbt's last command did not compile the tests"
-    schema = os.environ.get("DBT_SCHEMA")
-    if schema and pairs["schema"] != schema:
-        yield f"built in schema {pairs['schema']}, but DBT_SCHEMA is {schema}"
-    for node in manifest["nodes"].values():
-        path = project_dir / node["original_file_path"]
-        if (
-            node["package_name"] == manifest["metadata"]["project_name"]
-            and not path.exists()
-        ):
-            yield f"{path}: removed since the build"
+    return found
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -143,6 +123,68 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_build(artifacts: Artifacts, data_set: DataSet) -> Build:
+    """Return the relations and the tests of a data set.
+
+    Its tests are those attached to one of its models, or to a relation that these
+    read through views, down to the first that is stored, and the singular tests
+    that refer to one.
+    """
+    guarded = {
+        *data_set.models,
+        *_read_through_views(artifacts, data_set.examples),
+        *(_read_through_views(artifacts, data_set.funnel) if data_set.funnel else ()),
+    }
+    tests = [
+        node
+        for node in artifacts.manifest["nodes"].values()
+        if node["resource_type"] == "test" and guarded & _tested(node)
+    ]
+    read = guarded | {name for test in tests for name in test["depends_on"]["nodes"]}
+    relations = {name: _relation(artifacts.node(name)) for name in sorted(read)}
+    return Build(
+        artifacts=artifacts,
+        data_set=data_set,
+        examples=relations[data_set.examples],
+        funnel=relations[data_set.funnel] if data_set.funnel else None,
+        outcomes=relations[data_set.outcomes] if data_set.outcomes else None,
+        tests=[_data_test(test) for test in sorted(tests, key=lambda t: t["name"])],
+        read=[
+            relation
+            for name, relation in relations.items()
+            if artifacts.node(name)["config"].get("materialized") not in _NOT_LOCKED
+        ],
+    )
+
+
+def _read_through_views(artifacts: Artifacts, unique_id: str) -> Iterator[str]:
+    """Yield a model and what it reads, down to the first that is stored."""
+    yield unique_id
+    node = artifacts.node(unique_id)
+    if node["config"].get("materialized") in ("view", "ephemeral"):
+        for below in node["depends_on"]["nodes"]:
+            yield from _read_through_views(artifacts, below)
+
+
+def _tested(test: dict[str, Any]) -> set[str]:
+    """Return the model that a test is attached to, or all that a singular one reads."""
+    attached = test.get("attached_node")
+    return {attached} if attached else {*test["depends_on"]["nodes"]}
+
+
+def _ancestors(artifacts: Artifacts, unique_ids: Iterable[str]) -> set[str]:
+    """Return the nodes and, again and again, what they depend on."""
+    found: set[str] = set()
+    waiting = [*unique_ids]
+    while waiting:
+        unique_id = waiting.pop()
+        if unique_id not in found:
+            found.add(unique_id)
+            node = artifacts.node(unique_id)
+            waiting += node.get("depends_on", {}).get("nodes", [])
+    return found
+
+
 def _relation(node: dict[str, Any]) -> Relation:
     return Relation(
         node["database"], node["schema"], node.get("alias") or node["identifier"]
@@ -152,6 +194,7 @@ def _relation(node: dict[str, Any]) -> Relation:
 def _data_test(node: dict[str, Any]) -> DataTest:
     config = node["config"]
     return DataTest(
+        unique_id=node["unique_id"],
         name=node["name"],
         sql=node.get("compiled_code") or "",
         severity=config["severity"].lower(),
@@ -160,25 +203,6 @@ def _data_test(node: dict[str, Any]) -> DataTest:
         error_if=config["error_if"],
         limit=config["limit"],
     )
-
-
-def _project_files(project_dir: Path) -> Iterator[Path]:
-    """Yield the files that say what dbt builds, profiles.yml included."""
-    for path in [Path("profiles.yml"), project_dir / "profiles.yml"]:
-        if path.exists():
-            yield path
-    for folder, folders, names in os.walk(project_dir):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in ("target", "logs") and name[0] != "."
-        )
-        for name in sorted(names):
-            if (
-                name.endswith((".sql", ".yml", ".yaml", ".csv", ".md"))
-                and name[0] != "."
-            ):
-                yield Path(folder, name)
 
 
 def raw_table(project_dir: Path) -> RawTable:

@@ -1,13 +1,8 @@
-"""A training pair as a line of JSON: pure functions, no input or output."""
+"""An example as a line of JSON: pure functions, no input or output."""
 
 from typing import TypeVar
 
 import orjson
-
-DEFAULT_SYSTEM_PROMPT = (
-    "You write product descriptions. Given the title of a product, answer with "
-    "its description and nothing else."
-)
 
 # JSON allows these three raw, but programs that split text with
 # `str.splitlines` take them for line ends and shred the line (readers tried in
@@ -17,9 +12,20 @@ _LINE_ENDS = {"\u2028": b"\\u2028", "\u2029": b"\\u2029", "\x85": b"\\u0085"}
 AnyText = TypeVar("AnyText", str, orjson.Fragment)
 
 
+# Where a text of each example is put in: %b in the bytes of a template.
+SLOT = orjson.Fragment(b"%b")
+
+# The system prompt of all examples, SLOT where each has its own, or None.
+Prompt = str | orjson.Fragment | None
+
+
 def encoded(text: str) -> bytes:
     """Return the text as JSON, to be put into any number of lines."""
-    data = orjson.dumps(text)
+    return on_one_line(text, orjson.dumps(text))
+
+
+def on_one_line(text: str, data: bytes) -> bytes:
+    """Return a text's bytes with what some programs take for line ends escaped."""
     # Written out, and on the text, where they are found fastest: a third of the
     # time of a loop, a seventh of that of looking through the bytes.
     if "\u2028" in text or "\u2029" in text or "\x85" in text:
@@ -29,29 +35,28 @@ def encoded(text: str) -> bytes:
 
 
 def chat_line(*, system: str | None, title: str, description: str) -> bytes:
-    """Return the chat example of a pair as one line of JSON, LF included."""
+    """Return the example of a title and a description as one line, LF included."""
     return chat_template(system) % (encoded(title), encoded(description))
 
 
-def chat_template(system: str | None) -> bytes:
-    """Return the line of an example with %b for its title and its description.
+def chat_template(system: Prompt) -> bytes:
+    """Return the line of an example with %b for its texts, LF included.
 
-    Both are put in `encoded`: what all lines share is made only once.
+    These are the user's and the assistant's, and before them the system's if that
+    is a SLOT. They are put in `encoded`: what all lines share is made only once.
     """
-    slot = orjson.Fragment(b"%b")
-    prompt = None
-    if system is not None:
-        prompt = orjson.Fragment(encoded(system).replace(b"%", b"%%"))
-    return json_line({"messages": chat_messages(prompt, slot, slot)})
+    if isinstance(system, str):
+        system = orjson.Fragment(encoded(system).replace(b"%", b"%%"))
+    return json_line({"messages": chat_messages(system, SLOT, SLOT)})
 
 
 def chat_messages(
-    system: AnyText | None, title: AnyText, description: AnyText
+    system: AnyText | None, user: AnyText, assistant: AnyText
 ) -> list[dict[str, AnyText | str]]:
-    """Return the messages of a pair; without a system prompt the user's is first."""
+    """Return the messages of an example; without a prompt the user's is first."""
     messages: list[dict[str, AnyText | str]] = [
-        {"role": "user", "content": title},
-        {"role": "assistant", "content": description},
+        {"role": "user", "content": user},
+        {"role": "assistant", "content": assistant},
     ]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})

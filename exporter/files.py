@@ -91,6 +91,24 @@ class Draft:
         self._part.unlink(missing_ok=True)
 
 
+def require_writable(folder: Path) -> None:
+    """Find out early that a folder cannot be made or written to.
+
+    Raises:
+        FinetuneError: It is no folder, or may not be written to.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    reason = None
+    if not there.is_dir():
+        reason = "Not a directory"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        reason = "Permission denied"
+    if reason:
+        raise FinetuneError(
+            f"{folder}: cannot write: {reason}; choose another folder with -o"
+        )
+
+
 @contextmanager
 def drafts(
     folder: Path, *names: str, inputs: Sequence[Path] = ()

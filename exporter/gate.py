@@ -1,10 +1,10 @@
 """dbt's data tests, run again on the very rows that will be written."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from exporter.artifacts import Build, DataTest
-from exporter.engines.relations import Pair, Relation
+from exporter.engines.relations import Column, Relation, Row
 from exporter.errors import FinetuneError
 
 
@@ -14,20 +14,19 @@ class Snapshot(Protocol):
     def query(self, statement: str) -> list[dict[str, Any]]:
         """Return the rows of a query as dictionaries."""
 
-    def pairs(self, relation: Relation) -> Generator[Pair]:
-        """Yield the pairs in the order of their ids; close it if that ends early."""
+    def quoted(self, *names: str) -> str:
+        """Return a name of one or more parts as it stands in a query."""
+
+    def columns(self, relation: Relation) -> list[Column]:
+        """Return the columns of a relation in their order."""
+
+    def rows(
+        self, relation: Relation, columns: Sequence[Column], key: Column
+    ) -> Generator[Row]:
+        """Yield the rows in the order of a key; close it if that ends early."""
 
     def facts(self) -> dict[str, str]:
         """Return what names the moment."""
-
-
-class Funnel(NamedTuple):
-    """What each rule took, and the build that counted it."""
-
-    rules: list[dict[str, Any]]
-    built_at: str
-    invocation_id: str
-    vars: dict[str, Any]
 
 
 class TestResult(NamedTuple):
@@ -78,34 +77,29 @@ def offending_rows(
 
 
 def run_gate(
-    moment: Snapshot, build: Build, funnel: Funnel, say: Callable[[str], None]
+    snapshot: Snapshot, build: Build, say: Callable[[str], None]
 ) -> list[TestResult]:
-    """Run every test of the build in the snapshot and report what fails.
+    """Run every test of the data set in the snapshot and report what fails.
 
     Raises:
-        FinetuneError: A test fails, or the project changed since the build.
+        FinetuneError: A test fails.
     """
-    changed = build.changed_since(funnel.built_at)
-    if changed:
-        raise FinetuneError(f"{changed} is newer than what was built; run dbt build")
+    command = build.artifacts.command
     results = []
     for test in build.tests:
-        result = run_test(moment, test)
+        result = run_test(snapshot, test)
         results.append(result)
         if result.status != "pass":
             say(f"{result.status}: {test.name}: {result.failures:,} found")
         if result.status == "fail":
-            for row in offending_rows(moment, test, limit=3):
+            for row in offending_rows(snapshot, test, limit=3):
                 say(f"  {shortened(row)}")
-            say(
-                "  the rest: dbt show --no-write-json --limit 100 --project-dir "
-                f"{build.project_dir} --select {test.name}"
-            )
+            say(f"  the rest: {command('show')} --limit 100 --select {test.name}")
     failed = [result.name for result in results if result.status == "fail"]
     if failed:
         raise FinetuneError(
             f"{len(failed)} of {len(results)} tests failed, so nothing was written: "
-            f"{', '.join(failed)}; mend the rows or the rules and run dbt build"
+            f"{', '.join(failed)}; fix the rows or the rules and run {command('build')}"
         )
     say(f"gate: {len(results)} tests on the rows to be written, none failed")
     return results

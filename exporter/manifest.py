@@ -1,16 +1,26 @@
-"""The exported files as manifest.json describes them, and whether they still do."""
+"""manifest.json: what an export wrote, and whether the files are still that."""
 
 import hashlib
+import subprocess
 from collections.abc import Collection
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from exporter import __version__
+from exporter.dataset import ROLES
 from exporter.errors import FinetuneError
 from exporter.files import FileFacts
 
+if TYPE_CHECKING:
+    from exporter.artifacts import Build
+    from exporter.funnel import Funnel
+    from exporter.gate import TestResult
+
 CLEAN, TRAINING, VALIDATION = "clean.jsonl", "train.jsonl", "valid.jsonl"
+NAMES = (CLEAN, TRAINING, VALIDATION, "manifest.json")
 
 _CHUNK_BYTES = 1 << 20
 
@@ -30,6 +40,51 @@ class Problem(NamedTuple):
 
     file: Path
     what: str
+
+
+def content(
+    build: "Build",
+    *,
+    files: dict[str, FileFacts],
+    splits: dict[str, dict[str, Any]],
+    system_prompt: str | None,
+    funnel: "Funnel",
+    gate: "list[TestResult] | None",
+    moment: dict[str, str],
+) -> bytes:
+    """Return manifest.json, of the form in manifest.schema.json.
+
+    `gate` is None where no test ran, `moment` what names the snapshot.
+    """
+    artifacts, data_set = build.artifacts, build.data_set
+    declared = {key: getattr(data_set, key) for key in ROLES}
+    document = {
+        "manifest_version": 1,
+        "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "tool": f"finetune-exporter {__version__}",
+        "git_commit": _git_commit(artifacts.project_dir),
+        "data_set": {"name": data_set.name, **declared},
+        "dialect": "messages",
+        "files": {name: facts._asdict() for name, facts in files.items()},
+        "splits": splits,
+        "system_prompt": system_prompt,
+        "engine": artifacts.engine,
+        "relation": build.examples._asdict(),
+        "dbt": {
+            "version": artifacts.manifest["metadata"]["dbt_version"],
+            "invocation_id": funnel.invocation_id,
+            "built_at": funnel.built_at,
+        },
+        "vars": funnel.vars,
+        "funnel": funnel.rules,
+        "gate": {
+            "ran": gate is not None,
+            "tests": [result._asdict() for result in gate or []],
+        },
+        **moment,
+    }
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(document, default=str, option=options)
 
 
 def read(folder: Path) -> Manifest:
@@ -103,3 +158,21 @@ def _facts(path: Path) -> FileFacts:
             size += len(chunk)
             lines += chunk.count(b"\n")
     return FileFacts(digest.hexdigest(), size, lines)
+
+
+def _git_commit(folder: Path) -> str | None:
+    """Return the commit of the project, "+changes" added if it has any."""
+    git = ["git", "-C", str(folder)]
+    try:
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "."],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+changes" if changes.stdout else "")

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -208,13 +207,11 @@ def sample(built_sample: Workspace, make_workspace: MakeWorkspace) -> Workspace:
     """Return a built copy of the sample that a test may change."""
     old = built_sample.environment["PGDATABASE"]
     copy = make_workspace(create_options=f"template {old}")
-    target = copy.project / "target"
-    target.mkdir()
-    for name in ("manifest.json", "run_results.json"):
-        text = (built_sample.project / "target" / name).read_text()
-        renamed = text.replace(old, copy.environment["PGDATABASE"])
-        (target / name).write_text(renamed)
-    # The files of the copy are newer than the build that it stands for.
-    now = datetime.now(timezone.utc).isoformat()
-    copy.sql(f"update finetune.filter_funnel set built_at = '{now}'")
+    # Both names have the same length, so that this holds for msgpack, too.
+    new = copy.environment["PGDATABASE"]
+    for path in (built_sample.project / "target").rglob("*"):
+        if path.is_file():
+            there = copy.project / path.relative_to(built_sample.project)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            there.write_bytes(path.read_bytes().replace(old.encode(), new.encode()))
     return copy

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.chat import DEFAULT_SYSTEM_PROMPT, chat_line
+from exporter.chat import chat_line
 from exporter.checking import files as check_module
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
@@ -112,7 +112,9 @@ def test_our_own_lines_of_every_data_set_are_clean(tmp_path: Path) -> None:
             for _, title, text in pairs(source):
                 file.write(
                     chat_line(
-                        system=DEFAULT_SYSTEM_PROMPT, title=title, description=text
+                        system="You write product descriptions.",
+                        title=title,
+                        description=text,
                     )
                 )
         wrong = [f for f in findings_of(path) if f.severity == "error"]

@@ -17,10 +17,11 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 ALLOWED: dict[str, set[str]] = {
     "click": {"cli"},
     "dbt": set(),
+    "msgpack": {"freshness"},
     "openai": {"endpoint"},
-    "psycopg": {"engines/postgres", "engines/relations"},
+    "psycopg": {"engines/postgres"},
     "pyspark": {"engines/spark"},
-    "yaml": {"artifacts", "checking", "readers"},
+    "yaml": {"artifacts", "checking", "freshness", "readers"},
 }
 
 

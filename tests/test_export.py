@@ -171,7 +171,7 @@ def test_few_examples_are_written_with_a_warning(workspace: Workspace) -> None:
     workspace.build("--vars", "{min_title_occurrences: 3}")
     done = workspace.finetune("export")
     assert done.returncode == 0
-    assert "warning: 3 training examples; openai, azure and nebius" in done.stderr
+    assert "warning: 3 training examples; openai, azure, nebius" in done.stderr
 
 
 def test_a_full_disk_leaves_the_old_files(sample: Workspace) -> None:

@@ -1,7 +1,10 @@
 """The gate: what is written was tested, in the same snapshot, with dbt's meaning."""
 
 import json
+import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -197,6 +200,20 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def new_test(workspace: Workspace) -> None:
+    (workspace.project / "tests/new.sql").write_text(
+        "select title from {{ ref('training_pairs') }} where title = 'Teapot'"
+    )
+
+
+def other_prompt(workspace: Workspace) -> None:
+    edit(
+        workspace.project / "models/marts/training_pairs.yml",
+        "You write product descriptions.",
+        "You write descriptions.",
+    )
+
+
 def build_the_funnel_alone(workspace: Workspace) -> None:
     """Change a rule, but count nothing anew."""
     rules = workspace.project / "models/intermediate/int_products_judged.sql"
@@ -205,32 +222,71 @@ def build_the_funnel_alone(workspace: Workspace) -> None:
     workspace.dbt("test")
 
 
-STALE: dict[str, Callable[[Workspace], object]] = {
-    "a model": lambda w: edit(
-        w.project / "models/marts/training_pairs.sql", "-- A title", "--  A title"
+# What makes a build stale, and what the refusal names.
+STALE: dict[str, tuple[Callable[[Workspace], object], str]] = {
+    "a model": (
+        lambda w: edit(
+            w.project / "models/marts/training_pairs.sql", "'train'", "'training'"
+        ),
+        "(dbt_project/models/marts/training_pairs.sql): model training_pairs;",
     ),
-    "a test in YAML": lambda w: edit(
-        w.project / "models/marts/training_pairs.yml",
-        "severity: warn",
-        "severity: error",
+    "a macro": (
+        lambda w: edit(w.project / "macros/text.sql", "\\ufeff", "\\ufeff\\u180e"),
+        "(dbt_project/macros/text.sql): model ",
     ),
-    "a var": lambda w: edit(
-        w.project / "dbt_project.yml", "occurrences: 10", "occurrences: 9"
+    "a test in YAML": (
+        lambda w: edit(
+            w.project / "models/marts/training_pairs.yml",
+            "config: {severity: warn}",
+            "config: {severity: error}",
+        ),
+        "test training_pairs_split_has_the_share_asked_for",
     ),
-    "a new file": lambda w: (w.project / "tests/new.sql").write_text("select 1"),
-    "a removed file": lambda w: (
-        w.project / "models/marts/dropped_products.sql"
-    ).unlink(),
-    "the target": lambda w: w.environment.update(DBT_SCHEMA="elsewhere"),
-    "the database": lambda w: w.environment.update(PGDATABASE="postgres"),
-    "the manifest": lambda w: (w.project / "target/manifest.json").unlink(),
-    "half a manifest": lambda w: (w.project / "target/manifest.json").write_text("{"),
-    "the results": lambda w: (w.project / "target/run_results.json").unlink(),
-    "parsed only": lambda w: w.dbt("parse"),
-    "other vars": lambda w: w.dbt("test", "--vars", "{validation_percent: 20}"),
-    "no view": lambda w: w.sql("drop view finetune.training_pairs"),
-    "a funnel over old counts": build_the_funnel_alone,
-    "no funnel": lambda w: w.sql("truncate finetune.filter_funnel"),
+    "the prompt": (other_prompt, "the data set product_descriptions"),
+    "a var": (
+        lambda w: edit(
+            w.project / "dbt_project.yml", "occurrences: 10", "occurrences: 9"
+        ),
+        "(dbt_project/dbt_project.yml): model ",
+    ),
+    "a new test": (new_test, "(dbt_project/tests/new.sql): test new"),
+    "a removed file": (
+        lambda w: (w.project / "models/marts/filter_funnel.sql").unlink(),
+        "dbt cannot compile the project: ",
+    ),
+    "the target": (
+        lambda w: w.environment.update(DBT_SCHEMA="elsewhere"),
+        "built in schema finetune, but DBT_SCHEMA is elsewhere",
+    ),
+    "the database": (
+        lambda w: w.environment.update(PGDATABASE="postgres"),
+        "connected to database postgres, but dbt built in ",
+    ),
+    "the manifest": (
+        lambda w: (w.project / "target/manifest.json").unlink(),
+        "manifest.json: No such file",
+    ),
+    "half a manifest": (
+        lambda w: (w.project / "target/manifest.json").write_text("{"),
+        "manifest.json: not JSON",
+    ),
+    "the results": (
+        lambda w: (w.project / "target/run_results.json").unlink(),
+        "run_results.json: No such file",
+    ),
+    "other vars": (
+        lambda w: w.dbt("test", "--vars", "{validation_percent: 20}"),
+        "filter_funnel_was_built_with_the_vars_of_today: fail in dbt's last run",
+    ),
+    "no view": (
+        lambda w: w.sql("drop view finetune.training_pairs"),
+        'relation "finetune.training_pairs" does not exist',
+    ),
+    "a funnel over old counts": (build_the_funnel_alone, "changed since the build"),
+    "no funnel": (
+        lambda w: w.sql("truncate finetune.filter_funnel"),
+        "finetune.filter_funnel is empty",
+    ),
 }
 
 
@@ -238,11 +294,72 @@ STALE: dict[str, Callable[[Workspace], object]] = {
 def test_what_is_not_the_build_of_these_files_is_refused(
     sample: Workspace, change: str
 ) -> None:
-    STALE[change](sample)
+    make_stale, named = STALE[change]
+    make_stale(sample)
     done = sample.finetune("export")
     assert done.returncode == 1, done.stderr
-    assert "dbt build" in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert named in last
+    assert "dbt build" in last
     assert not (sample.folder / "files").exists()
+
+
+def test_a_change_that_dbt_has_read_since_is_refused_all_the_same(
+    sample: Workspace,
+) -> None:
+    edit(sample.project / "dbt_project.yml", "occurrences: 10", "occurrences: 9")
+    for command, reason in [
+        ("ls", "changed since the build: model "),
+        ("test", "fail in dbt's last run"),
+    ]:
+        sample.dbt(command)
+        done = sample.finetune("export")
+        assert done.returncode == 1
+        assert reason in done.stderr
+
+
+def test_clocks_hide_nothing(sample: Workspace) -> None:
+    """The build seems to come from the future, and the change from the past."""
+    target = sample.project / "target"
+    for name in ("manifest.json", "run_results.json"):
+        text = (target / name).read_text()
+        (target / name).write_text(re.sub(r"\b2\d{3}-(?=\d\d-\d\dT)", "2999-", text))
+    for path in target.rglob("*"):
+        os.utime(path, (32e9, 32e9))
+    model = sample.project / "models/marts/training_pairs.sql"
+    edit(model, "'train'", "'training'")
+    os.utime(model, (1e9, 1e9))
+    done = sample.finetune("export")
+    assert done.returncode == 1
+    assert "model training_pairs; run dbt build" in done.stderr
+
+
+def test_what_changes_no_content_does_no_harm(sample: Workspace) -> None:
+    """Commands that only look, other target folders, new times, another folder."""
+    sample.dbt("ls")
+    sample.export()
+    sample.dbt("docs", "generate")
+    sample.export()
+    (sample.project / "models/unrelated.sql").write_text("select nothing")
+    assert sample.dbt("build").returncode == 1
+    sample.export()
+    sample.dbt("compile", "--target-path", "dbt_project/target_qa")
+    elsewhere = sample.folder / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copytree(sample.project, elsewhere / "project")
+    shutil.copy(sample.folder / "profiles.yml", elsewhere)
+    for path in elsewhere.rglob("*"):
+        os.utime(path, (32e9, 32e9))
+    command = [sys.executable, "-m", "exporter", "export", "--project-dir", "project"]
+    done = subprocess.run(
+        command,
+        check=False,
+        cwd=elsewhere,
+        env=sample.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_the_gate_the_rows_go_out_and_the_manifest_says_so(
@@ -273,7 +390,7 @@ def test_nothing_that_happens_during_the_stream_reaches_the_file(
 ) -> None:
     before = (sample.export() / "clean.jsonl").read_bytes()
     slowed(sample)
-    streams = "query like '% order by pair_id collate%' and state = 'active'"
+    streams = "query like '% order by \"pair_id\" collate%' and state = 'active'"
     process = started_export(sample, streams)
     sample.sql(f"update {PAIRS} set description = 'short'")
     sample.sql(f"delete from {PAIRS} where title = 'Kate'")

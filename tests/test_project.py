@@ -66,7 +66,10 @@ def test_another_table_works_by_configuration_alone(workspace: Workspace) -> Non
         content_column="answer",
     )
     workspace.build()
-    files = workspace.export()
+    # The shipped prompt speaks of products.
+    line = refusal(workspace, "export")
+    assert "product_descriptions.config.meta.finetune.system_prompt: empty" in line
+    files = workspace.export("--system-prompt", "You answer questions.")
     lines = (files / "clean.jsonl").read_text().splitlines()
     pairs = [json.loads(line) for line in lines]
     assert len(pairs) == 12
@@ -153,7 +156,7 @@ def test_a_relation_of_another_shape_is_refused(sample: Workspace) -> None:
         " select *, 1 as split from finetune.int_pairs_deduplicated"
     )
     line = refusal(sample, "export", "--no-system")
-    assert "finetune.training_pairs: column split is int4, but must be text" in line
+    assert "split: column split of finetune.training_pairs is no text" in line
 
 
 def test_a_view_that_may_not_be_read_is_one_clear_line(sample: Workspace) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter.chat import DEFAULT_SYSTEM_PROMPT, chat_line
+from exporter.chat import chat_line
 from exporter.checking.files import check_file
 from exporter.checking.rules import Finding, read_rules
 from tests.conftest import REPOSITORY, SHARED_DATA
@@ -93,7 +93,7 @@ def test_the_real_reader_takes_our_lines_of_every_data_set(
                 if number <= 400:
                     file.write(
                         chat_line(
-                            system=DEFAULT_SYSTEM_PROMPT,
+                            system="You write product descriptions.",
                             title=title,
                             description=text,
                         )

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from exporter import artifacts
+from exporter import artifacts, dataset, manifest
 from exporter.engines import spark
 from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
+from exporter.examples import Examples
 from exporter.export import export
+from exporter.files import drafts
 from tests import oracle
 from tests.conftest import REPOSITORY, Workspace, project_in
 from tests.spark_cluster import answers, free_ports, wait_for
@@ -206,12 +208,16 @@ def test_rows_that_change_during_the_export_are_refused(
     monkeypatch.setenv("SPARK_REMOTE", remote)
     monkeypatch.chdir(built_on_spark.folder)
     target = built_on_spark.project / "target"
-    build = artifacts.read_build(built_on_spark.project, target)
+    found = artifacts.read_artifacts(built_on_spark.project, target)
+    data_set = dataset.read(found.manifest, "product_descriptions")
+    build = artifacts.read_build(found, data_set)
 
     @contextmanager
-    def disturbed(relations: Sequence[Relation]) -> Iterator[spark.Snapshot]:
+    def disturbed(
+        examples: Relation, read: Sequence[Relation]
+    ) -> Iterator[spark.Snapshot]:
         with (
-            spark.snapshot(relations) as moment,
+            spark.snapshot(examples, read) as moment,
             changed(built_on_spark, PAIRS, first_uid="upper(first_uid)"),
         ):
             yield moment
@@ -235,13 +241,14 @@ def test_a_build_during_the_export_is_refused_though_the_pairs_are_the_same(
     pairs, funnel = (
         Relation(None, "finetune", name) for name in ("training_pairs", "filter_funnel")
     )
-    with spark.snapshot([pairs, funnel]) as moment:
-        assert len([*moment.pairs(pairs)]) == 303
+    with spark.snapshot(pairs, [pairs, funnel]) as moment:
+        columns = moment.columns(pairs)
+        assert len([*moment.rows(pairs, columns, columns[0])]) == 303
         with (
             changed(built_on_spark, str(funnel), dbt_invocation_id="'another'"),
             pytest.raises(FinetuneError, match=r"finetune\.filter_funnel changed"),
         ):
-            [*moment.pairs(pairs)]
+            [*moment.rows(pairs, columns, columns[0])]
 
 
 def test_pairs_come_in_order_or_not_at_all(
@@ -259,16 +266,21 @@ def test_pairs_come_in_order_or_not_at_all(
                 " id as title_occurrences, id as copies, 'c' as first_uid"
                 " from range(45000)"
             )
-        ids: list[str] = []
-        with spark.snapshot([relation]) as moment:
+        artifacts_ = artifacts.Artifacts(tmp_path, tmp_path, {}, {})
+        keys = ("pair_id", "title", "description", None, None, "split", None, None)
+        data_set = dataset.DataSet("exposure.p.many", "many.yml", "model.p.many", *keys)
+        build = artifacts.Build(artifacts_, data_set, relation, None, None, [], [])
+        with (
+            spark.snapshot(relation, []) as moment,
+            drafts(tmp_path, *manifest.NAMES[:3]) as files,
+        ):
+            examples = Examples(moment, build, system=None, counter=None)
             try:
-                ids.extend(pair[0] for pair in moment.pairs(relation))
+                counts = examples.write(examples.rows(), *files)
+                outcome = f"{counts['train']['pairs']} in order"
             except FinetuneError as error:
-                refused = str(error)
-            else:
-                refused = ""
-        assert ids == sorted(ids)
-        assert len(ids) == 45_000 or "does not keep the order" in refused
+                outcome = str(error)
+        assert outcome == "45000 in order" or "does not keep the order" in outcome
 
 
 def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:

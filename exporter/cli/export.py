@@ -4,17 +4,26 @@ from pathlib import Path
 
 import click
 
-from exporter import artifacts, tokens
-from exporter.chat import DEFAULT_SYSTEM_PROMPT
-from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, TARGET, say
+from exporter import artifacts, dataset, freshness, tokens
+from exporter.artifacts import Artifacts
+from exporter.chat import Prompt
+from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.server import server
 from exporter.engines import postgres, spark
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
+from exporter.files import require_writable
 
 
 @click.command(epilog=EXIT_CODES)
-@OUTPUT_DIR
+@click.argument("name", required=False)
+@click.option(
+    "-o",
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the files.  [default: files, or files/NAME in a project with "
+    "several data sets]",
+)
 @click.option("--system-prompt", metavar="TEXT", help="Text of the system message.")
 @click.option(
     "--system-prompt-file",
@@ -46,7 +55,8 @@ from exporter.export import export as run_export
     help="dbt's target folder.  [default: target in the project folder]",
 )
 def export(
-    output_dir: Path,
+    name: str | None,
+    output_dir: Path | None,
     system_prompt: str | None,
     system_prompt_file: Path | None,
     no_system: bool,
@@ -57,29 +67,37 @@ def export(
     project_dir: Path,
     target_path: Path | None,
 ) -> None:
-    """Test the pairs again and write them, from one snapshot, as chat JSONL.
+    """Test the examples of a data set again and write them as chat JSONL.
 
-    Writes clean.jsonl, train.jsonl, valid.jsonl if there is a validation split,
-    and manifest.json; prints their paths.
+    NAME is that of an exposure with the key config.meta.finetune; it can be left
+    out where a project has one. Writes, from one snapshot, clean.jsonl,
+    train.jsonl, valid.jsonl if there is a validation split, and manifest.json;
+    prints their paths.
     """
-    system = _system_prompt(system_prompt, system_prompt_file, no_system)
-    build = artifacts.read_build(project_dir, target_path or project_dir / "target")
-    if build.engine != target:
+    said = _system_prompt(system_prompt, system_prompt_file, no_system)
+    found = artifacts.read_artifacts(project_dir, target_path or project_dir / "target")
+    if found.engine != target:
         raise FinetuneError(
-            f"dbt built on {build.engine}, but --target is {target}; say --target "
-            f"{build.engine}, or run dbt build --target {target}"
+            f"dbt built on {found.engine}, but --target is {target}; say --target "
+            f"{found.engine}, or run dbt build --target {target}"
         )
+    name, only = _chosen(found, name)
+    data_set = dataset.read(found.manifest, name)
+    prompt: Prompt = data_set.prompt if said is None else said or None
+    output_dir = output_dir or (Path("files") if only else Path("files", name))
     if no_gate:
         say("WARNING: --no-gate: the rows are not tested, and the manifest says so")
     counter = tokens.counter(encoding) if count_tokens else None
     if counter and counter.caveat:
         say(f"{counter.caveat}; counting bytes, an upper bound")
+    require_writable(output_dir)
     with server(target):
+        build = artifacts.read_build(found, data_set)
         written = run_export(
-            build,
+            build if no_gate else freshness.verified(build),
             snapshot=spark.snapshot if target == "spark" else postgres.snapshot,
             output_dir=output_dir,
-            system=system,
+            system=prompt,
             gate=not no_gate,
             say=say,
             counter=counter,
@@ -88,22 +106,41 @@ def export(
         click.echo(path)
 
 
+def _chosen(found: Artifacts, name: str | None) -> tuple[str, bool]:
+    """Return the name of the data set, and whether it is the only one."""
+    names = sorted(dataset.declared(found.manifest))
+    if not names:
+        raise FinetuneError(
+            f"{found.project_dir}: no exposure has the key config.meta.finetune; "
+            "declare a data set as docs/datasets.md shows and run "
+            f"{found.command('build')}"
+        )
+    if name is None and len(names) > 1:
+        raise click.UsageError(f"name one of the data sets: {', '.join(names)}")
+    if name is not None and name not in names:
+        raise click.UsageError(
+            f"there is no data set {name}; there is {', '.join(names)}"
+        )
+    return name or names[0], len(names) == 1
+
+
 def _system_prompt(text: str | None, file: Path | None, none: bool) -> str | None:
+    """Return the prompt that the options ask for, "" for none, None if they do not."""
     if sum([text is not None, file is not None, none]) > 1:
         raise click.UsageError(
             "--system-prompt, --system-prompt-file and --no-system exclude each other"
         )
     if none:
-        return None
+        return ""
     if file is not None:
         try:
-            text = file.read_text(encoding="utf-8").strip()
+            text = file.read_text(encoding="utf-8-sig").strip()
         except OSError as error:
             raise FinetuneError(f"{file}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise FinetuneError(f"{file}: not UTF-8: {error.reason}") from error
-    if text is None:
-        return DEFAULT_SYSTEM_PROMPT
-    if not text.strip():
+            raise FinetuneError(
+                f"{file}: not UTF-8: {error.reason}; save it as UTF-8"
+            ) from error
+    if text is not None and not text.strip():
         raise click.UsageError("the system prompt is empty; for none say --no-system")
     return text

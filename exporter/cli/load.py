@@ -10,6 +10,7 @@ from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, say
 from exporter.cli.server import server
 from exporter.engines import postgres
+from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
 from exporter.records import Reject, Row, read_rows
@@ -62,7 +63,7 @@ def _refuse(bad: Reject) -> None:
 
 def _rows(
     files: Sequence[Path],
-    table: postgres.RawTable,
+    table: RawTable,
     reject: Callable[[Reject], None],
 ) -> Iterator[Row]:
     for path in files:

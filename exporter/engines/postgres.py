@@ -2,16 +2,33 @@
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg import errors, pq, sql
 from psycopg.rows import dict_row
 
-from exporter.engines.relations import PAIR_COLUMNS, Pair, Relation, require_columns
+from exporter.engines.relations import Column, Kind, RawTable, Relation, Row, column
 from exporter.errors import FinetuneError
 
 _CHUNK_ROWS = 100
+
+# How values of each type are written; to_json has numbers as they are, and dates
+# and times in ISO 8601 (PostgreSQL 18 documentation, "JSON Functions").
+_FORMS = {
+    **dict.fromkeys(("text", "varchar"), (Kind.TEXT, "{}")),
+    **dict.fromkeys(("bpchar", "name", "uuid"), (Kind.TEXT, "{}::text")),
+    **dict.fromkeys(("int2", "int4", "int8"), (Kind.WHOLE, "{}")),
+    **dict.fromkeys(
+        ("numeric", "float4", "float8", "bool"), (Kind.JSON, "to_json({})::text")
+    ),
+    **dict.fromkeys(
+        ("date", "timestamp", "timestamptz"),
+        (Kind.TEXT, "to_json({}) #>> array[]::text[]"),
+    ),
+    # Through jsonb, because the text of a json value may span several lines.
+    **dict.fromkeys(("json", "jsonb"), (Kind.JSON, "{}::jsonb::text")),
+}
 
 
 def connection_environment() -> dict[str, str]:
@@ -78,21 +95,63 @@ class Snapshot:
             " as snapshot_at, current_setting('server_version') as server_version"
         )[0]
 
-    def pairs(self, relation: Relation) -> Generator[Pair]:
-        """Yield the pairs in the order of their ids, in constant memory."""
-        query = sql.SQL('select {} from {} order by pair_id collate "C"').format(
-            sql.SQL(", ").join(map(sql.Identifier, PAIR_COLUMNS)),
-            sql.SQL(relation.quoted()),
+    @staticmethod
+    def quoted(*names: str) -> str:
+        """Return a name of one or more parts as it stands in a query."""
+        return sql.Identifier(*names).as_string()
+
+    def columns(self, relation: Relation) -> list[Column]:
+        """Return the columns of a relation in their order.
+
+        Raises:
+            FinetuneError: One is of a type that no file can hold.
+        """
+        cursor = self._connection.execute(
+            sql.SQL("select * from {} limit 0").format(
+                sql.Identifier(relation.schema, relation.name)
+            )
+        )
+        return [
+            column(
+                relation,
+                found.name,
+                self.quoted(found.name),
+                self._type(found.type_code),
+                _FORMS,
+            )
+            for found in cursor.description or ()
+        ]
+
+    def _type(self, code: int) -> str:
+        known = psycopg.adapters.types.get(code)
+        if known:
+            return known.name
+        [found] = self.query(f"select {code}::regtype::text as name")
+        return str(found["name"])
+
+    def rows(
+        self, relation: Relation, columns: Sequence[Column], key: Column
+    ) -> Generator[Row]:
+        """Yield the rows in the order of a key's code points, in constant memory."""
+        # Timestamps with a zone are written in UTC, wherever the server is.
+        self._connection.execute("set local timezone to 'UTC'")
+        order = key.expression + ("" if key.kind is Kind.TEXT else "::text")
+        query = (
+            f"select {', '.join(column.expression for column in columns)}"
+            f" from {self.quoted(relation.schema, relation.name)}"
+            f' order by {order} collate "C"'
         )
         # Chunks of rows cost half the time of row after row, by COPY or not
         # (psycopg 3.3); libpq has them from version 17.
         size = _CHUNK_ROWS if psycopg.capabilities.has_stream_chunked() else 1
-        yield from self._connection.cursor().stream(query, binary=True, size=size)
+        yield from self._connection.cursor().stream(
+            query.encode(), binary=True, size=size
+        )
 
 
 @contextmanager
-def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
-    """Open a snapshot in which none of the relations can be replaced.
+def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]:
+    """Open a snapshot in which none of the relations that are read can be replaced.
 
     The locks come before the snapshot: a relation that dbt puts in place after
     the snapshot would be found by name and look empty (PostgreSQL 15 and 18,
@@ -106,7 +165,7 @@ def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
     with _connected() as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        wanted = relations[0].database
+        wanted = examples.database
         if connection.info.dbname != wanted:
             raise FinetuneError(
                 f"connected to database {connection.info.dbname}, but dbt built in "
@@ -119,37 +178,16 @@ def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
                 "every character; use one with encoding 'UTF8'"
             )
         try:
-            connection.execute(
-                sql.SQL("lock table {} in access share mode").format(
-                    sql.SQL(", ".join(r.quoted() for r in relations))
+            if read:
+                names = [sql.Identifier(*relation[1:]) for relation in read]
+                connection.execute(
+                    sql.SQL("lock table {} in access share mode").format(
+                        sql.SQL(", ").join(names)
+                    )
                 )
-            )
-            _require_pair_columns(connection, relations[0])
         except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
             raise FinetuneError(f"{_primary(error)}; run dbt build") from error
         yield Snapshot(connection)
-
-
-def _require_pair_columns(connection: psycopg.Connection, relation: Relation) -> None:
-    cursor = connection.execute(
-        sql.SQL("select * from {} limit 0").format(sql.SQL(relation.quoted()))
-    )
-    found = {}
-    for column in cursor.description or ():
-        kind = psycopg.adapters.types.get(column.type_code)
-        found[column.name] = kind.name if kind else str(column.type_code)
-    require_columns(relation, found, PAIR_COLUMNS)
-
-
-class RawTable(NamedTuple):
-    """The raw table and its id, title and content columns."""
-
-    schema: str
-    name: str
-    columns: tuple[str, str, str]
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.name}"
 
 
 def raw_table_exists(table: RawTable) -> bool:

@@ -1,24 +1,10 @@
-"""What the engines share: relations, their columns and the rows of an export."""
+"""What the engines share: relations, and the columns of the rows they hand out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import NamedTuple
 
-from psycopg import sql
-
 from exporter.errors import FinetuneError
-
-# The published columns of training_pairs and their PostgreSQL types.
-PAIR_COLUMNS = {
-    "pair_id": "text",
-    "title": "text",
-    "description": "text",
-    "split": "text",
-    "title_occurrences": "int8",
-    "copies": "int8",
-    "first_uid": "text",
-}
-
-Pair = tuple[str, str, str, str, int, int, str | None]
 
 
 class Relation(NamedTuple):
@@ -31,29 +17,54 @@ class Relation(NamedTuple):
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
 
-    def quoted(self) -> str:
-        """Return the name, quoted, as the engine knows it."""
-        if self.database is None:
-            return f"{in_backticks(self.schema)}.{in_backticks(self.name)}"
-        return sql.Identifier(self.schema, self.name).as_string()
+
+class RawTable(NamedTuple):
+    """The raw table and its id, title and content columns."""
+
+    schema: str
+    name: str
+    columns: tuple[str, str, str]
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
 
 
-def in_backticks(name: str) -> str:
-    """Return a name, quoted, as Spark knows it."""
-    return "`{}`".format(name.replace("`", "``"))
+class Kind(Enum):
+    """The form in which an engine hands out the values of a column."""
+
+    TEXT = "text"
+    WHOLE = "whole number"
+    JSON = "JSON"
 
 
-def require_columns(
-    relation: Relation, found: Mapping[str, str], wanted: Mapping[str, str]
-) -> None:
-    """Compare the types of columns, both by the names that the engine gives them.
+class Column(NamedTuple):
+    """A column, the form of its values, and the SQL that gives them that form."""
+
+    name: str
+    kind: Kind
+    expression: str
+
+
+# A row holds a text, a whole number, JSON as text, or null for each column.
+Row = Sequence[str | int | None]
+
+
+def column(
+    relation: Relation,
+    name: str,
+    quoted: str,
+    type_: str,
+    forms: Mapping[str, tuple[Kind, str]],
+) -> Column:
+    """Return the column in the form for its type; in a form {} is its quoted name.
 
     Raises:
-        FinetuneError: A wanted column is missing or of another type.
+        FinetuneError: Values of the type have no form.
     """
-    for name, kind in wanted.items():
-        if found.get(name) != kind:
-            raise FinetuneError(
-                f"{relation}: column {name} is {found.get(name, 'missing')}, but must "
-                f"be {kind}; run dbt build"
-            )
+    if type_ not in forms:
+        raise FinetuneError(
+            f"{relation}: column {name} is of type {type_}, which has no form in "
+            "JSON; cast it to text in the model, or leave it out"
+        )
+    kind, form = forms[type_]
+    return Column(name, kind, form.replace("{}", quoted))

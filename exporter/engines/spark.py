@@ -10,25 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from exporter.engines.relations import (
-    PAIR_COLUMNS,
-    Pair,
-    Relation,
-    in_backticks,
-    require_columns,
-)
+from exporter.engines.relations import Column, Kind, Relation, Row, column
 from exporter.errors import FinetuneError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_TYPES = {"text": "string", "int8": "bigint"}
-
-# A pair as one text, the same in Spark and in Python; `first_uid` is the last,
-# so that a null one, which concat_ws leaves out, differs from an empty one.
-_PAIR_TEXT = "concat_ws(chr(31), {})".format(
-    ", ".join(f"cast({column} as string)" for column in PAIR_COLUMNS)
-)
+# How values of each type are written, as PostgreSQL writes them.
+_FORMS = {
+    "string": (Kind.TEXT, "{}"),
+    **dict.fromkeys(
+        ("tinyint", "smallint", "int", "bigint"), (Kind.WHOLE, "cast({} as bigint)")
+    ),
+    **dict.fromkeys(("decimal", "boolean"), (Kind.JSON, "cast({} as string)")),
+    "date": (Kind.TEXT, "cast({} as string)"),
+    "timestamp_ntz": (Kind.TEXT, "replace(cast({} as string), ' ', 'T')"),
+}
 _DIGITS = 15
 
 _SLICE_ROWS = 25_000
@@ -47,17 +44,21 @@ class Digest(NamedTuple):
 class Snapshot:
     """Relations that were looked at once, and must be the same at the end.
 
-    Spark has no snapshot over several statements. So the pairs are counted and
+    Spark has no snapshot over several statements. So the examples are counted and
     summed before the first test, and again, in Python, as they are handed out;
     whatever else the tests read is summed before and after.
     """
 
-    def __init__(self, session: "SparkSession", relations: Sequence[Relation]) -> None:
+    def __init__(
+        self, session: "SparkSession", examples: Relation, read: Sequence[Relation]
+    ) -> None:
         self._session = session
         self._opened_at = datetime.now(timezone.utc)
-        self._pairs, *others = relations
-        self._before = self._digest_of_pairs()
-        self._others = {other: self._digest_of(other) for other in others}
+        self._examples = examples
+        self._before = self._digest_of_rows(self.columns(examples))
+        self._others = {
+            other: self._digest_of(other) for other in read if other != examples
+        }
 
     def query(self, statement: str) -> list[dict[str, Any]]:
         """Return the rows of a query written elsewhere, such as a dbt test.
@@ -76,39 +77,56 @@ class Snapshot:
             "server_version": str(self._session.version),
         }
 
-    def pairs(self, relation: Relation) -> Generator[Pair]:
-        """Yield the pairs in the order of their ids, in constant memory.
+    @staticmethod
+    def quoted(*names: str) -> str:
+        """Return a name of one or more parts as it stands in a query."""
+        return ".".join("`{}`".format(name.replace("`", "``")) for name in names)
+
+    def columns(self, relation: Relation) -> list[Column]:
+        """Return the columns of a relation in their order.
 
         Raises:
-            FinetuneError: The server does not keep their order; or, after the
-                last, they or what the tests read are not what they were before.
+            FinetuneError: One is of a type that no file can hold.
+        """
+        with _one_line_errors("; run dbt build"):
+            found = self._session.table(self.quoted(*relation[1:])).dtypes
+        return [
+            column(relation, name, self.quoted(name), type_.partition("(")[0], _FORMS)
+            for name, type_ in found
+        ]
+
+    def rows(
+        self, relation: Relation, columns: Sequence[Column], key: Column
+    ) -> Generator[Row]:
+        """Yield the examples in the order of a key's code points.
+
+        Memory is constant as long as the keys are evenly spread hashes.
+
+        Raises:
+            FinetuneError: After the last, they or what the tests read are not what
+                they were before.
         """
         rows = checksum = 0
-        last = ""
-        for pair in self._stream(relation):
-            # Sail 0.7 shuffles the batches of a sorted result (November 2026).
-            if pair[0] < last:
-                raise FinetuneError(
-                    f"Spark: {pair[0]} came after {last}, so the server does not keep "
-                    "the order of a query; for Sail see docs/spark.md"
-                )
-            last = pair[0]
-            text = "\x1f".join(map(str, pair if pair[-1] is not None else pair[:-1]))
+        for row in self._stream(relation, columns, key):
+            yield row
+            text = "\x1f".join("\x1e" if value is None else str(value) for value in row)
             digest = md5(text.encode(), usedforsecurity=False).hexdigest()
             checksum += int(digest[:_DIGITS], 16)
             rows += 1
-            yield pair
         self._require_same(relation, self._before, Digest(rows, checksum))
         for other, before in self._others.items():
             self._require_same(other, before, self._digest_of(other))
 
-    def _stream(self, relation: Relation) -> Iterator[Pair]:
-        columns = ", ".join(PAIR_COLUMNS)
-        for condition in _slices(self._before.rows):
+    def _stream(
+        self, relation: Relation, columns: Sequence[Column], key: Column
+    ) -> Iterator[Row]:
+        expressions = ", ".join(column.expression for column in columns)
+        order = f"cast({key.expression} as string)"
+        for condition in _slices(self._before.rows, order):
             with _one_line_errors():
                 frame = self._session.sql(
-                    f"select {columns} from {relation.quoted()}"
-                    f" where {condition} order by pair_id"
+                    f"select {expressions} from {self.quoted(*relation[1:])}"
+                    f" where {condition} order by {order}"
                 )
                 yield from frame.toLocalIterator(prefetchPartitions=True)
 
@@ -120,44 +138,52 @@ class Snapshot:
                 "build runs"
             )
 
-    def _digest_of_pairs(self) -> Digest:
-        number = f"conv(substr(md5({_PAIR_TEXT}), 1, {_DIGITS}), 16, 10)"
-        return self._summed(self._pairs, number)
+    def _digest_of_rows(self, columns: Sequence[Column]) -> Digest:
+        # The values as one text, the same in Spark and in Python.
+        values = ", ".join(
+            f"coalesce(cast({column.expression} as string), chr(30))"
+            for column in columns
+        )
+        text = f"concat_ws(chr(31), {values})"
+        number = f"conv(substr(md5({text}), 1, {_DIGITS}), 16, 10)"
+        return self._summed(self._examples, number)
 
     def _digest_of(self, relation: Relation) -> Digest:
         with _one_line_errors():
-            columns = self._session.table(relation.quoted()).columns
-        names = ", ".join(map(in_backticks, columns))
-        return self._summed(relation, f"xxhash64({names})")
+            columns = self._session.table(self.quoted(*relation[1:])).columns
+        return self._summed(
+            relation, f"xxhash64({', '.join(map(self.quoted, columns))})"
+        )
 
     def _summed(self, relation: Relation, number: str) -> Digest:
         [found] = self.query(
             f"select count(*) as row_count,"
             f" coalesce(sum(cast({number} as decimal(20, 0))), 0) as checksum"
-            f" from {relation.quoted()}"
+            f" from {self.quoted(*relation[1:])}"
         )
         return Digest(int(found["row_count"]), int(found["checksum"]))
 
 
-def _slices(rows: int) -> Iterator[str]:
-    """Yield conditions that part the ids, in their order, into small slices.
+def _slices(rows: int, key: str) -> Iterator[str]:
+    """Yield conditions that part a key, in its order, into small slices.
 
-    The Connect server's driver holds a sorted result whole, and refuses one of
-    over spark.driver.maxResultSize, 1 GiB (Spark 4.3, November 2026).
+    The parts are alike where the keys are hashes in hexadecimal. The Connect
+    server's driver holds a sorted result whole, and refuses one of over
+    spark.driver.maxResultSize, 1 GiB (Spark 4.3, November 2026).
     """
     count = max(1, rows // _SLICE_ROWS)
     bounds = [f"{n * 16**8 // count:08x}" for n in range(1, count)]
     for lower, upper in zip(["", *bounds], [*bounds, ""], strict=True):
-        yield f"pair_id >= '{lower}'" + (f" and pair_id < '{upper}'" if upper else "")
+        yield f"{key} >= '{lower}'" + (f" and {key} < '{upper}'" if upper else "")
 
 
 @contextmanager
-def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
-    """Look at the relations, the first of which holds the pairs.
+def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]:
+    """Look at the examples, and at whatever else the tests read.
 
     Raises:
-        FinetuneError: No pyspark, no server, or a relation that is missing, may
-            not be read or has other columns.
+        FinetuneError: No pyspark, no server, or a relation that is missing or may
+            not be read.
     """
     try:
         sql = import_module("pyspark.sql")
@@ -169,10 +195,7 @@ def snapshot(relations: Sequence[Relation]) -> Iterator[Snapshot]:
         session = sql.SparkSession.builder.remote(_remote()).create()
     try:
         with _one_line_errors("; run dbt build"):
-            found = dict(session.table(relations[0].quoted()).dtypes)
-            wanted = {name: _TYPES[kind] for name, kind in PAIR_COLUMNS.items()}
-            require_columns(relations[0], found, wanted)
-            moment = Snapshot(session, relations)
+            moment = Snapshot(session, examples, read)
         yield moment
     finally:
         # Not stopped: a session that SPARK_REMOTE names has other users.

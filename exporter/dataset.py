@@ -1,0 +1,143 @@
+"""The data sets of a dbt project: exposures of type ml with a key `finetune`."""
+
+from typing import Any, NamedTuple
+
+from exporter.chat import SLOT, Prompt
+from exporter.errors import FinetuneError
+
+_REQUIRED = ("examples", "id", "user", "assistant")
+_KEYS = (*_REQUIRED, "system", "system_prompt", "split", "funnel", "outcomes")
+
+# The keys that name a column of the examples.
+ROLES = ("id", "user", "assistant", "system", "split")
+
+
+class DataSet(NamedTuple):
+    """What an exposure says of the rows to export.
+
+    `examples`, `funnel` and `outcomes` are dbt's unique ids of the models, the other
+    keys name columns of the examples. `path` is where the declaration stands.
+    """
+
+    unique_id: str
+    path: str
+    examples: str
+    id: str
+    user: str
+    assistant: str
+    system: str | None
+    system_prompt: str | None
+    split: str | None
+    funnel: str | None
+    outcomes: str | None
+
+    @property
+    def name(self) -> str:
+        """Return the name of the exposure."""
+        return self.unique_id.split(".")[-1]
+
+    @property
+    def models(self) -> list[str]:
+        """Return the unique ids of the models that are named."""
+        named = (self.examples, self.funnel, self.outcomes)
+        return [unique_id for unique_id in named if unique_id]
+
+    @property
+    def prompt(self) -> Prompt:
+        """Return the system prompt of its examples.
+
+        Raises:
+            FinetuneError: It is declared, but empty.
+        """
+        if self.system:
+            return SLOT
+        if self.system_prompt is None:
+            return None
+        if not self.system_prompt.strip():
+            raise self.wrong(
+                "system_prompt",
+                "empty, because none is made up for columns of your own; write one "
+                "there, or export with --system-prompt TEXT or --no-system",
+            )
+        return self.system_prompt.strip()
+
+    def wrong(self, key: str, what: str) -> FinetuneError:
+        """Return the error that a key of the declaration is wrong."""
+        return FinetuneError(f"{self.path}.{key}: {what}")
+
+
+def declared(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the exposures of dbt's manifest.json (v12) that are data sets, by name."""
+    return {
+        exposure["name"]: exposure
+        for exposure in manifest["exposures"].values()
+        if "finetune" in exposure["config"]["meta"]
+    }
+
+
+def read(manifest: dict[str, Any], name: str) -> DataSet:
+    """Return the data set that the exposure of this name declares.
+
+    Raises:
+        FinetuneError: A key is missing, unknown or makes no sense; the message
+            begins with its path in YAML.
+    """
+    exposure = declared(manifest)[name]
+    path = (
+        f"{exposure['original_file_path']}: exposures.{exposure['name']}"
+        ".config.meta.finetune"
+    )
+    keys = exposure["config"]["meta"]["finetune"]
+    if not isinstance(keys, dict):
+        raise FinetuneError(f"{path}: must have the keys {', '.join(_REQUIRED)}")
+    for key in keys:
+        if key not in _KEYS:
+            raise FinetuneError(
+                f"{path}.{key}: unknown key; the keys are {', '.join(_KEYS)}"
+            )
+    for key in _REQUIRED:
+        if keys.get(key) is None:
+            raise FinetuneError(f"{path}.{key}: missing; name a {_meaning(key)}")
+    for key, value in keys.items():
+        if value is not None and (
+            not isinstance(value, str) or not (value.strip() or key == "system_prompt")
+        ):
+            raise FinetuneError(
+                f"{path}.{key}: must be a text, but is {value!r}; write its name, or "
+                "remove the key"
+            )
+    if exposure["type"] != "ml":
+        raise FinetuneError(
+            f"{path}: the exposure is of type {exposure['type']}; write type: ml"
+        )
+    if keys.get("system") and keys.get("system_prompt"):
+        raise FinetuneError(f"{path}: has system and system_prompt; keep one of them")
+    models = {
+        key: _model(keys[key], exposure, manifest, f"{path}.{key}")
+        for key in ("examples", "funnel", "outcomes")
+        if keys.get(key)
+    }
+    values: dict[str, Any] = {key: models.get(key, keys.get(key)) for key in _KEYS}
+    return DataSet(exposure["unique_id"], path, **values)
+
+
+def _meaning(key: str) -> str:
+    return "model" if key == "examples" else "column of the examples"
+
+
+def _model(
+    name: str, exposure: dict[str, Any], manifest: dict[str, Any], path: str
+) -> str:
+    """Return the unique id of a model among those the exposure depends on."""
+    found: list[str] = [
+        unique_id
+        for unique_id in exposure["depends_on"]["nodes"]
+        if (manifest["nodes"].get(unique_id) or manifest["sources"][unique_id])["name"]
+        == name
+    ]
+    if len(found) != 1:
+        raise FinetuneError(
+            f"{path}: {len(found) or 'no'} models named {name} in depends_on of the "
+            f"exposure; add ref('{name}') there"
+        )
+    return found[0]
