@@ -18,7 +18,8 @@ from exporter.chat import chat_line
 from exporter.checking import files as check_module
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
-from exporter.checking.lines import examine, plain
+from exporter.checking.lines import examine
+from exporter.checking.plain import plain
 from exporter.checking.rules import Finding, read_rules
 from exporter.records import read_rows
 from exporter.tokens import Tally, counter

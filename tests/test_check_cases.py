@@ -9,6 +9,7 @@ from tests.conftest import REPOSITORY
 RULES = read_rules()
 
 # Every rule that is broken, with its lines and what the finding must name.
+_EACH: list[int | None] = [*range(1, 13)]
 CASES: dict[str, list[tuple[str, list[int | None], str]]] = {
     "G1_no_text_no_date.jsonl": [
         ("messages-empty", [1], "no message"),
@@ -19,7 +20,12 @@ CASES: dict[str, list[tuple[str, list[int | None], str]]] = {
     "G6_nul_padding.jsonl": [("nul-padding", [13], "a crash or a full disk")],
     "G7_ctrl_z.jsonl": [("ctrl-z", [13], "Ctrl-Z")],
     "G9_html_page.jsonl": [("page", [None], "HTML")],
-    "G10_capital_key.jsonl": [("key-case", [*range(1, 13)], "Messages")],
+    "G10_capital_key.jsonl": [("key-case", _EACH, "Messages")],
+    "F1_control_tokens.jsonl": [("special-token", _EACH, "<s>")],
+    "F3_backslash_n.jsonl": [("literal-escape", _EACH, "as characters")],
+    "F4_null_words.jsonl": [("null-word", _EACH, "nan")],
+    "F5_one_answer_for_all.jsonl": [("answer-for-many", [1], "12 lines")],
+    "F7_html_entities.jsonl": [("html", [1], "12 of 12 examples")],
 }
 
 

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from exporter.checking.texts import NULL_ANSWERS, NULL_WORDS, is_invisible
+
 _KNOWN_ROLES = {"system", "user", "assistant"}
 _OTHER_ROLES = {"developer", "tool", "function"}
 _API_MESSAGE_KEYS = {
@@ -59,6 +61,7 @@ def conversation_faults(messages: object) -> Iterator[Fault]:
         for place, message in enumerate(messages):
             yield from _message_faults(message, f"messages[{place}]")
         yield from _order_faults(messages)
+        yield from _echo_faults(messages)
         yield from _weight_faults(messages)
 
 
@@ -103,8 +106,12 @@ def _content_faults(message: dict[str, Any], path: str) -> Iterator[Fault]:
         if not content:
             answer = message.get("role") == "assistant"
             yield Fault("answer-empty" if answer else "content-empty", path)
-        elif content.isspace():
+        elif is_invisible(content):
             yield Fault("content-blank", path)
+        elif content.strip() in (
+            NULL_ANSWERS if message.get("role") == "assistant" else NULL_WORDS
+        ):
+            yield Fault("null-word", path, short(content))
     elif not isinstance(content, list):
         yield Fault("content-not-string", path, kind_of(content))
     elif not content:
@@ -144,6 +151,21 @@ def _order_faults(messages: list[Any]) -> Iterator[Fault]:
         yield Fault("no-assistant", "messages")
     elif roles[-1] not in {"assistant", ""}:
         yield Fault("assistant-not-last", f"messages[{len(roles) - 1}].role")
+
+
+def _echo_faults(messages: list[Any]) -> Iterator[Fault]:
+    texts = [m.get("content") if isinstance(m, dict) else None for m in messages]
+    for place in range(1, len(texts)):
+        asked, said = texts[place - 1], texts[place]
+        if (
+            isinstance(asked, str)
+            and asked
+            and isinstance(said, str)
+            and messages[place - 1].get("role") == "user"
+            and messages[place].get("role") == "assistant"
+            and asked.strip().lower() == said.strip().lower()
+        ):
+            yield Fault("answer-is-question", f"messages[{place}].content")
 
 
 def _weight_faults(messages: list[Any]) -> Iterator[Fault]:

@@ -3,17 +3,19 @@
 import gzip
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from exporter.checking.conversation import Fault
-from exporter.checking.lines import PLAIN_KEYS, examine, plain, without_marks
-from exporter.checking.repeats import Repeats
+from exporter.checking.lines import examine, without_marks
+from exporter.checking.plain import PLAIN_KEYS, Alike, is_safe, plain, texts_of
+from exporter.checking.repeats import Companions, Repeats
 from exporter.checking.rules import Finding, Rules
 from exporter.checking.shapes import START_BYTES, shape, spread
+from exporter.checking.texts import holds_html
 from exporter.errors import FinetuneError
 from exporter.records import ByteFile
 
@@ -27,6 +29,16 @@ FIRST_CHUNK_BYTES = 10 << 20
 
 # Enough for every honest file; a damaged one may have a new key on each line.
 _MOST_KEYS = 10_000
+
+# So many lines are asked at once whether one of them may hold harm.
+_BATCH = 16
+_LONG_BYTES = 1 << 16
+
+# Of questions that came lately it is known that they are no news.
+_MOST_RECENT = 10_000
+
+# One answer to so many questions is a placeholder.
+_MANY_QUESTIONS = 12
 
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
@@ -102,7 +114,11 @@ class _Checker:
         self.examples = 0
         self.rows = Repeats()
         self.questions = Repeats()
-        self.answers = Repeats()
+        self.answers = Companions()
+        self._wordings = Companions()
+        self._recent: set[str] = set()
+        self._html_line = 0
+        self._html_count = 0
         self._path = path
         self._rules = rules
         self._report = report
@@ -144,34 +160,65 @@ class _Checker:
         if other:
             self.tell(other)
             return False
-        add_row, add_question, see = self.rows.add, self.questions.add, self._see
-        add_answer = self.answers.add
+        see, recent = self._see, self._recent
+        rows, questions = self.rows.adders(), self.questions.adders()
+        answers = self.answers.adders()
         number, line = 0, b"\n"
-        lines = iter(partial(file.readline, MAX_LINE_BYTES + 1), b"")
-        for number, line in enumerate(lines, 1):
-            messages = plain(line)
-            # The way of nearly every line; the first takes the other one.
-            if messages is not None and not self._all_dates:
-                add_row(line, number)
-                add_question(messages[-2]["content"], number)
-                add_answer(messages[-1]["content"], number)
-                if see:
-                    see(number, messages)
-            elif number == 1 and (fault := spread(line, file)):
-                self.tell(fault, 1)
-                return False
-            else:
-                self._look_closer(line, number, file)
+        alike = Alike()
+        for batch in _batches(file):
+            safe = is_safe(b"".join(batch))
+            before = number
+            for line in batch:
+                number += 1
+                texts = None
+                if not (see or self._all_dates):
+                    texts = alike.texts(line, safe=safe)
+                if (
+                    texts is None
+                    and not self._all_dates
+                    and (messages := plain(line, safe=safe))
+                ):
+                    # The way of nearly every line; the first takes the other one.
+                    alike.learn(line, messages)
+                    texts = texts_of(messages)
+                    if see:
+                        see(number, messages)
+                if texts is not None:
+                    _, question, answer = texts
+                    code = hash(texts)
+                    add_code, add_line = rows[code & 0xFF]
+                    add_code(code)
+                    add_line(number)
+                    asked = hash(question)
+                    add_code, add_line = questions[asked & 0xFF]
+                    add_code(asked)
+                    add_line(number)
+                    code = hash(answer)
+                    add_code, add_line, add_other = answers[code & 0xFF]
+                    add_code(code)
+                    add_line(number)
+                    add_other(asked & 0xFFFFFFFF)
+                    if holds_html(line):
+                        self._note_html(number)
+                    if question not in recent:
+                        self._note_wording(question, number)
+                elif number == 1 and (fault := spread(line, file)):
+                    self.tell(fault, 1)
+                    return False
+                else:
+                    behind = sum(map(len, batch[number - before - 1 :]))
+                    self._look_closer(line, number, file, file.tell() - behind)
         self.examples += len(self.rows)
         if line[-1:] not in b"\n\0\x1a" and len(line) <= MAX_LINE_BYTES:
             self.tell(Fault("no-final-newline"), number)
         return True
 
-    def _look_closer(self, line: bytes, number: int, file: ByteFile) -> None:
+    def _look_closer(
+        self, line: bytes, number: int, file: ByteFile, offset: int
+    ) -> None:
         if len(line) > MAX_LINE_BYTES:
             self._pass_over(line, number, file)
             return
-        size = len(line)
         line, marks = without_marks(line, first=number == 1)
         for mark in marks:
             self.tell(mark, number)
@@ -183,22 +230,19 @@ class _Checker:
             if fault.rule == "other-format" and not self._other_format:
                 self._other_format = f"{fault.detail} on line {number}"
         if not any(fault.rule == "blank-line" for fault in faults):
-            self.rows.add(line, number)
+            self.rows.add(_row(line), number)
         if example is None:
             return
         self._has_messages = True
         if not example.keys <= self._keys:
-            self._note_keys(example.keys, number, file.tell() - size)
+            self._note_keys(example.keys, number, offset)
         texts = [m.get("content") for m in example.messages if isinstance(m, dict)]
         if self._all_dates and texts:
             self._all_dates = all(
                 isinstance(text, str) and _DATE.fullmatch(text) for text in texts
             )
             self._has_dates = self._all_dates
-        for role, known in (("user", self.questions), ("assistant", self.answers)):
-            text = _last_text(example.messages, role)
-            if text is not None:
-                known.add(text, number)
+        self._note_texts(line, example.messages, number)
         if self._see and all(isinstance(m, dict) for m in example.messages):
             self._see(number, example.messages)
 
@@ -211,6 +255,28 @@ class _Checker:
         long = Fault("line-too-long", detail=limit)
         self.tell(Fault("nul-padding") if padding else long, number)
         self.examples += not padding
+
+    def _note_texts(self, line: bytes, messages: list[Any], number: int) -> None:
+        if holds_html(line):
+            self._note_html(number)
+        question = _last_text(messages, "user")
+        answer = _last_text(messages, "assistant")
+        if question is not None:
+            self.questions.add(question, number)
+            self._note_wording(question, number)
+        if answer is not None:
+            self.answers.add_beside(answer, number, question)
+
+    def _note_html(self, number: int) -> None:
+        self._html_line = self._html_line or number
+        self._html_count += 1
+
+    def _note_wording(self, question: str, number: int) -> None:
+        if len(self._recent) >= _MOST_RECENT:
+            self._recent.clear()
+        self._recent.add(question)
+        wording = "".join(question.lower().split())
+        self._wordings.add_beside(wording, number, question)
 
     def _note_keys(self, keys: frozenset[str], number: int, offset: int) -> None:
         for key in sorted(keys - self._keys):
@@ -235,6 +301,33 @@ class _Checker:
             self.tell(Fault("mixed-formats", detail=self._other_format))
         for line, before in self.rows.again():
             self.tell(Fault("duplicate-example", detail=str(before)), line)
+        if self._html_count:
+            share = f"{self._html_count:,} of {self.examples:,} examples"
+            self.tell(Fault("html", detail=share), self._html_line)
+        for first, line, _ in sorted(self._wordings.beside_many(2)):
+            self.tell(Fault("question-near", "messages", str(first)), line)
+        for first, _, often in sorted(self.answers.beside_many(_MANY_QUESTIONS)):
+            detail = f"{often:,} lines"
+            self.tell(Fault("answer-for-many", "messages", detail), first)
+
+
+def _batches(file: ByteFile) -> Iterator[list[bytes]]:
+    """Yield lines, a few at a time; the first and a long one end theirs."""
+    batch: list[bytes] = []
+    most = 1
+    for line in iter(partial(file.readline, MAX_LINE_BYTES + 1), b""):
+        batch.append(line)
+        if len(batch) == most or len(line) > min(_LONG_BYTES, MAX_LINE_BYTES):
+            yield batch
+            batch, most = [], _BATCH
+    if batch:
+        yield batch
+
+
+def _row(line: bytes) -> Hashable:
+    """Return what makes the line the same as another."""
+    messages = plain(line)
+    return line if messages is None else texts_of(messages)
 
 
 def _last_text(messages: list[Any], role: str) -> str | None:

@@ -1,12 +1,9 @@
 """One line of a chat file and the rules it breaks: pure, no input or output."""
 
 import json
-import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
-
-import orjson
 
 from exporter.checking.conversation import (
     Fault,
@@ -18,6 +15,7 @@ from exporter.checking.conversation import (
     written_otherwise,
 )
 from exporter.checking.shapes import BOM
+from exporter.checking.texts import text_harms
 
 # What other formats of training files have in place of "messages".
 _OTHER_FORMATS = {
@@ -36,9 +34,6 @@ _API_KEYS = {"tools", "parallel_tool_calls", "functions"}
 # Of one line; a damaged one may hold millions.
 MOST_FAULTS = 100
 
-SPECIAL_TOKEN = re.compile(
-    r"<\|[\w-]{1,40}\|>|<(?:start|end)_of_turn>|<\uff5c[^<>]{1,40}\uff5c>"
-)
 _RAW_LINE_ENDS = {
     b"\xe2\x80\xa8": "U+2028",
     b"\xe2\x80\xa9": "U+2029",
@@ -50,80 +45,12 @@ _RAW_LINE_ENDS = {
 # a file, the record separator of RFC 7464.
 _MARKS = {b"\0": "nul-padding", b"\x1a": "ctrl-z", b"\x1e": "record-separator"}
 
-_BACKSLASH, _BAR, _LOW = b"\\|_"
-
 
 class Example(NamedTuple):
     """A line that holds messages, for what is counted over the whole file."""
 
     messages: list[Any]
     keys: frozenset[str]
-
-
-# The keys of nearly every example, shared so that comparing them is cheap.
-PLAIN_KEYS = frozenset({"messages", "messages[].role", "messages[].content"})
-
-
-def plain(line: bytes) -> list[Any] | None:  # noqa: PLR0911 - the cheapest way out
-    """Return the messages of a line beyond doubt, or None to look closer.
-
-    Beyond doubt is an optional system message, a user's and an assistant's,
-    with the two keys each and text in them. This is the way of nearly every
-    line, so it asks the cheapest questions first: one byte, given as a number,
-    is found ten times faster than two.
-    """
-    try:
-        value = orjson.loads(line)
-        messages = value["messages"]
-        user, assistant = messages[-2], messages[-1]
-        question, answer = user["content"], assistant["content"]
-        if (
-            len(value) != 1
-            or user["role"] != "user"
-            or assistant["role"] != "assistant"
-            or len(user) + len(assistant) != 4
-            or not question
-            or not answer
-            or question.isspace()
-            or answer.isspace()
-        ):
-            return None
-        count = len(messages)
-        prompt = ""
-        if count == 3:
-            system = messages[0]
-            prompt = system["content"]
-            if (
-                system["role"] != "system"
-                or len(system) != 2
-                or not prompt
-                or prompt.isspace()
-            ):
-                return None
-        elif count != 2:
-            return None
-        escapes = _BACKSLASH in line
-        if escapes or not line.isascii():
-            text = question + answer + prompt
-            if (
-                "\0" in text
-                or "\ufffd" in text
-                or "\u2028" in text
-                or "\u2029" in text
-                or "\x85" in text
-                or "\uff5c" in text
-            ):
-                return None
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
-    # Two quotes for "messages" and eight for each message; more of them are
-    # escaped in a text, or belong to a key that comes twice.
-    quotes = line.count(b'"') - 2 - 8 * count
-    if quotes and (quotes != line.count(b'\\"') or b'\\\\"' in line):
-        return None
-    if (_BAR in line and b"<|" in line) or (_LOW in line and b"_of_turn>" in line):
-        return None
-    return None if line[-2:-1] == b"\r" else messages
 
 
 class _NotJsonError(ValueError):
@@ -228,9 +155,8 @@ def _text_faults(value: object) -> Iterator[Fault]:
             yield Fault("nul", path)
         if "\ufffd" in text:
             yield Fault("replacement-character", path)
-        token = SPECIAL_TOKEN.search(text)
-        if token:
-            yield Fault("special-token", path, short(token[0]))
+        for rule, found in text_harms(text):
+            yield Fault(rule, path, short(found))
         if not text.isascii() and _holds_surrogate(text):
             yield Fault("lone-surrogate", path)
 

@@ -3,7 +3,7 @@
 import heapq
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 
 class Repeats:
@@ -20,7 +20,11 @@ class Repeats:
     def __len__(self) -> int:
         return sum(len(codes) for codes, _ in self.buckets)
 
-    def add(self, value: bytes | str, line: int) -> None:
+    def adders(self) -> list[tuple[Callable[[int], None], ...]]:
+        """Return what appends a hash and a line to each bucket, to be fast."""
+        return [(codes.append, lines.append) for codes, lines in self.buckets]
+
+    def add(self, value: Hashable, line: int) -> None:
         """Note that the value stands on this line."""
         code = hash(value)
         codes, lines = self.buckets[code & 0xFF]
@@ -67,3 +71,47 @@ class Repeats:
         """Return how many values differ, and how often the commonest stands."""
         counts = [Counter(codes) for codes, _ in self.buckets]
         return sum(map(len, counts)), max(max(c.values(), default=0) for c in counts)
+
+
+class Companions(Repeats):
+    """Repeats that also know beside which other value each one stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.others = [array("I") for _ in range(0x100)]
+
+    def adders(self) -> list[tuple[Callable[[int], None], ...]]:
+        """Return what appends a hash, a line and half a hash to each bucket."""
+        return [
+            (*adders, others.append)
+            for adders, others in zip(super().adders(), self.others, strict=True)
+        ]
+
+    def add_beside(self, value: Hashable, line: int, other: Hashable) -> None:
+        """Note that the value stands on this line, beside the other one."""
+        code = hash(value)
+        place = code & 0xFF
+        codes, lines = self.buckets[place]
+        codes.append(code)
+        lines.append(line)
+        self.others[place].append(hash(other) & 0xFFFFFFFF)
+
+    def beside_many(self, least: int) -> Iterator[tuple[int, int, int]]:
+        """Yield values beside so many different ones.
+
+        Of each the first line, the line where the number is reached, and how
+        often it stands in all.
+        """
+        for (codes, lines), others in zip(self.buckets, self.others, strict=True):
+            often = Counter(codes)
+            beside: dict[int, set[int]] = {}
+            first: dict[int, int] = {}
+            for code, line, other in zip(codes, lines, others, strict=True):
+                if often[code] < least:
+                    continue
+                known = beside.setdefault(code, set())
+                first.setdefault(code, line)
+                if len(known) < least:
+                    known.add(other)
+                    if len(known) == least:
+                        yield first[code], line, often[code]

@@ -1,0 +1,44 @@
+"""Keys that somebody has left in a text, told by prefix and checksum."""
+
+import re
+import zlib
+
+# Keys with a prefix of their own (the providers' documents, 2026-11-25).
+KEY = re.compile(
+    r"(^|[^A-Za-z0-9_-])("
+    r"(AKIA|ASIA)[A-Z2-7]{16}|AIza[A-Za-z0-9_-]{35}|GOCSPX-[A-Za-z0-9_-]{28}"
+    r"|gh[opusr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"
+    r"|glpat-[A-Za-z0-9_-]{20}|npm_[A-Za-z0-9]{36}|hf_[A-Za-z]{34}"
+    r"|(sk|rk)_live_[A-Za-z0-9]{16,200}|whsec_[A-Za-z0-9+/]{32}"
+    r"|sk-(proj|svcacct|admin|ant-[a-z0-9]{3,8})-[A-Za-z0-9_-]{20,200}"
+    r"|sk-[A-Za-z0-9]{32,64}|xox[abeoprs]-[0-9A-Za-z-]{20,200}"
+    r"|SG[.][A-Za-z0-9_-]{22}[.][A-Za-z0-9_-]{43}"
+    r"|shp(at|ca|pa|ss)_[0-9a-fA-F]{32}|dop_v1_[0-9a-f]{64}|dapi[0-9a-f]{32}"
+    r"|eyJ[A-Za-z0-9_-]{10,2000}[.]eyJ[A-Za-z0-9_-]{10,4000}[.][A-Za-z0-9_-]{10,2000}"
+    r")($|[^A-Za-z0-9_])"
+    r"|-----BEGIN ([A-Z]+ )?PRIVATE KEY-----"
+)
+_WITH_CHECKSUM = ("gho_", "ghp_", "ghu_", "ghs_", "ghr_", "npm_")
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def key_in(text: str) -> str | None:
+    """Return the first letters of a key in the text, if there is one."""
+    for found in KEY.finditer(text):
+        key: str = found[2] or found[0]
+        if not key.startswith(_WITH_CHECKSUM) or _holds_checksum(key):
+            return f"{key[:10]}..."
+    return None
+
+
+def _holds_checksum(key: str) -> bool:
+    """Say whether the last six characters are the CRC-32 of those before.
+
+    So GitHub and npm make tokens (GitHub's engineering blog, 2021-04-05).
+    """
+    _, _, body = key.partition("_")
+    code, digits = zlib.crc32(body[:-6].encode()), ""
+    for _ in range(6):
+        code, digit = divmod(code, 62)
+        digits = _DIGITS[digit] + digits
+    return digits == body[-6:]
