@@ -21,16 +21,19 @@ Prompt = str | orjson.Fragment | None
 
 def encoded(text: str) -> bytes:
     """Return the text as JSON, to be put into any number of lines."""
-    return on_one_line(text, orjson.dumps(text))
+    data = orjson.dumps(text)
+    # Most texts know that they are ASCII. In the others, written out and on the
+    # text, line ends are found fastest: a third of the time of a loop, a seventh of
+    # that of looking through the bytes.
+    if text.isascii() or not ("\u2028" in text or "\u2029" in text or "\x85" in text):
+        return data
+    return on_one_line(data)
 
 
-def on_one_line(text: str, data: bytes) -> bytes:
-    """Return a text's bytes with what some programs take for line ends escaped."""
-    # Written out, and on the text, where they are found fastest: a third of the
-    # time of a loop, a seventh of that of looking through the bytes.
-    if "\u2028" in text or "\u2029" in text or "\x85" in text:
-        for end, escaped in _LINE_ENDS.items():
-            data = data.replace(end.encode(), escaped)
+def on_one_line(data: bytes) -> bytes:
+    """Return JSON with what some programs take for line ends escaped."""
+    for end, escaped in _LINE_ENDS.items():
+        data = data.replace(end.encode(), escaped)
     return data
 
 

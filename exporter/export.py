@@ -49,7 +49,7 @@ def export(
         if table:
             say(table)
         questions = examples.questions()
-        if not questions.get("train"):
+        if not questions.keys() - {"validation"}:
             _say_what_was_dropped(moment, build, funnel, say)
             raise FinetuneError(
                 f"{build.examples} has no pair to train on, so nothing was written; "

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from exporter.errors import FinetuneError
 
@@ -46,7 +46,7 @@ class Column(NamedTuple):
 
 
 # A row holds a text, a whole number, JSON as text, or null for each column.
-Row = Sequence[str | int | None]
+Row = Sequence[Any]
 
 
 def column(
