@@ -58,7 +58,7 @@ def content(
     """
     artifacts, data_set = build.artifacts, build.data_set
     declared = {key: getattr(data_set, key) for key in ROLES}
-    document = {
+    written = {
         "manifest_version": 1,
         "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "tool": f"finetune-exporter {__version__}",
@@ -84,7 +84,22 @@ def content(
         **moment,
     }
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    return orjson.dumps(document, default=str, option=options)
+    return orjson.dumps(written, default=str, option=options)
+
+
+def document(folder: Path) -> dict[str, Any]:
+    """Return the folder's manifest.json whole.
+
+    Raises:
+        FinetuneError: It is missing or not a manifest.
+    """
+    read(folder)
+    found: dict[str, Any] = orjson.loads((folder / "manifest.json").read_bytes())
+    if not {"data_set", "funnel", "gate"} <= found.keys():
+        raise FinetuneError(
+            f"{folder}/manifest.json: of an older version; run finetune export again"
+        )
+    return found
 
 
 def read(folder: Path) -> Manifest:

@@ -16,6 +16,7 @@ from exporter.errors import FinetuneError
 COMMANDS = {
     "load": "Load JSON Lines or CSV, plain or .gz, - for stdin, into the raw table.",
     "export": "Test the pairs again and write them, from one snapshot, as chat JSONL.",
+    "diff": "Show what came, went or changed between two exports, as Markdown.",
     "check": "Find every rule of every reader that FILES break, offline.",
     "recipe": "Print the shortest correct configuration or command for READER.",
     "upload": "Send train.jsonl, and valid.jsonl if there is one; print the ids.",

@@ -1,0 +1,72 @@
+"""`finetune diff`: what two exports differ in, for a pull request."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from exporter.cli.console import EXIT_CODES
+from exporter.diff import compare
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, not Markdown.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
+def diff(old: Path, new: Path, as_json: bool, exit_code: bool) -> None:
+    """Show what came, went or changed between two exports, as Markdown.
+
+    OLD and NEW are folders that finetune export wrote.
+    """
+    found = compare(old, new)
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    else:
+        click.echo("\n".join(_markdown(old, new, found)))
+    if exit_code and not found["equal"]:
+        sys.exit(1)
+
+
+def _markdown(old: Path, new: Path, found: dict[str, Any]) -> list[str]:
+    lines = [f"### {_text(old)} → {_text(new)}", ""]
+    if found["equal"]:
+        return [*lines, f"Nothing changed: {found['pairs']['kept']:,} pairs."]
+    lines += ["| | came | went | changed side | kept |", "| --- " * 5 + "|"]
+    for unit in ("pairs", "titles"):
+        counts = [f"{found[unit][kind]:,}" for kind in _COUNTS]
+        lines.append(f"| {unit} | {' | '.join(counts)} |")
+    for part in ("settings", "rules", "tests"):
+        if found[part]:
+            lines += ["", f"| {part} | before | after |", "| --- " * 3 + "|"]
+            lines += [
+                f"| {_text(name)} | {_text(change['old'])} | {_text(change['new'])} |"
+                for name, change in found[part].items()
+            ]
+    for kind, examples in found["pairs"]["samples"].items():
+        if examples:
+            lines += ["", f"{kind.replace('_', ' ').capitalize()}, such as:", ""]
+            lines += [f"- {_text(e['question'])} ({e['side']})" for e in examples]
+    return lines
+
+
+_COUNTS = ("came", "went", "changed_side", "kept")
+
+
+def _text(value: object) -> str:
+    """Return a value on one line of Markdown, of which nothing is markup."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        value = ", ".join(
+            f"{key} {item}" for key, item in value.items() if key not in _KEYS_SHOWN
+        )
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    text = text if len(text) <= 80 else f"{text[:77]}..."
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~" else c for c in text)
+
+
+# They name the row of the table already.
+_KEYS_SHOWN = {"rule", "name"}

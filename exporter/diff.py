@@ -1,0 +1,151 @@
+"""What two exports differ in: examples that came, went or changed side, and why.
+
+Both clean files stand in the order of their ids, so they are merged line by line; of
+the different questions (titles) 64 bits each are kept.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from exporter import manifest
+from exporter.errors import FinetuneError
+
+# How many examples of each kind are shown.
+SAMPLES = 5
+
+# What else in the manifest decides the files.
+_SETTINGS = ("data_set", "system_prompt", "dialect", "vars", "engine", "relation")
+
+# Where a question stands, as bits: a side of the old export, or of the new one.
+_OLD = {"train": 1, "validation": 2}
+_NEW = {"train": 4, "validation": 8}
+
+
+class _Example(NamedTuple):
+    """A line of a clean file, by what the data set calls its columns."""
+
+    id: str
+    question: str
+    side: str
+
+
+def compare(old: Path, new: Path) -> dict[str, Any]:
+    """Return what differs between the exports in two folders.
+
+    `pairs` and `titles` have the counts `came`, `went`, `changed_side` and `kept`,
+    `pairs` has `samples` of the first three; `settings`, `rules` and `tests` name
+    what changed, each with its values `old` and `new`; `equal` says whether all of
+    this is empty.
+
+    Raises:
+        FinetuneError: A folder holds no export, or its clean file is not the one in
+            its manifest.
+    """
+    before, after = manifest.document(old), manifest.document(new)
+    for folder in (old, new):
+        for problem in manifest.problems(
+            folder, leave_out=(manifest.TRAINING, manifest.VALIDATION)
+        ):
+            raise FinetuneError(
+                f"{problem.file}: {problem.what}; run finetune export again"
+            )
+    found = _examples_differ(_examples(old, before), _examples(new, after))
+    found["settings"] = _changed(
+        {key: before.get(key) for key in _SETTINGS},
+        {key: after.get(key) for key in _SETTINGS},
+    )
+    found["rules"] = _changed(
+        *({r["rule"]: r for r in d["funnel"] if "rule" in r} for d in (before, after))
+    )
+    found["tests"] = _changed(
+        *({t["name"]: t for t in d["gate"]["tests"]} for d in (before, after))
+    )
+    moved = [found[unit][kind] for unit in ("pairs", "titles") for kind in _KINDS]
+    changed = [found[part] for part in ("settings", "rules", "tests")]
+    return {"equal": not any(moved) and not any(changed), **found}
+
+
+_KINDS = ("came", "went", "changed_side")
+
+
+def _examples(folder: Path, document: dict[str, Any]) -> Iterator[_Example]:
+    columns = document["data_set"]
+    path = folder / manifest.CLEAN
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = orjson.loads(line)
+                side = row[columns["split"]] if columns["split"] else "train"
+                yield _Example(str(row[columns["id"]]), row[columns["user"]], side)
+            except (ValueError, KeyError, TypeError) as error:
+                raise FinetuneError(
+                    f"{path}:{number}: no line of an export; run finetune export again"
+                ) from error
+
+
+def _examples_differ(
+    old: Iterator[_Example], new: Iterator[_Example]
+) -> dict[str, dict[str, Any]]:
+    """Return the counts of pairs and of titles, with the first pairs of each kind."""
+    pairs: Counter[str] = Counter()
+    samples: dict[str, list[dict[str, str]]] = {kind: [] for kind in _KINDS}
+    sides: dict[int, int] = {}
+    for before, after in _merged(old, new):
+        if before and after:
+            kind = "kept" if before.side == after.side else "changed_side"
+        else:
+            kind = "went" if before else "came"
+        pairs[kind] += 1
+        if kind != "kept" and len(samples[kind]) < SAMPLES:
+            samples[kind].append((after or before or _NOTHING)._asdict())
+        for example, bits in ((before, _OLD), (after, _NEW)):
+            if example:
+                code = hash(example.question)
+                sides[code] = sides.get(code, 0) | bits[example.side]
+    titles = Counter(map(_kind, sides.values()))
+    return {
+        "pairs": {**{k: pairs[k] for k in (*_KINDS, "kept")}, "samples": samples},
+        "titles": {kind: titles[kind] for kind in (*_KINDS, "kept")},
+    }
+
+
+_NOTHING = _Example("", "", "")
+
+
+def _kind(bits: int) -> str:
+    old, new = bits & 3, bits >> 2
+    if not old or not new:
+        return "went" if old else "came"
+    return "kept" if old == new else "changed_side"
+
+
+def _merged(
+    old: Iterator[_Example], new: Iterator[_Example]
+) -> Iterator[tuple[_Example | None, _Example | None]]:
+    """Yield the examples of both, in the order of their ids, side by side."""
+    before, after = next(old, None), next(new, None)
+    while before or after:
+        if before and (not after or before.id < after.id):
+            yield before, None
+            before = next(old, None)
+        elif after and (not before or after.id < before.id):
+            yield None, after
+            after = next(new, None)
+        else:
+            yield before, after
+            before, after = next(old, None), next(new, None)
+
+
+def _changed(
+    old: dict[str, Any], new: dict[str, Any]
+) -> dict[str, dict[str, dict[str, Any] | Any]]:
+    """Return what differs, by name, with the values before and after."""
+    return {
+        name: {"old": old.get(name), "new": new.get(name)}
+        for name in [*old, *(name for name in new if name not in old)]
+        if old.get(name) != new.get(name)
+    }
