@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from exporter.errors import FinetuneError
+
 # OpenAI's chat format costs three tokens and the role's one a message, and
 # three an example (OpenAI's cookbook, "How to count tokens", 2026-11-22). Other
 # models' formats cost about the same.
@@ -56,8 +58,40 @@ def counter(encoding: str) -> Counter:
     return Counter("bytes", _bytes, caveat)
 
 
+def from_file(path: Path) -> Counter:
+    """Return the counter of a model's own tokenizer.json.
+
+    Raises:
+        FinetuneError: The library tokenizers is missing, or the file is none.
+    """
+    try:
+        library = import_module("tokenizers")
+    except ImportError as error:
+        raise FinetuneError(
+            "--tokenizer needs tokenizers: pip install 'finetune-exporter[tokens]'"
+        ) from error
+    try:
+        tokenizer = library.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FinetuneError(f"{path}: {error.strerror}") from error
+    except Exception as error:  # The library raises nothing narrower.
+        reason = str(error).splitlines()[0][:100]
+        raise FinetuneError(
+            f"{path}: no tokenizer.json of a model: {reason}"
+        ) from error
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    return Counter(path.name, count)
+
+
 def _bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
+
+
+# A token is a byte or more.
+BYTES = Counter("bytes", _bytes, "an upper bound")
 
 
 class Tally:

@@ -17,6 +17,7 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 ALLOWED: dict[str, set[str]] = {
     "click": {"cli"},
     "dbt": set(),
+    "jinja2": {"readers/recipes"},
     "msgpack": {"freshness"},
     "openai": {"endpoint"},
     "psycopg": {"engines/postgres"},

@@ -8,7 +8,6 @@ import pytest
 
 from exporter import tokens
 from exporter.chat import chat_messages
-from exporter.recipes import RECIPES, Export, room_above
 from tests.conftest import REPOSITORY, SHARED_DATA, Workspace, json_lines
 from tests.corpus import encoded, lines
 from tests.test_check import finetune, write_export
@@ -93,89 +92,39 @@ def test_check_tells_tokens_uids_limits_and_the_cost(
     told = result.stdout.splitlines()
     assert told[0] == "files/train.jsonl: at most 774 tokens (bytes)"
     assert "  line 10: 66 tokens, uid uid-10" in told
-    assert "  over 1,024 (trl): 0" in told
+    assert "  over 1,024 (trl, verl): 0" in told
     assert told[-1] == (
         "  trained in 3 epochs: at most 2,322 tokens, at most 0.00 at 2 a million"
     )
 
 
-def test_too_long_examples_are_counted_for_each_limit(tmp_path: Path) -> None:
+@with_vocabulary
+def test_too_long_examples_are_counted_for_each_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(CACHE))
+    long = lines(12)[0].replace(b"Bag 1.", b"Bag 1 " * 800)
+    (tmp_path / "train.jsonl").write_bytes(b"".join(lines(12)) + long)
+    result = finetune("check", "--json", "--tokens", "train.jsonl", cwd=tmp_path)
+    *found, figures = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(f["rule"], f["severity"], f["readers"]) for f in found] == [
+        ("too-many-tokens", "warning", ["trl", "verl"]),
+        ("too-many-tokens", "warning", ["llama-factory", "mlx", "openrlhf"]),
+    ]
+    assert "examples of more than 1,024 tokens: 1 " in found[0]["message"]
+    assert figures.keys() == {*found[0].keys(), "tokens"}
+    assert figures["tokens"]["exact"] is True
+    assert figures["tokens"]["longest_lines"][0] == 13
+
+
+def test_a_bound_in_bytes_warns_of_no_long_example(tmp_path: Path) -> None:
     long = lines(12)[0].replace(b"Bag 1.", b"Bag " * 600)
     (tmp_path / "train.jsonl").write_bytes(b"".join(lines(12)) + long)
-    result = finetune(
-        *["check", "--json", "--tokens", "--encoding", "none", "train.jsonl"],
-        cwd=tmp_path,
-    )
-    found = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [(f["rule"], f["severity"], f["readers"]) for f in found] == [
-        ("too-many-tokens", "warning", ["trl"]),
-        ("too-many-tokens", "warning", ["llama-factory", "mlx"]),
-    ]
-    assert "examples of more than 1,024 tokens: at most 1 " in found[0]["message"]
-
-
-EXPORT = Export(Path("files/train.jsonl"), Path("files/valid.jsonl"), 303, 812, 1024)
-
-
-@pytest.mark.parametrize("valid", [EXPORT.valid, None])
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_names_the_files_and_the_limit(name: str, valid: Path | None) -> None:
-    text = RECIPES[name](EXPORT._replace(valid=valid))
-    assert "files" in text
-    if name not in {"nebius", "azure", "unsloth", "mlx"}:
-        assert ("valid.jsonl" in text) == (valid is not None)
-    if name not in {"together", "nebius", "azure"}:
-        assert "1024" in text
-    assert max(map(len, text.splitlines())) <= 90
-    forgotten = {
-        "trl": "assistant_only_loss=True",
-        "unsloth": "train_on_responses_only",
-        "mlx": "--mask-prompt",
-        "llama-factory": '"formatting": "sharegpt"',
-        "axolotl": "roles_to_train: [assistant]",
-        "together": "--train-on-inputs false",
-        "fireworks": "--max-context-length 1024",
-        "nebius": "hyperparameters.lora=true",
-        "azure": "trainingType",
-    }
-    assert forgotten[name] in text
-
-
-def test_recipes_are_programs_and_configurations_that_parse() -> None:
-    import yaml  # noqa: PLC0415
-
-    for name in ("trl", "unsloth"):
-        compile(RECIPES[name](EXPORT), name, "exec")
-    assert yaml.safe_load(RECIPES["axolotl"](EXPORT))["sequence_len"] == 1024
-    factory = RECIPES["llama-factory"](EXPORT)
-    info, train = factory.split("\n# 2.")[0], factory.split("\n# 2.")[1]
-    entries = json.loads(info[info.index("{") :])
-    assert entries["products_valid"]["file_name"] == "valid.jsonl"
-    settings = yaml.safe_load("#" + train.split("\n# 3.")[0])
-    assert settings["dataset"] in entries
-
-
-def test_the_limit_leaves_a_quarter_of_room() -> None:
-    assert [room_above(n) for n in (1, 204, 205, 812, 65_536)] == [
-        *[256, 256, 512, 1024, 81_920]
-    ]
-
-
-def test_recipe_fits_the_last_export(tmp_path: Path) -> None:
-    write_export(tmp_path / "files")
-    manifest = tmp_path / "files/manifest.json"
-    document = json.loads(manifest.read_bytes())
-    document["splits"]["train"]["tokens"] = {"longest": 1700}
-    manifest.write_text(json.dumps(document))
-    result = finetune("recipe", "mlx", cwd=tmp_path)
-    assert "--max-seq-length 2304 --batch-size 4" in result.stdout
-    assert (result.returncode, result.stderr) == (0, "")
-    assert finetune("recipe", "gpt", cwd=tmp_path).returncode == 2
-    document["splits"] = {}
-    manifest.write_text(json.dumps(document))
-    none = finetune("recipe", "mlx", cwd=tmp_path)
-    assert none.returncode == 1
-    assert "tells nothing of 'train'; run finetune export" in none.stderr
+    options = ["--json", "--tokens", "--encoding", "none"]
+    result = finetune("check", *options, "train.jsonl", cwd=tmp_path)
+    [figures] = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (figures["rule"], figures["tokens"]["exact"]) == ("tokens", False)
+    assert " tokens at most, " in figures["message"]
 
 
 def test_first_uids_are_those_of_the_split(tmp_path: Path) -> None:
@@ -209,5 +158,3 @@ def test_an_export_tells_its_tokens_and_passes_every_reader(sample: Workspace) -
     assert checked.returncode == 0
     assert "warning" not in checked.stdout
     assert "examples: 303, different questions: 12" in checked.stderr
-    recipe = sample.finetune("recipe", "trl")
-    assert f"longest example has {train['longest']:,}." in recipe.stdout

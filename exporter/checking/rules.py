@@ -90,8 +90,8 @@ class Rules(NamedTuple):
         return ", ".join(readers)
 
 
-def read_rules(readers: Sequence[str] = ()) -> Rules:
-    """Return the table for the readers named, or for all of them.
+def read_rules(readers: Sequence[str] = (), dialect: str = "messages") -> Rules:
+    """Return the table for the readers named, or for all of a dialect.
 
     Raises:
         FinetuneError: A reader's file has a fault; file and line are named.
@@ -109,7 +109,11 @@ def read_rules(readers: Sequence[str] = ()) -> Rules:
         for name, rule in table["rules"].items()
     }
     known = read_readers()
-    chosen = {name: known[name] for name in known if name in readers or not readers}
+    chosen = {
+        name: reader
+        for name, reader in known.items()
+        if name in readers or (not readers and reader.dialect == dialect)
+    }
     severities = {name: _severities(known[name], known, rules) for name in chosen}
     return Rules(rules, chosen, severities)
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "export": "Test the pairs again and write them, from one snapshot, as chat JSONL.",
     "diff": "Show what came, went or changed between two exports, as Markdown.",
     "check": "Find every rule of every reader that FILES break, offline.",
+    "readers": "List the readers and their state today, or show the one of that NAME.",
     "recipe": "Print the shortest correct configuration or command for READER.",
     "upload": "Send train.jsonl, and valid.jsonl if there is one; print the ids.",
     "train": "Create a job of what `finetune upload` sent, and print its id.",

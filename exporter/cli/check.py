@@ -12,6 +12,7 @@ from exporter.checking.files import Contents, check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, Rules, read_rules
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
+from exporter.readers import read_readers
 
 # Of findings that differ in the line only, so many are shown.
 _SHOWN = 3
@@ -28,7 +29,14 @@ _SHOWN = 3
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a finding a line as JSON.")
 @OUTPUT_DIR
-@click.option("--tokens", "count", is_flag=True, help="Count tokens, and tell of them.")
+@click.option("--list-rules", is_flag=True, help="List the rules, check nothing.")
+@click.option("--tokens", "count", is_flag=True, help="Count tokens, and report them.")
+@click.option(
+    "--tokenizer",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Count with a model's own tokenizer.json.",
+)
 @click.option(
     "--encoding",
     default="o200k_base",
@@ -46,7 +54,9 @@ def check(
     readers: tuple[str, ...],
     as_json: bool,
     output_dir: Path,
+    list_rules: bool,
     count: bool,
+    tokenizer: Path | None,
     encoding: str,
     epochs: int,
     price: float | None,
@@ -60,10 +70,17 @@ def check(
     Errors, that a reader refuses, exit with 1; warnings do not.
     """
     rules = _rules(readers)
+    if list_rules:
+        _list_rules(rules, as_json=as_json)
+        return
     findings = _Findings(as_json)
     if not files:
         files = _last_export(output_dir, rules, findings)
-    counter = tokens.counter(encoding) if count or price is not None else None
+    counter = None
+    if tokenizer:
+        counter = tokens.from_file(tokenizer)
+    elif count or price is not None:
+        counter = tokens.counter(encoding)
     if counter and counter.caveat:
         say(f"{counter.caveat}; counting bytes, an upper bound")
     contents = []
@@ -77,7 +94,7 @@ def check(
         _tell_contents(held)
         if tally and tally.counts:
             lines = _token_lines(path, tally, rules, epochs, price)
-            click.echo("\n".join(lines), err=as_json)
+            click.echo(_token_figures(path, tally) if as_json else "\n".join(lines))
     check_leaks(contents, rules, findings.take)
     findings.show()
     errors, warnings = findings.counts["error"], findings.counts["warning"]
@@ -87,13 +104,28 @@ def check(
 
 
 def _rules(readers: tuple[str, ...]) -> Rules:
-    known = list(read_rules().readers)
+    known = list(read_readers())
     for reader in readers:
         if reader not in known:
             raise click.BadParameter(
                 f"{reader} is none of {', '.join(known)}", param_hint="--for"
             )
     return read_rules(readers)
+
+
+def _list_rules(rules: Rules, *, as_json: bool) -> None:
+    """Print each rule, its meaning and the readers that mind."""
+    for name, rule in rules.rules.items():
+        minding: dict[str, list[str]] = {"error": [], "warning": []}
+        for reader, severities in rules.severities.items():
+            minding.get(severities[rule.of or name], []).append(reader)
+        if as_json:
+            click.echo(orjson.dumps({"rule": name, **rule._asdict(), **minding}))
+            continue
+        click.echo(f"{name}: {rule.what.format('...')}: {rule.why}; fix: {rule.fix}")
+        for severity, readers in minding.items():
+            if readers:
+                click.echo(f"  {severity}: {', '.join(readers)}")
 
 
 class _Findings:
@@ -158,18 +190,35 @@ def _tell_contents(contents: Contents) -> None:
 def _warn_of_long_ones(
     path: Path, tally: tokens.Tally, rules: Rules, findings: _Findings
 ) -> None:
-    at_most = "at most " if tally.counter.caveat else ""
+    if tally.counter.caveat:
+        return  # A bound does not prove that an example is too long.
     for limit, readers in rules.limits("tokens"):
         above = tally.above(limit)
         if above:
             finding = rules.finding(
                 "too-many-tokens",
                 file=str(path),
-                detail=f"examples of more than {limit:,} tokens: {at_most}{above:,}",
+                detail=f"examples of more than {limit:,} tokens: {above:,}",
                 readers=readers,
             )
             if finding:
                 findings.take(finding)
+
+
+def _token_figures(path: Path, tally: tokens.Tally) -> bytes:
+    """Return the figures as a line of JSON with the keys of a finding, and tokens."""
+    half, ninety, most = tally.percentiles(50, 90, 99)
+    figures = {
+        **tally.facts(),
+        "percentiles": {"50": half, "90": ninety, "99": most},
+        "longest_lines": [line for _, line in tally.longest()],
+    }
+    count = "tokens" if figures["exact"] else "tokens at most"
+    message = (
+        f"{figures['total']:,} {count}, the longest example {figures['longest']:,}"
+    )
+    finding = Finding(str(path), None, None, "tokens", "info", [], message, "")
+    return orjson.dumps({**finding._asdict(), "tokens": figures})
 
 
 def _token_lines(

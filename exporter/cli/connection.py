@@ -1,12 +1,11 @@
 """The options of every command that talks to an endpoint."""
 
 from collections.abc import Callable
-from datetime import date, datetime, timezone
 from typing import TypeVar
 
 import click
 
-from exporter.cli.console import EXIT_CODES, say
+from exporter.cli.console import EXIT_CODES, say, today
 from exporter.endpoint.client import Endpoint
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -62,8 +61,3 @@ def connect(route: str, *, timeout: float, retries: int) -> Endpoint:
     for note in endpoint.provider.dates(today()):
         say(f"warning: {note}")
     return endpoint
-
-
-def today() -> date:
-    """Return the day in UTC."""
-    return datetime.now(timezone.utc).date()

@@ -1,5 +1,6 @@
 """What every command shares: talk, options and exit codes."""
 
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import click
@@ -39,3 +40,8 @@ OUTPUT_DIR = click.option(
 def say(text: str) -> None:
     """Talk to the user; data alone goes to standard output."""
     click.echo(text, err=True)
+
+
+def today() -> date:
+    """Return the day in UTC."""
+    return datetime.now(timezone.utc).date()

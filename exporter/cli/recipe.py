@@ -5,52 +5,71 @@ from pathlib import Path
 import click
 
 from exporter import manifest, tokens
-from exporter.checking.files import check_file
-from exporter.checking.rules import read_rules
-from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
+from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say, today
 from exporter.errors import FinetuneError
-from exporter.recipes import RECIPES, Export, room_above
+from exporter.readers import read_readers, recipes
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("reader", type=click.Choice([*RECIPES]))
+@click.argument("reader", metavar="READER")
 @OUTPUT_DIR
-def recipe(reader: str, output_dir: Path) -> None:
+@click.option(
+    "--tokenizer",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="tokenizer.json of the model, to count its tokens.  [default: count bytes]",
+)
+@click.option(
+    "--model", help=f"What to train, where it is free.  [default: {recipes.MODEL}]"
+)
+@click.option(
+    "--context",
+    type=click.IntRange(min=1),
+    metavar="TOKENS",
+    help="The most that --model takes.",
+)
+def recipe(
+    reader: str,
+    output_dir: Path,
+    tokenizer: Path | None,
+    model: str | None,
+    context: int | None,
+) -> None:
     """Print the shortest correct configuration or command for READER.
 
-    It fits the last export: its files, its examples and the tokens of the
-    longest, as the manifest tells them (finetune export --count-tokens) or as
-    they are counted now.
+    It fits the last export: its files, its examples and the longest of them, by
+    its bytes or by the model's own tokenizer. finetune readers lists the READERs.
     """
+    known = {name: r for name, r in read_readers().items() if r.recipe}
+    if reader not in known:
+        raise click.BadParameter(
+            f"{reader} is none of {', '.join(known)}", param_hint="READER"
+        )
+    chosen = known[reader]
     document = manifest.read(output_dir)
-    train, valid = output_dir / "train.jsonl", output_dir / "valid.jsonl"
-    chats = [path for path in (train, valid) if path.name in document.files]
-    try:
-        splits = document.splits
-        examples = splits["train"]["pairs"]
-        if "tokens" in splits["train"]:
-            longest = max(facts["tokens"]["longest"] for facts in splits.values())
-        else:
-            longest = _longest(chats)
-    except (KeyError, TypeError) as error:
-        raise FinetuneError(
-            f"{output_dir}/manifest.json: tells nothing of {error}; run finetune export"
-        ) from error
-    export = Export(
-        train=train,
-        valid=valid if valid in chats else None,
-        examples=examples,
-        longest=longest,
-        max_tokens=room_above(longest),
+    for note in chosen.dates(today()):
+        say(f"warning: {note}")
+    examples = {
+        name: document.files[name].lines if name in document.files else 0
+        for name in (manifest.TRAINING, manifest.VALIDATION)
+    }
+    if not examples[manifest.TRAINING]:
+        raise FinetuneError(f"{output_dir}: no train.jsonl; run finetune export")
+    lengths = None
+    if recipes.needs_lengths(chosen):
+        counter = tokens.from_file(tokenizer) if tokenizer else tokens.BYTES
+        paths = [output_dir / name for name, lines in examples.items() if lines]
+        if model is None:
+            context = context or recipes.CONTEXT
+        lengths = recipes.measure(paths, counter, context)
+        if lengths.over:
+            say(f"warning: {lengths.sentence()}")
+    text = recipes.render(
+        chosen,
+        output_dir,
+        examples=examples[manifest.TRAINING],
+        valid_examples=examples[manifest.VALIDATION],
+        model=model or recipes.MODEL,
+        lengths=lengths,
     )
-    click.echo(RECIPES[reader](export), nl=False)
-
-
-def _longest(paths: list[Path]) -> int:
-    counter = tokens.counter("o200k_base")
-    if counter.caveat:
-        say(f"{counter.caveat}; counting bytes, an upper bound")
-    tally = tokens.Tally(counter)
-    for path in paths:
-        check_file(path, read_rules(), lambda _: None, tally.add)
-    return max(tally.counts, default=0)
+    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)

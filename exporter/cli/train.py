@@ -13,9 +13,8 @@ from exporter.cli.connection import (
     IGNORE_DATES,
     connect,
     connection_options,
-    today,
 )
-from exporter.cli.console import OUTPUT_DIR, say
+from exporter.cli.console import OUTPUT_DIR, say, today
 from exporter.cli.watch import watch
 from exporter.endpoint import jobs
 from exporter.endpoint import upload as uploads

@@ -14,9 +14,8 @@ from exporter.cli.connection import (
     IGNORE_DATES,
     connect,
     connection_options,
-    today,
 )
-from exporter.cli.console import OUTPUT_DIR, say
+from exporter.cli.console import OUTPUT_DIR, say, today
 from exporter.endpoint import jobs, parts
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint

@@ -192,7 +192,7 @@ def reader_at(host: str) -> Reader:
     readers = read_readers()
     for reader in readers.values():
         for name in reader.hosts:
-            if host == name or (name[0] == "." and host.endswith(name)):
+            if host == name or (name[0] in ".-" and host.endswith(name)):
                 return reader
     return replace(
         readers["openai"], title=host, sources=[], closings=[], instead=[], models={}

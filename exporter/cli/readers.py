@@ -1,0 +1,64 @@
+"""`finetune readers`: who is known, and all that is known of one."""
+
+import click
+
+from exporter.checking.rules import read_rules
+from exporter.cli.console import EXIT_CODES, today
+from exporter.readers import Reader, read_readers
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("name", required=False)
+def readers(name: str | None) -> None:
+    """List the readers and their state today, or show the one of that NAME.
+
+    A reader is a provider, a trainer or a library that takes the files.
+    """
+    known = read_readers()
+    if name is None:
+        for reader in known.values():
+            recipe = f"finetune recipe {reader.name}" if reader.recipe else ""
+            click.echo(
+                f"{reader.name:15} {reader.kind:9} {reader.dialect:18} "
+                f"{reader.state(today()):33} {recipe:29} {reader.title}"
+            )
+        return
+    if name not in known:
+        raise click.BadParameter(
+            f"{name} is none of {', '.join(known)}", param_hint="NAME"
+        )
+    click.echo("\n".join(_lines(known[name])))
+
+
+def _lines(reader: Reader) -> list[str]:
+    """Return all of a reader, a fact a line."""
+    verdicts = read_rules([reader.name]).severities[reader.name]
+    judged = {
+        verb: [rule for rule, given in verdicts.items() if given == severity]
+        for verb, severity in (
+            ("refuses", "error"),
+            ("warns of", "warning"),
+            ("accepts", "accepted"),
+        )
+    }
+    facts = {
+        reader.name: [reader.title],
+        "kind": [reader.kind],
+        "state": [reader.state(today())],
+        "sources": [f"{s['what']}, read {s['read']}" for s in reader.sources],
+        "hosts": reader.hosts,
+        "routes": reader.routes,
+        "dialect": [reader.dialect],
+        "limits": [f"{kind}: {limit:,}" for kind, limit in reader.limits.items()],
+        **{verb: [", ".join(rules)] * bool(rules) for verb, rules in judged.items()},
+        "wants": [*reader.wants.values()],
+        "closings": [f"{c['date']}: {c['what']}" for c in reader.closings],
+        "instead": [reader.advice(today())] * bool(reader.instead),
+        "models": [f"{model}: until {end}" for model, end in reader.models.items()],
+        "recipe": [f"finetune recipe {reader.name}"] * bool(reader.recipe),
+    }
+    return [
+        f"{title:9} {value}" if place == 0 else f"{'':9} {value}"
+        for title, values in facts.items()
+        for place, value in enumerate(values)
+    ]

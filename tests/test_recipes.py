@@ -1,0 +1,243 @@
+"""Recipes: text that is right for any export, quoted for its language."""
+
+import ast
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter import tokens
+from exporter.readers import read_readers, recipes
+from tests.conftest import Workspace
+from tests.corpus import chat, encoded, message
+from tests.test_check import finetune, write_export
+
+RECIPES = {name: reader for name, reader in read_readers().items() if reader.recipe}
+PYTHON = {"trl", "unsloth", "art", "tinker", "sagemaker"}
+YAML = {"axolotl", "nemo"}
+ODD = Path("my \"odd' files")
+LENGTHS = recipes.Lengths(812, 1024, [], "", recipes.CONTEXT)
+
+
+def recipe(name: str, folder: Path = Path("files"), valid: int = 50) -> str:
+    return recipes.render(
+        RECIPES[name],
+        folder,
+        examples=303,
+        valid_examples=valid,
+        model=recipes.MODEL,
+        lengths=LENGTHS,
+    )
+
+
+def test_every_reader_has_a_recipe_but_the_library_itself() -> None:
+    assert read_readers().keys() - RECIPES.keys() == {"hf-datasets"}
+
+
+@pytest.mark.parametrize("valid", [0, 50])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_whole_in_its_language(name: str, valid: int) -> None:
+    text = recipe(name, valid=valid)
+    assert "files" in text
+    assert max(map(len, text.splitlines())) <= 100
+    uploads = {"openai", "azure", "nebius", "model-studio", "mlx", "huggingface"}
+    if name not in uploads | {"tinker", "art", "litgpt"}:
+        assert ("valid.jsonl" in text) == bool(valid)
+    if name in PYTHON:
+        ast.parse(text)
+    elif name in YAML:
+        assert isinstance(yaml.safe_load(text), dict)
+    else:
+        subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_path_with_blanks_and_quotes_stays_one_path(name: str) -> None:
+    text = recipe(name, ODD)
+    train, valid = f"{ODD}/train.jsonl", f"{ODD}/valid.jsonl"
+    if name in PYTHON:
+        nodes = [*ast.walk(ast.parse(text))]
+        values = {n.value for n in nodes if isinstance(n, ast.Constant)}
+    elif name in YAML:
+        values = {*strings(yaml.safe_load(text))}
+    else:
+        values = {*shlex.split(text, comments=True)}
+        named = {str(ODD), train, f"file=@{json.dumps(train)}", f"card={ODD}/README.md"}
+        assert named & values or f"{ODD}/dataset_info.json" in values
+        return
+    assert train in values
+    assert valid in values or name in {"tinker", "art"}
+
+
+def strings(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in strings(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("trl", "assistant_only_loss=True"),
+        ("trl", 'eval_strategy="epoch"'),
+        ("trl", "It trains every weight and wants a GPU"),
+        ("unsloth", "train_on_responses_only"),
+        ("unsloth", 'eval_dataset=data["validation"]'),
+        ("mlx", "--mask-prompt"),
+        ("llama-factory", '"formatting": "sharegpt"'),
+        ("llama-factory", "eval_strategy: epoch"),
+        ("llama-factory", "logging_steps: 10"),
+        ("axolotl", "roles_to_train: [assistant]"),
+        ("axolotl", "evals_per_epoch: 1"),
+        ("together", "tg ft create -t files/train.jsonl"),
+        ("together", "--train-on-inputs false"),
+        ("fireworks", "--max-context-length 1024"),
+        ("nebius", "--extra method=null"),
+        ("azure", "trainingType"),
+        ("openrlhf", "--data.input_key messages --data.apply_chat_template"),
+        ("verl", "data.max_length=1024"),
+        ("ms-swift", "--val_dataset files/valid.jsonl"),
+    ],
+)
+def test_what_is_forgotten_stands_in_the_recipe(name: str, said: str) -> None:
+    assert said in recipe(name)
+
+
+def test_llama_factory_finds_the_files_that_its_recipe_writes(tmp_path: Path) -> None:
+    (tmp_path / ODD).mkdir()
+    text = recipe("llama-factory", ODD).replace("llamafactory-cli", "echo ran")
+    done = subprocess.run(
+        ["sh"], input=text, text=True, cwd=tmp_path, check=True, capture_output=True
+    )
+    assert done.stdout == "ran train train.yaml\n"
+    settings = yaml.safe_load((tmp_path / "train.yaml").read_text())
+    folder = tmp_path / settings["dataset_dir"]
+    entries = json.loads((folder / "dataset_info.json").read_text())
+    assert entries[settings["dataset"]]["file_name"] == "train.jsonl"
+    assert entries[settings["eval_dataset"]]["file_name"] == "valid.jsonl"
+
+
+def test_nebius_reads_hyperparameters_in_one_place_with_its_length() -> None:
+    long = LENGTHS._replace(longest=9_000, max_tokens=9_216)
+    text = recipes.render(
+        RECIPES["nebius"],
+        Path("files"),
+        examples=12,
+        valid_examples=0,
+        model="",
+        lengths=long,
+    )
+    words = shlex.split(text, comments=True)
+    [given] = [word for word in words if word.startswith("hyperparameters=")]
+    assert json.loads(given.partition("=")[2]) == {
+        "n_epochs": 1,
+        "lora": True,
+        "context_length": 16_384,
+    }
+    assert "method=null" in words
+
+
+def write_texts(folder: Path, *answers: str) -> list[Path]:
+    path = folder / "train.jsonl"
+    rows = [chat(message("user", "Bag"), message("assistant", a)) for a in answers]
+    path.write_bytes(b"".join(map(encoded, rows)))
+    return [path]
+
+
+def test_the_bytes_are_a_bound_that_says_so(tmp_path: Path) -> None:
+    paths = write_texts(tmp_path, "x" * 1_000, "\u0958" * 10)
+    lengths = recipes.measure(paths, tokens.BYTES, 32_768)
+    assert (lengths.longest, lengths.max_tokens) == (1_000 + 3 + 2 * 8 + 40, 1_280)
+    assert lengths.sentence() == (
+        "The longest example has at most 1,059 tokens (its bytes; --tokenizer FILE "
+        "counts exactly)."
+    )
+    # Normalized as Qwen's tokenizer does, this letter is two, of three bytes each.
+    paths = write_texts(tmp_path, "\u0958" * 100)
+    assert recipes.measure(paths, tokens.BYTES, None).longest == 600 + 3 + 2 * 8 + 40
+
+
+def test_a_limit_ends_at_the_context_of_the_model_and_names_the_rows(
+    tmp_path: Path,
+) -> None:
+    write_export(tmp_path / "files")
+    train = tmp_path / "files/train.jsonl"
+    long = encoded(chat(message("user", "Bag"), message("assistant", "x" * 1_000_000)))
+    train.write_bytes(train.read_bytes() + long)
+    for name in ("trl", "mlx", "llama-factory", "axolotl", "unsloth", "ms-swift"):
+        result = finetune("recipe", name, cwd=tmp_path)
+        assert result.returncode == 0
+        assert "train.jsonl line 13 (1,000,059)" in result.stderr
+        flat = " ".join(result.stdout.replace("#", " ").split())
+        assert "may have more than the 32,768 tokens that the model takes" in flat
+        assert "32768" in result.stdout
+        assert "1000" not in result.stdout.replace("1,000,059", "")
+
+
+def test_the_models_own_tokenizer_counts_exactly(tmp_path: Path) -> None:
+    write_export(tmp_path / "files")
+    train = tmp_path / "files/train.jsonl"
+    long = encoded(chat(message("user", "Bag"), message("assistant", "bag " * 500)))
+    train.write_bytes(train.read_bytes() + long)
+    (tmp_path / "tokenizer.json").write_text(words_tokenizer())
+    result = finetune("recipe", "trl", "--tokenizer", "tokenizer.json", cwd=tmp_path)
+    assert "The longest example has 557 tokens.\n" in result.stdout
+    assert "max_length=768" in result.stdout
+    (tmp_path / "tokenizer.json").write_text("{}")
+    wrong = finetune("recipe", "trl", "--tokenizer", "tokenizer.json", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert "tokenizer.json: no tokenizer.json of a model" in wrong.stderr
+    missing = finetune("recipe", "trl", "--tokenizer", "none.json", cwd=tmp_path)
+    assert missing.returncode == 1
+
+
+def words_tokenizer() -> str:
+    """Return a tokenizer.json for which a word is a token."""
+    model = {"type": "WordLevel", "vocab": {"?": 0}, "unk_token": "?"}
+    return json.dumps(
+        {
+            "version": "1.0",
+            "added_tokens": [],
+            "model": model,
+            "pre_tokenizer": {"type": "WhitespaceSplit"},
+            **dict.fromkeys(["normalizer", "post_processor", "decoder"]),
+            **dict.fromkeys(["truncation", "padding"]),
+        }
+    )
+
+
+def test_a_recipe_fits_the_last_export(sample: Workspace) -> None:
+    sample.export()
+    for name in RECIPES:
+        done = sample.finetune("recipe", name)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    unknown = sample.finetune("recipe", "gpt")
+    assert unknown.returncode == 2
+    assert "gpt is none of openai, azure" in unknown.stderr
+
+
+def test_readers_are_listed_and_shown_whole(tmp_path: Path) -> None:
+    listed = finetune("readers", cwd=tmp_path)
+    names = [line.split()[0] for line in listed.stdout.splitlines()]
+    assert names == [*read_readers()]
+    for name in ("ms-swift", "nemo", "art", "model-studio", "sagemaker", "openrlhf"):
+        assert name in names
+    shown = finetune("readers", "nemo", cwd=tmp_path)
+    assert "raw-line-end" in shown.stdout
+    assert finetune("readers", "gpt", cwd=tmp_path).returncode == 2
+
+
+def test_the_rules_are_listed_with_the_readers_that_mind(tmp_path: Path) -> None:
+    listed = finetune("check", "--list-rules", cwd=tmp_path)
+    assert listed.returncode == 0
+    assert "raw-line-end: raw ...: " in listed.stdout
+    lines = finetune("check", "--list-rules", "--json", cwd=tmp_path).stdout
+    rules = {rule["rule"]: rule for rule in map(json.loads, lines.splitlines())}
+    assert rules["raw-line-end"]["error"] == ["nemo"]
+    assert "openai" in rules["bom"]["error"]
