@@ -122,6 +122,60 @@ def test_llama_factory_finds_the_files_that_its_recipe_writes(tmp_path: Path) ->
     assert entries[settings["eval_dataset"]]["file_name"] == "valid.jsonl"
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "row"),
+    [
+        (
+            "gemini",
+            "gemini-train.jsonl",
+            {
+                "systemInstruction": {"role": "system", "parts": [{"text": "Be"}]},
+                "contents": [
+                    {"role": "user", "parts": [{"text": "Bag"}]},
+                    {"role": "model", "parts": [{"text": "Caf\u00e9"}]},
+                ],
+            },
+        ),
+        (
+            "nova",
+            "nova-train.jsonl",
+            {
+                "schemaVersion": "bedrock-conversation-2024",
+                "system": [{"text": "Be"}],
+                "messages": [
+                    {"role": "user", "content": [{"text": "Bag"}]},
+                    {"role": "assistant", "content": [{"text": "Caf\u00e9"}]},
+                ],
+            },
+        ),
+        (
+            "bedrock",
+            "bedrock-train.jsonl",
+            {"prompt": "Be\n\nBag", "completion": "Caf\u00e9"},
+        ),
+        (
+            "litgpt",
+            "litgpt-data/train.jsonl",
+            {"instruction": "Be\n\nBag", "output": "Caf\u00e9"},
+        ),
+    ],
+)
+def test_a_recipe_brings_the_rows_into_the_form_of_its_reader(
+    name: str, file: str, row: object, tmp_path: Path
+) -> None:
+    (tmp_path / ODD).mkdir()
+    example = chat(
+        message("system", "Be"),
+        message("user", "Bag"),
+        message("assistant", "Caf\u00e9"),
+    )
+    (tmp_path / ODD / "train.jsonl").write_bytes(encoded(example))
+    quiet = "gcloud() { :; }; curl() { :; }; aws() { :; }; litgpt() { :; }\n"
+    text = quiet + recipe(name, ODD, valid=0)
+    subprocess.run(["sh"], input=text, text=True, cwd=tmp_path, check=True)
+    assert json.loads((tmp_path / file).read_text()) == row
+
+
 def test_nebius_reads_hyperparameters_in_one_place_with_its_length() -> None:
     long = LENGTHS._replace(longest=9_000, max_tokens=9_216)
     text = recipes.render(
