@@ -77,6 +77,10 @@ $(VENV)-readers/pyvenv.cfg:
 test-readers: $(VENV)/dev $(VENV)-readers/pyvenv.cfg ## Run the real readers beside ours
 	$(BIN)/pytest -n 2 -m readers tests/test_readers.py
 
+.PHONY: tables
+tables: $(VENV)/dev ## Print the tables of the docs from the readers' files
+	$(BIN)/python -m tests.reader_tables
+
 # Spark's own programs: half a gigabyte, and they need Java.
 $(VENV)-cluster/complete:
 	$(PYTHON) -m venv $(VENV)-cluster

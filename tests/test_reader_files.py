@@ -1,6 +1,7 @@
 """One file a reader: its shape, and that a new one is one file."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, read_readers
 from tests.conftest import REPOSITORY
 from tests.corpus import good
+from tests.reader_tables import printed
 
 NEW = """\
 title: A reader of tomorrow
@@ -61,6 +63,31 @@ def test_every_file_has_its_shape_and_names_rules_that_exist() -> None:
     assert "gemini" not in read_rules().readers
     for reader in known.values():
         assert all(source["read"] <= date(2026, 11, 25) for source in reader.sources)
+
+
+@pytest.mark.parametrize("name", ["check.md", "endpoints.md"])
+def test_the_tables_of_the_documents_are_those_of_the_files(name: str) -> None:
+    text = (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
+    assert "<!-- readers: " in text
+    assert printed(text) == text, "run make tables"
+
+
+def test_a_limit_a_date_and_a_host_stand_in_the_file_of_the_reader_alone() -> None:
+    facts = set()
+    for reader in read_readers().values():
+        large = [n for n in reader.limits.values() if n > 1_000_000]
+        facts |= {form for n in large for form in (f"{n}", f"{n:,}", f"{n:_}")}
+        facts |= {str(closing["date"]) for closing in reader.closings}
+        facts |= {str(end) for end in reader.models.values()}
+        facts |= {model for model in reader.models if "nano" in model}
+    facts -= {str(date(2026, 11, 25))}  # Mistral's is the day it was read.
+    for path in (REPOSITORY / "exporter").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not [fact for fact in facts if fact in text], path
+    for name in ("README.md", "docs/check.md", "docs/endpoints.md"):
+        text = (REPOSITORY / name).read_text(encoding="utf-8")
+        text = re.sub(r"<!-- readers: .*?<!-- end -->", "", text, flags=re.DOTALL)
+        assert not [fact for fact in facts if fact in text], name
 
 
 def test_a_new_reader_is_one_file(tmp_path: Path) -> None:
