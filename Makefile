@@ -77,6 +77,17 @@ $(VENV)-readers/pyvenv.cfg:
 test-readers: $(VENV)/dev $(VENV)-readers/pyvenv.cfg ## Run the real readers beside ours
 	$(BIN)/pytest -n 2 -m readers tests/test_readers.py
 
+# A trainer for the recipes; torch is large.
+$(VENV)-recipes/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)-recipes
+	$(VENV)-recipes/bin/python -m pip install --quiet --disable-pip-version-check \
+	    torch==2.13.0 trl==1.16.0
+	@touch $@
+
+.PHONY: test-recipes
+test-recipes: $(VENV)/dev $(VENV)-recipes/pyvenv.cfg ## Execute TRL's recipe with a tiny model
+	$(BIN)/pytest -m recipes tests/test_trained_recipes.py
+
 .PHONY: tables
 tables: $(VENV)/dev ## Print the tables of the docs from the readers' files
 	$(BIN)/python -m tests.reader_tables
@@ -133,4 +144,4 @@ package: $(VENV)/dev ## Build the wheel and the source distribution
 
 .PHONY: clean
 clean: ## Remove what make made, but neither the data nor the files
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-cluster $(VENV)-readers .bench dist dbt_project/target dbt_project/logs logs
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-cluster $(VENV)-readers $(VENV)-recipes .bench dist dbt_project/target dbt_project/logs logs
