@@ -15,7 +15,7 @@ from exporter.errors import FinetuneError
 # In the order of the way that a row takes; each is in the module of its name.
 COMMANDS = {
     "load": "Load JSON Lines or CSV, plain or .gz, - for stdin, into the raw table.",
-    "export": "Test the pairs again and write them, from one snapshot, as chat JSONL.",
+    "export": "Test the examples of a data set again and write them as chat JSONL.",
     "diff": "Show what came, went or changed between two exports, as Markdown.",
     "check": "Find every rule of every reader that FILES break, offline.",
     "readers": "List the readers and their state today, or show the one of that NAME.",
