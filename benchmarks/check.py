@@ -7,6 +7,7 @@ bytes; the best round counts, since others may use the machine. Together's
 checker is run if `make test-readers` has installed it.
 """
 
+import csv
 import json
 import os
 import subprocess
@@ -16,7 +17,6 @@ import time
 from pathlib import Path
 
 from exporter.chat import chat_line
-from exporter.records import read_rows
 
 REPOSITORY = Path(__file__).parents[1]
 READERS_PYTHON = REPOSITORY / ".venv-readers/bin/python"
@@ -39,19 +39,19 @@ MEASURE = (
 def write_examples(path: Path, size: int) -> None:
     """Write examples out of the bundled sample until the file has the size."""
     sample = REPOSITORY / "examples/products.csv"
-    columns = ("uid", "title", "content")
-    rows = [
-        (title, content)
-        for _, title, content in read_rows(sample, columns, lambda _: None)
-        if title and content
-    ]
+    with sample.open(encoding="utf-8", newline="") as file:
+        rows = [
+            (row["title"], row["content"])
+            for row in csv.DictReader(file)
+            if row["title"] and row["content"]
+        ]
     number = 0
-    with path.open("wb") as file:
-        while file.tell() < size:
+    with path.open("wb") as output:
+        while output.tell() < size:
             title, content = rows[number % len(rows)]
             number += 1
             text = f"{content} " * (1 + 330 // len(content)) + str(number)
-            file.write(
+            output.write(
                 chat_line(
                     system="You write product descriptions.",
                     title=title,

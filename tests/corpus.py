@@ -2,7 +2,12 @@
 
 import gzip
 import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from exporter.records import Columns, Intake, Reject, read_rows
 
 Json = Any
 
@@ -31,6 +36,31 @@ def good(number: int) -> bytes:
     """Return an example that every reader takes; each number gives another."""
     question = message("user", f"Bag number {number}")
     return encoded(chat(SYSTEM, question, message("assistant", f"Bag {number}.")))
+
+
+Row = tuple[str | None, ...]
+_FIELD = re.compile('(?:"((?:[^"]|"")*)"|([^\x1f\n]*))([\x1f\n])')
+
+
+def rows_of(blocks: Iterable[bytes]) -> list[Row]:
+    """Return the rows that PostgreSQL would read in blocks of CSV."""
+    rows, row = [], []
+    for match in _FIELD.finditer(b"".join(blocks).decode()):
+        quoted, bare, end = match.groups()
+        row.append(bare or None if quoted is None else quoted.replace('""', '"'))
+        if end == "\n":
+            rows.append(tuple(row))
+            row = []
+    assert not row
+    return rows
+
+
+def rows_in(path: Path) -> tuple[list[Row], list[Reject], Intake]:
+    """Read a file of rows; return them, what was set aside, and the counts."""
+    rejects: list[Reject] = []
+    intake = Intake(rejects.append)
+    columns = Columns("uid", "title", "content")
+    return rows_of(read_rows(path, columns, intake)), rejects, intake
 
 
 def lines(count: int) -> list[bytes]:

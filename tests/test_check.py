@@ -21,10 +21,19 @@ from exporter.checking.leaks import check_leaks
 from exporter.checking.lines import examine
 from exporter.checking.plain import plain
 from exporter.checking.rules import Finding, read_rules
-from exporter.records import read_rows
 from exporter.tokens import Tally, counter
 from tests.conftest import REPOSITORY, SHARED_DATA
-from tests.corpus import Case, chat, clean, encoded, faulty, good, lines, message
+from tests.corpus import (
+    Case,
+    chat,
+    clean,
+    encoded,
+    faulty,
+    good,
+    lines,
+    message,
+    rows_in,
+)
 
 RULES = read_rules()
 FINETUNE = Path(sys.executable).with_name("finetune")
@@ -125,8 +134,7 @@ def test_our_own_lines_of_every_data_set_are_clean(tmp_path: Path) -> None:
 def pairs(source: Path) -> Iterator[tuple[int, str, str]]:
     """Yield the first distinct pairs of a file that are not blank."""
     seen: set[tuple[str, str]] = set()
-    rows = read_rows(source, ("uid", "title", "content"), lambda _: None)
-    for _, title, content in rows:
+    for _, title, content in rows_in(source)[0]:
         pair = ((title or "").strip(), (content or "").strip())
         if all(pair) and pair not in seen and len(seen) < 5_000:
             seen.add(pair)

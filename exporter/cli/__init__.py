@@ -14,7 +14,7 @@ from exporter.errors import FinetuneError
 
 # In the order of the way that a row takes; each is in the module of its name.
 COMMANDS = {
-    "load": "Load JSON Lines or CSV, plain or .gz, - for stdin, into the raw table.",
+    "load": "Load rows from CSV, JSON Lines or a JSON array into the raw table.",
     "export": "Test the examples of a data set again and write them as chat JSONL.",
     "diff": "Show what came, went or changed between two exports, as Markdown.",
     "check": "Find every rule of every reader that FILES break, offline.",

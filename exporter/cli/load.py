@@ -1,6 +1,6 @@
 """`finetune load`: rows from files into the raw table."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ from exporter.engines import postgres
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
-from exporter.records import Reject, Row, read_rows
+from exporter.records import SEPARATOR, Columns, Intake, Reject, read_rows
 
 
 @click.command(epilog=EXIT_CODES)
@@ -23,48 +23,161 @@ from exporter.records import Reject, Row, read_rows
 @click.option(
     "--rejects",
     type=click.Path(path_type=Path),
-    help="Set bad lines aside in this file, with the reason, and load the rest.",
+    help="Set bad lines aside in this file, with the reason, and load the rest, "
+    "unless they are too many.",
 )
+@click.option("--table", metavar="[SCHEMA.]NAME", help="The raw table.")
+@click.option("--id", "id_column", metavar="COLUMN", help="The column of the id.")
+@click.option("--no-id", is_flag=True, help="The rows have no id; it stays empty.")
+@click.option("--title", metavar="COLUMN", help="The column of the title.")
+@click.option("--content", metavar="COLUMN", help="The column of the description.")
+@click.option("--terse", is_flag=True, hidden=True)
 @PROJECT_DIR
 def load(
-    files: tuple[Path, ...], mode: str | None, rejects: Path | None, project_dir: Path
+    files: tuple[Path, ...],
+    mode: str | None,
+    rejects: Path | None,
+    table: str | None,
+    id_column: str | None,
+    no_id: bool,
+    title: str | None,
+    content: str | None,
+    terse: bool,
+    project_dir: Path,
 ) -> None:
-    """Load JSON Lines or CSV, plain or .gz, - for stdin, into the raw table.
+    """Load rows from CSV, JSON Lines or a JSON array into the raw table.
 
-    The table and its columns are those that the vars in dbt_project.yml name;
-    the table is made if it is missing. One transaction: a bad line stops it,
-    and nothing is loaded.
+    FILES may be compressed by gzip; - is standard input. The columns have the
+    same names in file and table. What is not named here, the vars in
+    dbt_project.yml name. The table is made if it is missing. One transaction: a
+    bad line stops it, and nothing is changed.
     """
-    table = artifacts.raw_table(project_dir)
+    names = [*(table or "").rpartition("."), id_column, title, content]
+    del names[1]
+    raw = _raw_table(project_dir, names)
+    columns = Columns(None if no_id else raw.columns[0], *raw.columns[1:])
     with server():
         if rejects is None:
-            count = postgres.load(table, _rows(files, table, _refuse), mode=mode)
+            intake = Intake(_refuse, say)
+            count = _load(raw, files, columns, intake, mode)
         else:
-            with drafts(rejects.parent, rejects.name, inputs=files) as [draft]:
+            # What standard input comes from is an input, too.
+            inputs = [Path("/dev/stdin") if str(f) == "-" else f for f in files]
+            with drafts(rejects.parent, rejects.name, inputs=inputs) as [draft]:
 
                 def set_aside(bad: Reject) -> None:
                     draft.write_line(
                         orjson.dumps(bad._asdict(), option=orjson.OPT_APPEND_NEWLINE)
                     )
 
-                count = postgres.load(table, _rows(files, table, set_aside), mode=mode)
-                bad_lines = draft.finish().lines
+                intake = Intake(set_aside, say)
+                try:
+                    count = _load(raw, files, columns, intake, mode)
+                except FinetuneError:
+                    if intake.bad_lines:  # They say why nothing was loaded.
+                        draft.finish()
+                        publish(draft)
+                    raise
+                draft.finish()
                 publish(draft)
-            say(f"{bad_lines:,} bad lines set aside in {rejects}")
-    say(f"{count:,} rows loaded into {table}")
+            say(f"{_counted(intake.bad_lines, 'bad line')} set aside in {rejects}")
+    say(f"{_counted(count, 'row')} loaded into {raw}")
+    if intake.bad_lines:
+        say(
+            f"{_counted(intake.lines, 'line')} read: {intake.row_lines:,} hold rows, "
+            f"{intake.bad_lines:,} set aside, {intake.other_lines:,} header or blank"
+        )
+    if not terse:
+        for line in intake.loaded:
+            say(line)
+        _say_how_to_go_on(project_dir, raw)
+
+
+def _raw_table(project_dir: Path, names: Sequence[str | None]) -> RawTable:
+    """Return the raw table as it is named, or else as the vars have it."""
+    schema, table, *columns = names
+    if table and all(columns):
+        found = RawTable("public", table, ("", "", ""))
+    else:
+        try:
+            found = artifacts.raw_table(project_dir)
+        except FinetuneError as error:
+            raise FinetuneError(
+                f"{error}, or name --table, --id, --title and --content"
+            ) from error
+    uid, title, content = (
+        given or other for given, other in zip(columns, found.columns, strict=True)
+    )
+    return RawTable(schema or found.schema, table or found.name, (uid, title, content))
+
+
+def _load(
+    raw: RawTable,
+    files: Sequence[Path],
+    columns: Columns,
+    intake: Intake,
+    mode: str | None,
+) -> int:
+    return postgres.load(
+        raw,
+        _blocks(files, columns, intake),
+        separator=SEPARATOR,
+        mode=mode,
+        with_id=columns.id is not None,
+    )
+
+
+def _blocks(files: Sequence[Path], columns: Columns, intake: Intake) -> Iterator[bytes]:
+    for path in files:
+        yield from read_rows(path, columns, intake)
+        if intake.found:
+            others = [name for name in intake.found if name not in columns]
+            intake.loaded.append(
+                f"{path}: columns {', '.join(columns.wanted())} loaded"
+                + (f"; passed over: {', '.join(others)}" if others else "")
+            )
+    if intake.rows and intake.too_many:
+        raise FinetuneError(
+            f"{intake.bad_lines:,} of {_counted(intake.lines, 'line')} are bad, which "
+            "is too many: nothing was changed; fix them first"
+        )
+    if not intake.rows and intake.bad_lines:
+        raise FinetuneError(
+            f"none of {_counted(intake.lines, 'line')} holds a row: nothing was "
+            f"changed; the last fault: {intake.last}"
+        )
 
 
 def _refuse(bad: Reject) -> None:
     raise FinetuneError(
-        f"{bad}; nothing was loaded: mend the line, or set such lines aside with "
+        f"{bad}; nothing was loaded: fix the line, or set such lines aside with "
         "--rejects FILE"
     )
 
 
-def _rows(
-    files: Sequence[Path],
-    table: RawTable,
-    reject: Callable[[Reject], None],
-) -> Iterator[Row]:
-    for path in files:
-        yield from read_rows(path, table.columns, reject)
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def _say_how_to_go_on(project_dir: Path, raw: RawTable) -> None:
+    """Name the next command, and the vars to set where they are others."""
+    path = project_dir / "dbt_project.yml"
+    try:
+        chosen = artifacts.raw_table(project_dir)
+    except FinetuneError:
+        chosen = None
+    if chosen != raw:
+        names = dict(
+            zip(
+                ("raw_schema", "raw_table", "id_column", "title_column"),
+                (raw.schema, raw.name, *raw.columns),
+                strict=False,
+            )
+        ) | {"content_column": raw.columns[2]}
+        say(f"next: set these vars in {path}")
+        for name, value in names.items():
+            say(f"  {name}: {orjson.dumps(value).decode()}")
+    if Path("Makefile").exists():
+        say("next: make export")
+    else:
+        say(f"next: dbt build --project-dir {project_dir}")

@@ -85,9 +85,7 @@ def local_seed(
         return
     with server():
         if not postgres.raw_table_exists(artifacts.raw_table(project_dir)):
-            context.invoke(
-                load, files=files, mode=None, rejects=None, project_dir=project_dir
-            )
+            context.invoke(load, files=files, terse=True, project_dir=project_dir)
 
 
 @local.command("stop", epilog=EXIT_CODES)

@@ -1,0 +1,61 @@
+"""Rows of (id, title, content) out of files, as PostgreSQL's COPY takes them."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from exporter.records import csv_rows, json_rows
+from exporter.records.look import Kind, look
+from exporter.records.rows import (
+    MAX_LINE_BYTES,
+    SEPARATOR,
+    ByteFile,
+    Columns,
+    Intake,
+    Reject,
+)
+from exporter.records.source import Source, opened
+
+__all__ = [
+    "MAX_LINE_BYTES",
+    "SEPARATOR",
+    "ByteFile",
+    "Columns",
+    "Intake",
+    "Reject",
+    "read_rows",
+]
+
+
+def read_rows(path: Path, columns: Columns, intake: Intake) -> Iterator[bytes]:
+    """Yield the rows of a file in blocks of CSV; "-" is standard input.
+
+    The CSV has no header and `SEPARATOR` between fields, and an empty field
+    without quotes is null. What the file is, its first bytes say, not its name:
+    JSON Lines (an object a line; other keys are passed over), one JSON array of
+    objects, or CSV with a header and comma, semicolon, tab or bar between
+    fields; plain or by gzip; UTF-8, or UTF-16 with its mark. Blank lines are
+    passed over, and so is a header that comes again. An empty id is null; so
+    is, in CSV, every empty field.
+
+    `intake` is given each line that holds no row, and counts the lines.
+
+    Raises:
+        FinetuneError: The file cannot be read or is something else, or its
+            header lacks a column; the text names the command that converts it.
+    """
+    with ExitStack() as stack:
+        file, name = stack.enter_context(opened(path))
+        source = Source(file, name)
+        intake.found = []
+        with source.faults():
+            seen = look(source, columns, intake)
+            rows = {
+                Kind.ARRAY: json_rows.array_rows,
+                Kind.CSV: csv_rows.csv_rows,
+                Kind.LINES: json_rows.line_rows,
+            }[seen.kind]
+            for block in rows(source, seen, columns, intake):
+                intake.position = source.position()
+                if block:
+                    yield block

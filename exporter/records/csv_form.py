@@ -1,0 +1,66 @@
+"""The forms that a row of CSV may have, as regular expressions.
+
+All of them take time that grows linearly with the text: no two parts of one can
+begin with the same byte.
+"""
+
+import re
+from collections.abc import Sequence
+
+
+class CsvForm:
+    """Patterns for one separator, quote and end of line."""
+
+    def __init__(self, separator: str, quote: str, end_of_line: bytes) -> None:
+        self.between = separator.encode()
+        self.quote = quote.encode()
+        self.end = rb"(?:\r?\n|\Z)" if end_of_line == b"\n" else rb"(?:\r|\Z)"
+        # Blanks around a quoted field are no text of it.
+        self.blanks = b" " if separator == "\t" else b" \t"
+        s, q, b = re.escape(self.between), self.quote, self.blanks
+        self._inner = rb"%b[^%b]*(?:%b%b[^%b]*)*" % (q, q, q, q, q)
+        self._quoted = self._inner + q
+        self._plain = rb"[^%b%b\r\n]*" % (q, s)
+        self._sure = rb"(?:[^%b%b%b\r\n][^%b%b\r\n]*)?" % (q, s, b, q, s)
+        self._stray = rb"(?:[^%b%b%b\r\n][^%b\r\n]*)?" % (q, s, b, s)
+        free = rb"[%b]*%b[%b]*|(?![%b]*%b)[^%b\r\n]*" % (b, self._quoted, b, b, q, s)
+        start = rb"(?:(?:%b)%b)*" % (free, s)
+        # A row of any length, with blanks around quotes and quotes within text.
+        self.any_row = re.compile(start + rb"(?:%b)%b" % (free, self.end))
+        self.open_row = re.compile(start + rb"[%b]*%b\Z" % (b, self._inner))
+        self.torn_row = re.compile(start + rb"[%b]*%b" % (b, self._quoted))
+        self.fields = re.compile(rb"(%b)%b" % (free, s))
+
+    def plain_rows(self, width: int, places: Sequence[int]) -> re.Pattern[bytes]:
+        """Return what finds the fields at those places, or takes another line."""
+        one = rb"(?:%b|%b)" % (self._quoted, self._plain)
+        group = rb"(%b|%b)" % (self._quoted, self._plain)
+        fields = [group if place in places else one for place in range(width)]
+        row = re.escape(self.between).join(fields) + self.end
+        return re.compile(rb"%b|[^\r\n]*[\r\n]" % row)
+
+    def sure_rows(self, width: int, *, spaced: bool) -> re.Pattern[bytes]:
+        """Return what takes rows beyond doubt, as many as there are."""
+        plain = self._plain if spaced else self._sure
+        return re.compile(rb"(?:%b|\r?\n)*" % self._row(width, plain))
+
+    def likely_row(self, width: int, *, spaced: bool) -> re.Pattern[bytes]:
+        """Return what takes a row that is no sentence with commas."""
+        s, q = re.escape(self.between), self.quote
+        plain = rb"(?:[^%b%b\r\n][^%b\r\n]*)?" % (q, s, s) if spaced else self._stray
+        return re.compile(self._row(width, plain))
+
+    def _row(self, width: int, plain: bytes) -> bytes:
+        field = rb"(?:%b|%b)" % (self._quoted, plain)
+        return re.escape(self.between).join([field] * width) + self.end
+
+    def split(self, row: bytes) -> list[bytes]:
+        """Return the values of a row that `any_row` took."""
+        values = []
+        for field in self.fields.findall(row.rstrip(b"\r\n") + self.between):
+            bare = field.strip(self.blanks)
+            if bare[:1] == self.quote:
+                values.append(bare[1:-1].replace(self.quote * 2, self.quote))
+            else:
+                values.append(field)
+        return values

@@ -1,0 +1,54 @@
+"""JSON as it stands: repeated keys, long numbers and NaN are not smoothed over."""
+
+import json
+from typing import Any
+
+
+class Object(list[tuple[str, Any]]):
+    """An object as its pairs, repeated keys included."""
+
+
+class Number(str):
+    """A whole number as its digits, however long."""
+
+    __slots__ = ()
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=Object,
+    parse_int=lambda digits: Number("0" if digits == "-0" else digits),
+)
+
+
+def first(text: str, start: int = 0) -> tuple[Any, int]:
+    """Return the value at the start of a text, and where it ends.
+
+    Raises:
+        ValueError: There is none.
+        RecursionError: It is nested too deeply.
+    """
+    return _DECODER.raw_decode(text, start)
+
+
+def only(text: str) -> object:
+    """Return the one value of a text.
+
+    Raises:
+        ValueError: There is none, or more.
+        RecursionError: It is nested too deeply.
+    """
+    return _DECODER.decode(text)
+
+
+def path_to_objects(value: object, depth: int = 3) -> str:
+    """Return jq's path to a list of objects below keys; "" if there is none."""
+    if not isinstance(value, Object) or not depth:
+        return ""
+    for key, item in value:
+        step = f".{key}" if key.isidentifier() and key.isascii() else f'."{key}"'
+        if type(item) is list and item and isinstance(item[0], Object):
+            return step
+        below = path_to_objects(item, depth - 1)
+        if below:
+            return step + below
+    return ""

@@ -1,0 +1,110 @@
+"""What is wanted of a file, and what became of each of its lines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+# Longer lines are damage, not data: PostgreSQL would take 1 GB, but no trainer
+# takes an example of this size.
+MAX_LINE_BYTES = 16 * 1024 * 1024
+
+# Between the fields of what is given to PostgreSQL: so rare in texts that fields
+# need no quotes because of it.
+SEPARATOR = b"\x1f"
+
+TOO_LONG = f"longer than {MAX_LINE_BYTES >> 20} MiB"
+HOLDS_NUL = "holds a NUL, which PostgreSQL cannot store"
+
+
+class ByteFile(Protocol):
+    """What a plain, a compressed and a standard file have in common."""
+
+    def peek(self, size: int, /) -> bytes:
+        """Return the next bytes without taking them."""
+
+    def readline(self, size: int, /) -> bytes:
+        """Take a line, or its next `size` bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Take the next bytes."""
+
+    def tell(self) -> int:
+        """Return how many bytes were taken."""
+
+
+class Columns(NamedTuple):
+    """The names that a row has in the file; no id is wanted when it is None."""
+
+    id: str | None
+    title: str
+    content: str
+
+    def wanted(self) -> list[str]:
+        """Return the names in the order of the rows."""
+        return [name for name in self if name is not None]
+
+    def options(self, found: list[str]) -> str:
+        """Return how to say which of the columns found are which."""
+        parts = []
+        for option, name in zip(("--id", "--title", "--content"), self, strict=True):
+            alike = [other for other in found if same(other, name)]
+            if name is not None and name not in found:
+                parts.append(f"{option} {alike[0] if len(alike) == 1 else 'COLUMN'}")
+        no_id = "--id COLUMN" in parts
+        return " ".join(parts) + (" (or --no-id if the rows have none)" * no_id)
+
+
+def same(one: str, other: str | None) -> bool:
+    """Say whether two names differ in capitals and blanks at most."""
+    return other is not None and one.strip().lower() == other.lower()
+
+
+class Reject(NamedTuple):
+    """A line that holds no row, and why; a CSV row may span several lines."""
+
+    file: str
+    line: int
+    reason: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
+@dataclass
+class Intake:
+    """What became of the lines of the files: rows, set aside, passed over."""
+
+    reject: Callable[[Reject], None]
+    note: Callable[[str], None] = lambda _: None
+    rows: int = 0
+    row_lines: int = 0
+    bad_lines: int = 0
+    other_lines: int = 0
+    # Bytes of the file that is being read, as it lies on the disk.
+    position: int = 0
+    found: list[str] = field(default_factory=list)
+    last: Reject | None = None
+    # What was found in each file, for people.
+    loaded: list[str] = field(default_factory=list)
+
+    @property
+    def lines(self) -> int:
+        """All lines so far."""
+        return self.row_lines + self.bad_lines + self.other_lines
+
+    @property
+    def too_many(self) -> bool:
+        """Say whether more than a tenth is bad; in short files, ten lines or half."""
+        return self.bad_lines > min(self.lines / 2, max(10, self.lines / 10))
+
+    def add(self, rows: int, lines: int | None = None) -> None:
+        """Count rows and the lines that they took."""
+        self.rows += rows
+        self.row_lines += rows if lines is None else lines
+
+    def set_aside(self, bad: Reject, lines: int = 1) -> None:
+        """Count lines that hold no row, and hand them on."""
+        self.bad_lines += lines
+        self.last = bad
+        self.reject(bad)
