@@ -189,24 +189,26 @@ def append(path: Path, line: bytes) -> None:
         file.write(line)
 
 
-def open_lock(path: Path) -> int:
-    """Return the descriptor of a folder, or of a lock file, made if missing.
+def open_lock(folder: Path, name: str) -> int:
+    """Return the descriptor of a lock file in the folder, made if missing.
 
-    A lock file is its owner's alone: whoever may open it may hold it.
+    It is its owner's alone: whoever may open it may hold it.
 
     Raises:
         FinetuneError: It cannot be opened.
     """
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    path = folder / name
     try:
-        return os.open(path, flags, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise FinetuneError(f"{path}: {error.strerror}; run finetune export") from error
+        raise FinetuneError(f"{path}: cannot be opened: {error.strerror}") from error
 
 
 @contextmanager
-def locked(path: Path, *, seconds: float = 0) -> Iterator[None]:
-    """Keep other commands from a folder, or from what a lock file stands for.
+def locked(
+    folder: Path, name: str | None = None, *, seconds: float = 0
+) -> Iterator[None]:
+    """Keep other commands from the folder, by its lock file `name` if given.
 
     Waits at most `seconds`.
 
@@ -214,7 +216,12 @@ def locked(path: Path, *, seconds: float = 0) -> Iterator[None]:
         FinetuneError: Another command is at work there, or it cannot be opened.
     """
     deadline = time.monotonic() + seconds
-    descriptor = open_lock(path)
+    try:
+        descriptor = open_lock(folder, name) if name else os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise FinetuneError(
+            f"{folder}: {error.strerror}; run finetune export"
+        ) from error
     try:
         while True:
             try:
@@ -222,7 +229,6 @@ def locked(path: Path, *, seconds: float = 0) -> Iterator[None]:
                 break
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
-                    folder = path if path.is_dir() else path.parent
                     raise FinetuneError(
                         f"{folder}: another command is at work there; wait until it "
                         "ends"

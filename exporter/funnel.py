@@ -5,6 +5,7 @@ import re
 from typing import Any, NamedTuple
 
 from exporter.artifacts import Build
+from exporter.display import visible
 from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
 from exporter.gate import Snapshot
@@ -79,7 +80,7 @@ def funnel_table(rules: list[dict[str, Any]]) -> str:
     lines = [
         header,
         *(
-            [f"{rule[c]:,}" if c != "rule" else rule[c] for c in _SHOWN]
+            [f"{rule[c]:,}" if c != "rule" else visible(rule[c]) for c in _SHOWN]
             for rule in rules
         ),
     ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from exporter.artifacts import Build, DataTest
+from exporter.display import visible
 from exporter.engines.relations import Column, Relation, Row
 from exporter.errors import FinetuneError
 
@@ -107,5 +108,5 @@ def run_gate(
 
 def shortened(row: dict[str, Any]) -> str:
     """Return a row on one line, each value cut to 60 characters."""
-    cells = (f"{name}={value!r}" for name, value in row.items())
+    cells = (visible(f"{name}={value!r}") for name, value in row.items())
     return ", ".join(c if len(c) <= 60 else f"{c[:57]}..." for c in cells)

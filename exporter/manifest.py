@@ -114,7 +114,7 @@ def read(folder: Path) -> Manifest:
         document = orjson.loads(content)
         return Manifest(
             hashlib.sha256(content).hexdigest(),
-            {name: FileFacts(**facts) for name, facts in document["files"].items()},
+            {name: _recorded(facts) for name, facts in document["files"].items()},
             document.get("splits", {}),
             document["git_commit"],
             document["tool"],
@@ -125,6 +125,13 @@ def read(folder: Path) -> Manifest:
         raise FinetuneError(
             f"{path}: not a manifest of finetune export; run it again"
         ) from error
+
+
+def _recorded(value: dict[str, Any]) -> FileFacts:
+    facts = FileFacts(**value)
+    if tuple(map(type, facts)) != (str, int, int):
+        raise TypeError("not what is recorded of a file")
+    return facts
 
 
 def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:

@@ -143,15 +143,14 @@ def test_an_ignored_signal_stays_ignored() -> None:
 def test_a_lock_file_is_its_owners_alone_and_is_not_waited_for_without_end(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "lock"
     start = time.monotonic()
     with (
-        locked(path),
+        locked(tmp_path, "lock"),
         pytest.raises(FinetuneError, match="another command is at work there"),
-        locked(path, seconds=0.1),
+        locked(tmp_path, "lock", seconds=0.1),
     ):
         pass
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
     assert time.monotonic() - start >= 0.1
 
 

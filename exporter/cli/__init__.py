@@ -10,6 +10,7 @@ import click
 
 from exporter import __version__
 from exporter.cli.console import EXIT_CODES, say
+from exporter.display import visible
 from exporter.errors import FinetuneError
 
 # In the order of the way that a row takes; each is in the module of its name.
@@ -80,5 +81,5 @@ def main() -> None:
     try:
         cli()
     except FinetuneError as error:
-        say(f"finetune: {error}")
+        say(f"finetune: {visible(error)}")
         sys.exit(1)

@@ -12,6 +12,7 @@ from exporter.checking.files import Contents, check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, Rules, read_rules
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
+from exporter.display import visible
 from exporter.readers import read_readers
 
 # Of findings that differ in the line only, so many are shown.
@@ -94,7 +95,8 @@ def check(
         _tell_contents(held)
         if tally and tally.counts:
             lines = _token_lines(path, tally, rules, epochs, price)
-            click.echo(_token_figures(path, tally) if as_json else "\n".join(lines))
+            text = "\n".join(map(visible, lines))
+            click.echo(_token_figures(path, tally) if as_json else text)
     check_leaks(contents, rules, findings.take)
     findings.show()
     errors, warnings = findings.counts["error"], findings.counts["warning"]
@@ -165,7 +167,7 @@ def _as_text(finding: Finding) -> str:
     place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
     key = f" {finding.key}:" if finding.key else ""
     mild = " warning:" if finding.severity == "warning" else ""
-    return f"{place}:{key}{mild} {finding.message} fix: {finding.fix}"
+    return visible(f"{place}:{key}{mild} {finding.message} fix: {finding.fix}")
 
 
 def _last_export(folder: Path, rules: Rules, findings: _Findings) -> tuple[Path, ...]:
@@ -182,8 +184,8 @@ def _last_export(folder: Path, rules: Rules, findings: _Findings) -> tuple[Path,
 def _tell_contents(contents: Contents) -> None:
     questions, most = contents.questions.distinct()
     say(
-        f"{contents.path}: examples: {contents.examples:,}, different questions: "
-        f"{questions:,}, most answers to one: {most:,}"
+        f"{visible(contents.path)}: examples: {contents.examples:,}, "
+        f"different questions: {questions:,}, most answers to one: {most:,}"
     )
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from exporter.display import visible
+
 EXIT_CODES = """\b
 Exit codes:
   0  done
@@ -38,8 +40,11 @@ OUTPUT_DIR = click.option(
 
 
 def say(text: str) -> None:
-    """Talk to the user; data alone goes to standard output."""
-    click.echo(text, err=True)
+    """Talk to the user; data alone goes to standard output.
+
+    Newlines are ours: foreign text within comes `visible`, on one line.
+    """
+    click.echo("\n".join(map(visible, text.split("\n"))), err=True)
 
 
 def today() -> date:

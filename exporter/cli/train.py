@@ -115,7 +115,8 @@ def train(
                 job = jobs.create(endpoint, body, again=again)
                 say(f"created {job.id}; follow it with: finetune watch {job.id}")
             else:
-                say(f"{job.id} is the same and {job.status}; another one with --again")
+                status = endpoint.clean(job.status)
+                say(f"{job.id} is the same and {status}; another one with --again")
     except KeyboardInterrupt:
         raise FinetuneError(
             "stopped; finetune train again finds the job if it was created"

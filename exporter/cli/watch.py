@@ -7,6 +7,7 @@ import click
 
 from exporter.cli.connection import EPILOG, connection_options
 from exporter.cli.console import OUTPUT_DIR, say
+from exporter.display import visible
 from exporter.endpoint import watch as watching
 from exporter.endpoint.client import Endpoint
 from exporter.errors import FinetuneError
@@ -61,8 +62,11 @@ def watch(
         ) from None
     if outcome["status"] != "succeeded":
         why = f": {outcome['error']}" if outcome["error"] else ""
-        raise FinetuneError(f"{job}: {outcome['status']}{why}; mend it and train again")
+        raise FinetuneError(
+            f"{job}: {visible(outcome['status'])}{why}; mend it and train again"
+        )
     tokens = outcome["trained_tokens"]
-    trained = "an unknown number of" if tokens is None else f"{tokens:,}"
-    say(f"{outcome['fine_tuned_model']}: {trained} tokens trained")
-    click.echo(outcome["fine_tuned_model"])
+    trained = f"{tokens:,}" if isinstance(tokens, int) else "an unknown number of"
+    model = visible(outcome["fine_tuned_model"])
+    say(f"{model}: {trained} tokens trained")
+    click.echo(model)

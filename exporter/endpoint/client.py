@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from exporter.display import visible
 from exporter.errors import FinetuneError
 from exporter.readers import reader_at
 
@@ -90,7 +91,7 @@ class Endpoint:
             FinetuneError: The endpoint refuses it.
         """
         answer = self._answer(doing, send)
-        if not isinstance(getattr(answer, "id", None), str):
+        if not _has_id(answer):
             raise self._no_sense(doing)
         return answer
 
@@ -105,9 +106,7 @@ class Endpoint:
         while True:
             items = getattr(page, "data", None)
             # A wrong body must not pass for an empty list.
-            if not isinstance(items, list) or not all(
-                isinstance(getattr(item, "id", None), str) for item in items
-            ):
+            if not isinstance(items, list) or not all(map(_has_id, items)):
                 raise self._no_sense(doing)
             # Some servers give the first page whatever they are asked.
             fresh = [item for item in items if item.id not in seen]
@@ -185,7 +184,7 @@ class Endpoint:
         body: Any = error.body
         said = body.get("message") if isinstance(body, dict) else None
         # Servers like to repeat a wrong key, or most of it.
-        said = "the key is refused" if status == 401 else self.clean(said or "")
+        said = "the key is refused" if status == 401 else self.clean(said)
         mend = _MENDS.get(status, "run it again later" if status >= 500 else "")
         message = (
             f"{self.name}: {status} on {doing}"
@@ -213,11 +212,23 @@ class Endpoint:
             error = inner
         return self.clean(getattr(error, "strerror", None) or str(error))
 
-    def clean(self, text: str) -> str:
+    def clean(self, text: object) -> str:
         """Return foreign text as one line, at most 300 characters, without the key."""
-        text = text.replace(self._key, "[key]")
-        printable = "".join(c if c.isprintable() else " " for c in text)
-        return " ".join(printable.split())[:300].rstrip(" .")
+        words = str(text or "").replace(self._key, "[key]").split()
+        return visible(" ".join(words)[:300]).rstrip(" .")
+
+
+def _has_id(value: object) -> bool:
+    """Say whether a value of an answer has an id that can be shown and named."""
+    text = getattr(value, "id", None)
+    return isinstance(text, str) and 0 < len(text) <= 1000 and text.isprintable()
+
+
+def number(value: object) -> float:
+    """Return a number of an answer, or 0 where it is none or out of all sense."""
+    if isinstance(value, int | float) and 0 <= value < 1e11:
+        return float(value)
+    return 0.0
 
 
 def _key() -> str:
@@ -255,6 +266,6 @@ def _address() -> tuple[str, str, str]:
 def _seconds(value: str | None, divisor: int) -> float | None:
     """Return a header's number of seconds, at most two minutes."""
     try:
-        return min(max(float(value or ""), 0) / divisor, 120)
+        return min(number(float(value or "")) / divisor, 120)
     except ValueError:
         return None

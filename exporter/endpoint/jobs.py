@@ -187,7 +187,7 @@ def find_equal(
     for job in _jobs(endpoint):
         if (
             job.id not in besides
-            and job.status not in _WITHOUT_MODEL
+            and str(job.status) not in _WITHOUT_MODEL
             and _is_equal(job, body)
         ):
             return job
@@ -203,13 +203,13 @@ def _jobs(endpoint: Endpoint) -> "Iterator[FineTuningJob]":
 
 def _is_equal(job: "FineTuningJob", body: dict[str, Any]) -> bool:
     metadata = getattr(job, "metadata", None)
-    if metadata and "metadata" in body:
+    if metadata and isinstance(metadata, dict) and "metadata" in body:
         ours: str = body["metadata"]["request_sha256"]
         return bool(metadata.get("request_sha256") == ours)
     # An endpoint may name the dated version of the model that was asked for.
     dated = re.escape(body["model"]) + r"(-\d{4}-\d{2}-\d{2})?"
     return bool(
-        re.fullmatch(dated, job.model or "")
+        re.fullmatch(dated, str(job.model))
         and job.training_file == body["training_file"]
         and (job.validation_file or None) == body.get("validation_file")
         and (getattr(job, "seed", None) == body["seed"] if "seed" in body else True)

@@ -14,6 +14,7 @@ import orjson
 from exporter.endpoint.client import Endpoint, NoAnswerError
 from exporter.endpoint.source import PURPOSE, Sending, Slice, Source
 from exporter.errors import FinetuneError
+from exporter.files import append
 
 if TYPE_CHECKING:
     from openai.types import FileObject, Upload
@@ -30,10 +31,15 @@ def cancel_left_open(
         FinetuneError: The endpoint cannot be asked.
     """
     for note in sorted(folder.glob(".upload-*.json")):
-        upload = orjson.loads(note.read_bytes() or b"{}")
-        if upload.get("endpoint") == endpoint.name:
-            say(f"cancelling {upload['id']}, which a stopped command left open")
-            _cancel(endpoint, upload["id"])
+        try:
+            upload = orjson.loads(note.read_bytes())
+            where, upload_id = upload["endpoint"], upload["id"]
+        except (ValueError, KeyError, TypeError):
+            note.unlink()  # Torn by a crash; what it was of ends after an hour.
+            continue
+        if where == endpoint.name and isinstance(upload_id, str) and upload_id:
+            say(f"cancelling {upload_id}, which a stopped command left open")
+            _cancel(endpoint, upload_id)
             note.unlink()
 
 
@@ -96,7 +102,8 @@ def _open_upload(
     # A killed command leaves this note to the next one.
     note = source.path.with_name(f".upload-{quote(upload.id, safe='')}.json")
     try:
-        note.write_bytes(orjson.dumps({"endpoint": endpoint.name, "id": upload.id}))
+        note.unlink(missing_ok=True)
+        append(note, orjson.dumps({"endpoint": endpoint.name, "id": upload.id}))
         yield upload
     except BaseException:
         say(f"cancelling {upload.id}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exporter.endpoint.client import Endpoint
+from exporter.endpoint.client import Endpoint, number
 from exporter.endpoint.parts import send_parts
 from exporter.endpoint.source import PURPOSE, Sending, Slice, Source
 from exporter.errors import FinetuneError
@@ -31,12 +31,12 @@ def find(endpoint: Endpoint, source: Source) -> "FileObject | None":
         )
         if file.filename == source.name
         and file.bytes in (source.facts.bytes, None)
-        and file.status not in _GONE
+        and str(file.status) not in _GONE
     ]
     # The newest that was not found faulty.
     return max(
         same,
-        key=lambda file: (file.status != "error", file.created_at or 0),
+        key=lambda file: (file.status != "error", number(file.created_at)),
         default=None,
     )
 
@@ -86,20 +86,21 @@ def await_processed(
     pause, told = 0.2, False
     # Endpoints that know no status are not waited for.
     while wait and file.status not in ("processed", None):
+        status = endpoint.clean(file.status)
         if file.status == "error":
+            why = endpoint.clean(file.status_details) or "no reason given"
             raise FinetuneError(
-                f"{endpoint.name}: {file.id} cannot be used: "
-                f"{file.status_details or 'no reason given'}; mend the data, or "
+                f"{endpoint.name}: {file.id} cannot be used: {why}; mend the data, or "
                 "send it again with --force"
             )
         left = deadline - time.monotonic()
         if left <= 0:
             raise FinetuneError(
-                f"{endpoint.name}: {file.id} is still {file.status!r} after "
+                f"{endpoint.name}: {file.id} is still {status!r} after "
                 f"{wait:g} s; run it again to wait on"
             )
         if not told:
-            say(f"{file.id} is {file.status}; waiting until it is processed")
+            say(f"{file.id} is {status}; waiting until it is processed")
             told = True
         time.sleep(min(pause, left))
         pause = min(2 * pause, 10)

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from exporter.endpoint.client import Endpoint, NoAnswerError
+from exporter.endpoint.client import Endpoint, NoAnswerError, number
+from exporter.files import append
 
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
@@ -38,7 +40,7 @@ def follow(
         FinetuneError: The endpoint refuses, such as for want of the job.
     """
     log = folder / f".events-{job_id}.jsonl"
-    said = {orjson.loads(line)["id"] for line in _lines(log)}
+    said = {str(event.get("id")) for event in _values(log)}
     status, failures = None, 0
     while True:
         try:
@@ -55,12 +57,13 @@ def follow(
             continue
         failures = 0
         for event in events:
-            message = endpoint.clean(event.message or "")
-            say(f"{_clock(event.created_at)}  {event.level or ''}  {message}")
+            message = endpoint.clean(event.message)
+            level = endpoint.clean(event.level)
+            say(f"{_clock(event.created_at)}  {level}  {message}")
             said.add(event.id)
             _append(log, {"id": event.id, "message": message})
-        if job.status != status:
-            status = job.status
+        if endpoint.clean(job.status) != status:
+            status = endpoint.clean(job.status)
             say(f"{job_id} is {status}{_estimate(job)}")
         if status in ENDED:
             return job
@@ -77,7 +80,7 @@ def record(endpoint: Endpoint, job: "FineTuningJob", folder: Path) -> dict[str, 
         "model": job.model,
         "fine_tuned_model": job.fine_tuned_model,
         "trained_tokens": job.trained_tokens,
-        "error": endpoint.clean(getattr(error, "message", None) or "") or None,
+        "error": endpoint.clean(getattr(error, "message", None)) or None,
         "created_at": job.created_at,
         "finished_at": job.finished_at,
         "training_file": job.training_file,
@@ -85,7 +88,7 @@ def record(endpoint: Endpoint, job: "FineTuningJob", folder: Path) -> dict[str, 
         "metadata": getattr(job, "metadata", None),
     }
     path = folder / "jobs.jsonl"
-    if orjson.dumps(outcome) not in _lines(path):
+    if outcome not in _values(path):
         _append(path, outcome)
     return outcome
 
@@ -107,22 +110,27 @@ def _new_events(
         elif place >= _PAGE:
             break  # The newest come first, and these are old.
     events.reverse()
-    return sorted(events, key=lambda event: event.created_at or 0)
+    return sorted(events, key=lambda event: number(event.created_at))
 
 
-def _lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines() if path.exists() else []
+def _values(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a log, without the lines that a crash tore."""
+    values = []
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        with suppress(ValueError):
+            value = orjson.loads(line)
+            values += [value] if isinstance(value, dict) else []
+    return values
 
 
 def _append(path: Path, value: dict[str, Any]) -> None:
-    with path.open("ab") as file:
-        file.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+    append(path, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _clock(seconds: object) -> str:
-    if not isinstance(seconds, int | float):
+    if not number(seconds):
         return " " * 19
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    moment = datetime.fromtimestamp(number(seconds), timezone.utc)
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 

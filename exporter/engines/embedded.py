@@ -69,7 +69,7 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
         FinetuneError: There is no PostgreSQL to run, or it does not start.
     """
     home = _home(folder)
-    with os.fdopen(open_lock(home / "users"), "r+b") as users:
+    with os.fdopen(open_lock(home, "users"), "r+b") as users:
         begun = False
         try:
             with _locked(home):
@@ -111,7 +111,7 @@ def psql() -> Path:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """Keep other commands, and signals, from the middle of a start or stop."""
-    with locked(home / "lock", seconds=60), signals_wait():
+    with locked(home, "lock", seconds=60), signals_wait():
         yield
 
 

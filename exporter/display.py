@@ -1,0 +1,13 @@
+"""Foreign text, made fit to be shown on a terminal."""
+
+
+def visible(text: object) -> str:
+    r"""Return text on one line, with what is not printable as an escape.
+
+    Data, a server or an endpoint could steer a terminal with it, forge a line of
+    ours with a newline, or turn the order of letters: ESC becomes \x1b, LF \n, a
+    right-to-left override \u202e.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
+    )

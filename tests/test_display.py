@@ -1,0 +1,76 @@
+"""Foreign text on a terminal: seen, but never obeyed."""
+
+import json
+import unicodedata
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.display import visible
+from tests.conftest import Workspace
+
+# It clears the screen, forges a line of ours and turns the order of letters.
+HOSTILE = "bad\x1b[2J\r\nfinetune: forged\u202e\u2066\x9b31m\x07"
+SHOWN = r"bad\x1b[2J\r\nfinetune: forged\u202e\u2066\x9b31m\x07"
+CODED = f"convert_from('\\x{HOSTILE.encode().hex()}', 'utf8')"
+
+
+def assert_harmless(text: str) -> None:
+    for line in text.split("\n"):
+        assert line.isprintable()
+        assert not line.startswith("finetune: forged")
+
+
+@given(st.text(st.characters(codec=None)))
+def test_what_is_shown_is_one_printable_line_that_says_all(text: str) -> None:
+    shown = visible(text)
+    categories = {unicodedata.category(c) for c in shown}
+    assert not categories & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    if "\\" not in text:
+        spelled = shown.encode("unicode_escape").replace(b"\\\\", b"\\")
+        assert spelled.decode("unicode_escape") == text
+
+
+def test_what_is_printable_stays_as_it_is() -> None:
+    for text in ("Grüße, 日本語 👩 مصباح", r"C:\new", ""):
+        assert visible(text) == text
+
+
+def test_what_a_database_says_cannot_steer_the_terminal(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.insert([])
+    workspace.sql(
+        "create function refuse() returns trigger language plpgsql as $$ begin"
+        f" raise exception '%', {CODED}; end $$"
+    )
+    workspace.sql(
+        "create trigger refuse before insert on product"
+        " for each row execute function refuse()"
+    )
+    row = {"uid": "1", "title": "lamp", "content": "bright"}
+    (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
+    done = workspace.finetune("load", tmp_path / "in.jsonl")
+    assert done.returncode == 1
+    assert f"finetune: PostgreSQL: {SHOWN}" in done.stderr
+    assert_harmless(done.stderr)
+
+
+def test_what_data_say_cannot_steer_the_terminal(sample: Workspace) -> None:
+    sample.sql(f"update finetune.filter_funnel set rule = {CODED} where position = 1")
+    done = sample.finetune("export", "--no-gate")
+    assert SHOWN in done.stderr
+    assert_harmless(done.stderr)
+
+
+def test_what_a_checked_file_says_cannot_steer_the_terminal(
+    workspace: Workspace,
+) -> None:
+    name = "bad\x1b[2J\nfinetune: forged\u202e.jsonl"
+    message = {"role": HOSTILE, "content": HOSTILE, HOSTILE: HOSTILE}
+    line = json.dumps({"messages": [message], HOSTILE: 1})
+    (workspace.folder / name).write_text(line + "\n")
+    done = workspace.finetune("check", name)
+    assert done.returncode == 1
+    assert_harmless(done.stdout + done.stderr)
