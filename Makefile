@@ -3,19 +3,11 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PROJECT := --project-dir dbt_project --profiles-dir .
 
 # TARGET=spark builds and exports on the server that SPARK_REMOTE names.
 ifeq ($(TARGET),spark)
 ENGINE := $(VENV)/spark
-ON     := --target spark
-# dbt-spark asks for Hive at every statement, and the server says no each time.
-export PYTHONWARNINGS := ignore:Failed to set spark.sql.catalogImplementation
-else
-SEED   := $(BIN)/finetune local seed examples/products.csv
 endif
-LOCAL  := $(BIN)/finetune local run $(ON) --
-DBT    := $(LOCAL) $(BIN)/dbt
 
 .DEFAULT_GOAL := help
 
@@ -40,20 +32,16 @@ $(VENV)/dev: $(VENV)/pyvenv.cfg
 profiles.yml:
 	cp profiles.yml.example $@
 
+# What both do is what `finetune init` writes.
+SHIPPED = $(MAKE) --no-print-directory -f exporter/template/Makefile BIN=$(BIN)/
+
 .PHONY: build
 build: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build the views and run every test on them
-	$(SEED)
-	$(DBT) build $(PROJECT) $(ON) --quiet
+	@$(SHIPPED) build
 
 .PHONY: export
 export: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build, test and write files/*.jsonl
-	@$(LOCAL) $(MAKE) --no-print-directory build-and-export
-
-# One server for all of it.
-.PHONY: build-and-export
-build-and-export: build
-	$(BIN)/finetune export $(ON) $(EXPORT_OPTIONS)
-	$(BIN)/finetune check
+	@$(SHIPPED) export
 
 .PHONY: upload
 upload: $(VENV)/pyvenv.cfg ## Send files/*.jsonl to the endpoint; start no training
@@ -136,7 +124,8 @@ bench: $(VENV)/pyvenv.cfg $(VENV)-bench/pyvenv.cfg ## Measure us beside the alte
 
 .PHONY: docs
 docs: $(VENV)/pyvenv.cfg profiles.yml ## Describe models and tests in dbt_project/target/index.html
-	$(DBT) docs generate --static $(PROJECT)
+	$(BIN)/finetune local run -- $(BIN)/dbt docs generate --static \
+	    --project-dir dbt_project --profiles-dir .
 
 .PHONY: package
 package: $(VENV)/dev ## Build the wheel and the source distribution

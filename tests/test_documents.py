@@ -2,9 +2,6 @@
 
 import ast
 import re
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -143,22 +140,3 @@ def test_only_the_command_line_prints() -> None:
             text = path.read_text(encoding="utf-8")
             assert "print(" not in text
             assert "sys.exit" not in text
-
-
-def test_the_wheel_holds_the_package_and_its_data(tmp_path: Path) -> None:
-    built = subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", tmp_path, REPOSITORY],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert built.returncode == 0, built.stdout
-    assert len([*tmp_path.glob("*.tar.gz")]) == 1
-    [wheel] = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    tracked = {
-        str(path.relative_to(REPOSITORY))
-        for path in (REPOSITORY / "exporter").rglob("*.*")
-        if path.suffix != ".pyc"
-    }
-    assert tracked <= names

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from exporter.engines import embedded
-from tests.conftest import REPOSITORY, clean_environment, open_folder
+from tests.conftest import DBT, REPOSITORY, clean_environment, open_folder
 
 ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -352,6 +352,95 @@ def test_seeding_loads_once_and_only_where_there_is_no_table(folder: Path) -> No
     query(folder, "delete from product")
     assert finetune(folder, *sample) == (0, "", "")
     assert query(folder, "select count(*) from product") == (0, "0", "")
+
+
+def test_a_table_of_ones_own_is_never_seeded(folder: Path) -> None:
+    project = folder / "dbt_project/dbt_project.yml"
+    shipped = project.read_text()
+    for old, new in (
+        ("raw_table: product", "raw_table: answers"),
+        ("raw_schema: public", "raw_schema: support"),
+        ("content_column: content", "content_column: answer"),
+    ):
+        project.write_text(shipped.replace(old, new))
+        sample = REPOSITORY / "examples/products.csv"
+        code, _, error = finetune(folder, "local", "seed", sample)
+        assert code == 1
+        assert error.endswith(
+            "does not exist; load your rows into it: finetune load FILE"
+        )
+
+
+def test_dbt_finds_a_server_that_was_started_with_nothing_set(folder: Path) -> None:
+    shutil.copy(REPOSITORY / "profiles.yml.example", folder / "profiles.yml")
+    finetune(folder, "local", "seed", REPOSITORY / "examples/products.csv")
+    assert finetune(folder, "local", "start")[0] == 0
+    # Neither commands that come and go nor a second start stop it.
+    assert query(folder, "select 1") == (0, "1", "")
+    assert finetune(folder, "local", "start")[0] == 0
+    project = folder / "dbt_project"
+    select = ("--select", "stg_products")
+    for place, *options in (
+        (folder, "build", "--project-dir", "dbt_project"),
+        (project, "test", "--profiles-dir", ".."),
+    ):
+        done = subprocess.run(
+            [DBT, *options, *select],
+            check=False,
+            cwd=place,
+            # A program that starts dbt leaves PWD as it was.
+            env=clean_environment() | {"PWD": "/"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+    assert is_running(folder)
+    assert finetune(folder, "local", "stop") == (0, "", "stopped")
+    assert not is_running(folder)
+    assert query(folder, "select 1") == (0, "1", "")
+    assert not is_running(folder)
+
+
+def test_starting_where_a_server_is_named_says_what_to_unset(folder: Path) -> None:
+    code, _, error = finetune(
+        folder, "local", "start", PGHOST="db.example.com", PGDATABASE="shop"
+    )
+    assert code == 1
+    assert error.endswith("; unset PGHOST PGDATABASE")
+
+
+def test_starting_in_a_folder_with_a_long_name_says_what_to_export(
+    folder: Path,
+) -> None:
+    deep = folder / ("a long name " * 8).strip()
+    deep.mkdir()
+    code, _, error = finetune(deep, "local", "start")
+    exports = error.rpartition("export ")[2]
+    environment = dict(pair.split("=") for pair in exports.split())
+    assert code == 0
+    host, user = environment["PGHOST"], environment["PGUSER"]
+    database = environment["PGDATABASE"]
+    answer = query(deep, "select 1", PGHOST=host, PGUSER=user, PGDATABASE=database)
+    assert answer == (0, "1", "")
+    assert finetune(deep, "local", "stop") == (0, "", "stopped")
+
+
+@pytest.mark.parametrize("command", ["psql", "run"])
+def test_a_server_of_ones_own_is_named_before_it_is_used(
+    folder: Path, command: str
+) -> None:
+    arguments = ["-c", "select 1"] if command == "psql" else ["true"]
+    _, _, error = finetune(
+        folder,
+        *("local", command, *arguments),
+        PGHOST="/nowhere",
+        PGUSER="ann",
+        PGPASSWORD="secret",
+    )
+    assert error.splitlines()[0] == (
+        "on your own server: PGHOST=/nowhere PGPORT=5432 PGUSER=ann"
+    )
+    assert "secret" not in error
 
 
 def test_a_service_file_is_spelled_out_for_programs_without_libpq(

@@ -203,6 +203,15 @@ def test_sql_ascii_is_refused_by_dbt_load_and_export(
     assert message in refusal(workspace, "export")
 
 
+def test_a_server_without_the_table_is_not_seeded(workspace: Workspace) -> None:
+    seeded = workspace.finetune("local", "seed", "absent.csv")
+    assert seeded.returncode == 1
+    assert seeded.stderr == (
+        "finetune: public.product does not exist; load your rows into it: "
+        "finetune load FILE\n"
+    )
+
+
 def test_nothing_but_the_schema_of_dbt_is_touched(workspace: Workspace) -> None:
     workspace.insert([(None, *pair) for pair in DESCRIPTIONS])
     workspace.sql("create schema other; create table other.kept (id int)")

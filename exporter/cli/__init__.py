@@ -15,6 +15,7 @@ from exporter.errors import FinetuneError
 
 # In the order of the way that a row takes; each is in the module of its name.
 COMMANDS = {
+    "init": "Write a dbt project, its profile, a Makefile, a CI workflow and a sample.",
     "load": "Load rows from CSV, JSON Lines or a JSON array into the raw table.",
     "export": "Test the examples of a data set again and write them as chat JSONL.",
     "diff": "Show what came, went or changed between two exports, as Markdown.",

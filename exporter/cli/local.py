@@ -14,6 +14,9 @@ from exporter.cli.server import LOCAL_FOLDER, server
 from exporter.engines import embedded, postgres
 from exporter.errors import FinetuneError
 
+# What `make export` may fill by itself: the table of the sample, as it is shipped.
+_SAMPLE = postgres.RawTable("public", "product", ("uid", "title", "content"))
+
 
 @click.group()
 def local() -> None:
@@ -33,8 +36,12 @@ def local_run(command: tuple[str, ...], target: str) -> None:
     The server is started for it, and stopped after it unless others use it; a
     server that PG* or, with --target spark, SPARK_REMOTE names is used as it is.
     """
+    _say_which_server(target)
     with server(target):
         environment = os.environ | postgres.connection_environment()
+        # dbt is beside Python, also where no environment was activated.
+        here = Path(sys.executable).parent
+        environment["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{here}"
         try:
             process = subprocess.Popen(command, env=environment)
         except OSError as error:
@@ -59,6 +66,22 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
             raise
 
 
+def _say_which_server(target: str) -> None:
+    """Say it where it is not the embedded one, which the name promises."""
+    if target == "spark" or not _own_server():
+        return
+    known = postgres.connection_environment()
+    names = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE")
+    facts = [f"{name}={known[name]}" for name in names if name in known]
+    say(f"on your own server: {' '.join(facts)}")
+
+
+def _own_server() -> bool:
+    """Say whether PG* names a server that is not the one in this folder."""
+    folder = LOCAL_FOLDER.absolute()
+    return embedded.own_server_chosen() and not embedded.is_serving(folder)
+
+
 @local.command("psql", context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -74,18 +97,43 @@ def local_psql(context: click.Context, arguments: tuple[str, ...]) -> None:
 def local_seed(
     context: click.Context, files: tuple[Path, ...], project_dir: Path
 ) -> None:
-    """Load FILES if the embedded server has no raw table yet.
+    """Load FILES, the sample, if the embedded server has no raw table yet.
 
-    A server that PG* names is left alone.
+    A table that the vars name otherwise, and a server that PG* names, are left
+    alone: they are yours to fill.
     """
-    if embedded.own_server_chosen() and not embedded.is_serving(
-        LOCAL_FOLDER.absolute()
-    ):
-        say("PG* names a server of your own: nothing loaded")
-        return
+    table = artifacts.raw_table(project_dir)
     with server():
-        if not postgres.raw_table_exists(artifacts.raw_table(project_dir)):
-            context.invoke(load, files=files, terse=True, project_dir=project_dir)
+        if postgres.raw_table_exists(table):
+            if _own_server():
+                say("PG* names a server of your own: nothing loaded")
+            return
+        if _own_server() or table != _SAMPLE:
+            raise FinetuneError(
+                f"{table} does not exist; load your rows into it: finetune load FILE"
+            )
+        context.invoke(load, files=files, terse=True, project_dir=project_dir)
+
+
+@local.command("start", epilog=EXIT_CODES)
+def local_start() -> None:
+    """Start the embedded server and keep it running until it is stopped.
+
+    dbt then finds it by itself in this folder, with no variable set.
+    """
+    if _own_server():
+        names = " ".join(
+            name for name in embedded.CONNECTION_VARIABLES if name in os.environ
+        )
+        raise FinetuneError(
+            f"every command would use the server that PG* names; unset {names}"
+        )
+    folder = LOCAL_FOLDER.absolute()
+    variables = embedded.start(folder)
+    say("running until: finetune local stop")
+    if not embedded.socket_beside(folder):
+        exports = " ".join(f"{name}={value}" for name, value in variables.items())
+        say(f"this folder's name is too long for dbt to find it: export {exports}")
 
 
 @local.command("stop", epilog=EXIT_CODES)

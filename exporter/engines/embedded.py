@@ -1,7 +1,8 @@
 """The embedded default: a PostgreSQL of our own in a folder, on a socket only.
 
 Every command that needs it attaches to it or starts it; the last one to leave
-stops it. The traps named here were met on Linux in November 2026.
+stops it, unless `start` was asked to keep it running. The traps named here were met
+on Linux in November 2026.
 """
 
 import fcntl
@@ -51,6 +52,11 @@ _DATABASE = "postgres"
 MAX_SOCKET_FOLDER = 84
 
 
+def socket_beside(folder: Path) -> bool:
+    """Say whether a client reaches the socket below the folder's own name."""
+    return len(os.fsencode(folder / "socket")) <= MAX_SOCKET_FOLDER
+
+
 def own_server_chosen() -> bool:
     """Say whether libpq's variables name a server that is not ours."""
     return any(os.environ.get(name) for name in CONNECTION_VARIABLES)
@@ -76,22 +82,31 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
                 begun = True
                 _start(home)
                 fcntl.flock(users, fcntl.LOCK_SH)
-            yield {
-                "PGHOST": str(_socket_folder(home)),
-                "PGPORT": _PORT,
-                "PGUSER": _ROLE,
-                "PGDATABASE": _DATABASE,
-            }
+            yield _variables(home)
         finally:
             if begun:
                 _leave(home, users.fileno())
 
 
 def _leave(home: Path, users: int) -> None:
-    """Stop the server, unless another command is still using it."""
+    """Stop the server, unless another command uses it or it is kept."""
     with _locked(home), suppress(BlockingIOError):
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _stop(home)
+        if not _kept(home).exists():
+            _stop(home)
+
+
+def start(folder: Path) -> dict[str, str]:
+    """Start the server in the folder until it is stopped; return its variables.
+
+    Raises:
+        FinetuneError: There is no PostgreSQL to run, or it does not start.
+    """
+    home = _home(folder)
+    with _locked(home):
+        _start(home)
+        _kept(home).touch()
+    return _variables(home)
 
 
 def stop(folder: Path) -> bool:
@@ -100,7 +115,22 @@ def stop(folder: Path) -> bool:
         return False
     home = folder.resolve()
     with _locked(home):
+        _kept(home).unlink(missing_ok=True)
         return _stop(home)
+
+
+def _kept(home: Path) -> Path:
+    """Return the file that says that nobody but `stop` may stop the server."""
+    return home / "kept"
+
+
+def _variables(home: Path) -> dict[str, str]:
+    return {
+        "PGHOST": str(_socket_folder(home)),
+        "PGPORT": _PORT,
+        "PGUSER": _ROLE,
+        "PGDATABASE": _DATABASE,
+    }
 
 
 def psql() -> Path:

@@ -1,0 +1,31 @@
+"""`finetune init`: a folder of one's own."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from exporter import template
+from exporter.cli.console import EXIT_CODES, say
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Write a dbt project, its profile, a Makefile, a CI workflow and a sample.
+
+    DIR is the folder, by default this one. Where one of the files exists
+    already, nothing is written.
+    """
+    for path in template.write(folder):
+        click.echo(path)
+    commands = ["make export"]
+    if folder.resolve() != Path.cwd():
+        commands.insert(0, f"cd {shlex.quote(str(folder))}")
+    activate = Path(sys.prefix, "bin/activate")
+    if shutil.which("finetune") is None and activate.exists():
+        commands.insert(0, f". {shlex.quote(str(activate))}")
+    say("\n  ".join(["the sample into files/, on an embedded PostgreSQL:", *commands]))
+    say("then your own rows:\n  finetune load FILE --replace\n  make export")
