@@ -199,7 +199,9 @@ def bench_pairs(bench: Bench, group: str) -> None:
         f"{OURS} (statements)", []
     )
     dbt: Command = [BIN / "dbt", "--quiet", "run", "--project-dir", "dbt_project", "-s"]
-    run = bench.measure(group, f"{OURS} (dbt run)", [*dbt, "+int_pairs_deduplicated"])
+    run = bench.measure(
+        group, f"{OURS} (dbt run)", [*dbt, "+int_finetune__pairs_deduplicated"]
+    )
     told = bench.folder / "dbt_project" / "target" / "run_results.json"
     models = json.loads(told.read_bytes())["results"]
     seconds = sum(model["execution_time"] for model in models)

@@ -60,10 +60,6 @@ def training_pairs(
     for title, members in by_title.items():
         if len(members) < at_least:
             continue
-        point = int(
-            hashlib.md5(title.encode(), usedforsecurity=False).hexdigest()[:8], 16
-        )
-        share = Fraction(validation_percent) / 100
         for description in {description for _, description in members}:
             uids = [uid for uid, text in members if text == description]
             named = sorted(uid for uid in uids if uid is not None)
@@ -72,17 +68,72 @@ def training_pairs(
                     "pair_id": md5(f"{title}\x1f{description}"),
                     "title": title,
                     "description": description,
-                    "split": "validation" if point < int(share * 16**8) else "train",
+                    "split": side(title, validation_percent),
                     "title_occurrences": len(members),
                     "copies": len(uids),
                     "first_uid": named[0] if named else None,
                 }
             )
-    return sorted(pairs, key=lambda pair: str(pair["pair_id"]))
+    answers = {pair["description"] for pair in pairs if pair["split"] == "train"}
+    return sorted(
+        (
+            pair
+            for pair in pairs
+            if pair["split"] == "train" or pair["description"] not in answers
+        ),
+        key=lambda pair: str(pair["pair_id"]),
+    )
+
+
+def side(title: str, validation_percent: float) -> str:
+    point = int(md5(title)[:8], 16)
+    share = Fraction(validation_percent) / 100
+    return "validation" if point < int(share * 16**8) else "train"
+
+
+def outcomes(
+    rows: Iterable[Row],
+    *,
+    longer_than: int = 10,
+    at_least: int = 10,
+    validation_percent: float = 0,
+) -> list[tuple[str | None, str | None, str | None]]:
+    """Return (uid, rule that drops the row, pair that holds it) of each row."""
+    rows = list(rows)
+    kept = kept_rows(rows, longer_than=longer_than)
+    often = _counts(title for _, title, _ in kept)
+    published = {
+        pair["pair_id"]
+        for pair in training_pairs(
+            rows,
+            longer_than=longer_than,
+            at_least=at_least,
+            validation_percent=validation_percent,
+        )
+    }
+    found: list[tuple[str | None, str | None, str | None]] = []
+    for uid, title, content in rows:
+        name, text = trimmed(title or ""), trimmed(content or "")
+        pair_id = md5(f"{name}\x1f{text}")
+        if not name:
+            found.append((uid, "title_not_blank", None))
+        elif len(text) <= longer_than:
+            found.append((uid, "description_long_enough", None))
+        elif often[name] < at_least:
+            found.append((uid, "title_repeated", None))
+        elif pair_id not in published:
+            found.append((uid, "validation_answer_unseen", None))
+        else:
+            found.append((uid, None, pair_id))
+    return found
 
 
 def funnel(
-    rows: list[Row], *, longer_than: int = 10, at_least: int = 10
+    rows: list[Row],
+    *,
+    longer_than: int = 10,
+    at_least: int = 10,
+    validation_percent: float = 0,
 ) -> list[tuple[str, int, int, int, int]]:
     """Return (rule, rows before, rows after, titles before, titles after)."""
     trim = [
@@ -98,6 +149,15 @@ def funnel(
     steps = [trim, titled, long, repeated, list(set(repeated))]
     rules = ["title_not_blank", "description_long_enough"]
     rules += ["title_repeated", "pair_distinct"]
+    if validation_percent:
+        rules.append("validation_answer_unseen")
+        pairs = training_pairs(
+            rows,
+            longer_than=longer_than,
+            at_least=at_least,
+            validation_percent=validation_percent,
+        )
+        steps.append([(pair["title"], pair["description"]) for pair in pairs])
     return [
         (rule, len(a), len(b), len({t for t, _ in a}), len({t for t, _ in b}))
         for rule, a, b in zip(rules, steps, steps[1:], strict=False)

@@ -171,7 +171,7 @@ def test_a_worker_killed_in_the_middle_of_the_build_changes_no_byte(
     killed: list[str] = []
 
     def kill() -> None:
-        if not killed and cluster.writes_half_of("int_pairs_deduplicated"):
+        if not killed and cluster.writes_half_of("int_finetune__pairs_deduplicated"):
             killed.append(cluster.kill_worker("worker-2"))
 
     built = build(workspace, "spark", meanwhile=kill)

@@ -379,7 +379,7 @@ def test_dbt_finds_a_server_that_was_started_with_nothing_set(folder: Path) -> N
     assert query(folder, "select 1") == (0, "1", "")
     assert finetune(folder, "local", "start")[0] == 0
     project = folder / "dbt_project"
-    select = ("--select", "stg_products")
+    select = ("--select", "stg_finetune__products")
     for place, *options in (
         (folder, "build", "--project-dir", "dbt_project"),
         (project, "test", "--profiles-dir", ".."),

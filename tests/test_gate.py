@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import DBT, Workspace, json_lines
 
-PAIRS = "finetune.int_pairs_deduplicated"
+PAIRS = "finetune.int_finetune__pairs_deduplicated"
 ONE = f"(select min(pair_id) from {PAIRS})"
 
 CORRUPTIONS = {
@@ -39,7 +39,7 @@ CORRUPTIONS = {
         "drop index finetune.pair_id_index;"
         f"insert into {PAIRS} select * from {PAIRS} where pair_id = {ONE}"
     ),
-    "training_pairs_copies_add_up_to_enough_occurrences": (
+    "pairs_copies_add_up_to_enough_occurrences": (
         f"delete from {PAIRS} where pair_id = {ONE}"
     ),
     "training_pairs_split_is_train_or_validation": "'holdout'",
@@ -47,7 +47,7 @@ CORRUPTIONS = {
     "keeps_titles_apart_training_pairs_split": (
         "case when pair_id < '8' then 'train' else 'validation' end"
     ),
-    "filter_funnel_was_built_with_the_vars_of_today": (
+    "filter_funnel_was_built_with_the_rules_of_today": (
         "update finetune.filter_funnel set vars = replace(vars, '10', '11')"
     ),
 }
@@ -63,7 +63,7 @@ def corrupt(workspace: Workspace, corruption: str) -> None:
     if "pair_id_index" in corruption:
         [[name]] = workspace.sql(
             "select indexname from pg_indexes"
-            " where tablename = 'int_pairs_deduplicated'"
+            " where tablename = 'int_finetune__pairs_deduplicated'"
         )
         corruption = corruption.replace("pair_id_index", f'"{name}"')
     for statement in corruption.split(";"):
@@ -112,7 +112,7 @@ def test_the_same_tests_after_dbt_test_alone(sample: Workspace) -> None:
 
 
 USER_TESTS = {
-    "models/intermediate/int_pairs_deduplicated.yml": """
+    "models/intermediate/int_finetune__pairs_deduplicated.yml": """
     data_tests:
       - mentions:
           name: mentions_with_limit
@@ -143,7 +143,7 @@ select title from {{ ref('training_pairs') }} where title = 'Kate' offset 1
 """,
     "tests/looks_elsewhere.sql": """
 {{ config(severity='warn') }}
-select 1 as one from {{ ref('int_titles_repeated') }}
+select 1 as one from {{ ref('int_finetune__titles_judged') }}
 """,
 }
 
@@ -216,7 +216,7 @@ def other_prompt(workspace: Workspace) -> None:
 
 def build_the_funnel_alone(workspace: Workspace) -> None:
     """Change a rule, but count nothing anew."""
-    rules = workspace.project / "models/intermediate/int_products_judged.sql"
+    rules = workspace.project / "macros/rules.sql"
     edit(rules, "title <> ''", "title not in ('', 'Okular')")
     workspace.dbt("build", "--select", "filter_funnel")
     workspace.dbt("test")
@@ -276,7 +276,7 @@ STALE: dict[str, tuple[Callable[[Workspace], object], str]] = {
     ),
     "other vars": (
         lambda w: w.dbt("test", "--vars", "{validation_percent: 20}"),
-        "filter_funnel_was_built_with_the_vars_of_today: fail in dbt's last run",
+        "filter_funnel_was_built_with_the_rules_of_today: fail in dbt's last run",
     ),
     "no view": (
         lambda w: w.sql("drop view finetune.training_pairs"),
@@ -451,7 +451,7 @@ def test_a_replacement_that_the_export_waits_for_is_read_whole(
             for statement in (
                 f"create table finetune.new as table {PAIRS}",
                 f"alter table {PAIRS} rename to old",
-                "alter table finetune.new rename to int_pairs_deduplicated",
+                "alter table finetune.new rename to int_finetune__pairs_deduplicated",
                 f"create or replace view finetune.training_pairs as {view}",
             ):
                 connection.execute(statement.encode())
@@ -472,14 +472,14 @@ SWAP = """
             first_uid
         from finetune.original;
     begin;
-    alter table finetune.int_pairs_deduplicated rename to old;
-    alter table finetune.new rename to int_pairs_deduplicated;
+    alter table finetune.int_finetune__pairs_deduplicated rename to old;
+    alter table finetune.new rename to int_finetune__pairs_deduplicated;
     commit;
     drop table finetune.old cascade;
     create view finetune.training_pairs as {view}
 """
 UPDATE = """
-    update finetune.int_pairs_deduplicated
+    update finetune.int_finetune__pairs_deduplicated
     set
         pair_id = md5(now_.title || chr(31) || now_.text),
         description = now_.text
@@ -490,7 +490,7 @@ UPDATE = """
             case
                 when {length} > 99 then description || ' {number}' else 'short'
             end as text
-        from finetune.int_pairs_deduplicated
+        from finetune.int_finetune__pairs_deduplicated
     ) as now_
     where pair_id = now_.key
 """
@@ -556,7 +556,7 @@ def test_the_gate_finds_a_table_that_was_replaced_after_the_build(
     sample.sql(f"create table finetune.copy as table {PAIRS}")
     sample.sql("update finetune.copy set description = left(description, 5)")
     sample.sql(f"drop table {PAIRS} cascade")
-    sample.sql("alter table finetune.copy rename to int_pairs_deduplicated")
+    sample.sql("alter table finetune.copy rename to int_finetune__pairs_deduplicated")
     done = sample.finetune("export")
     assert done.returncode == 1
     assert 'relation "finetune.training_pairs" does not exist' in done.stderr

@@ -77,7 +77,7 @@ def test_another_table_works_by_configuration_alone(workspace: Workspace) -> Non
     assert {pair["first_uid"] for pair in pairs} == {str(n) for n in range(1, 13)}
     more = '{"id": 99, "Question": "Why?", "answer": "Because."}'
     loaded = workspace.finetune("load", "-", "--append", text=more)
-    assert loaded.stderr == "1 rows loaded into support.answers 2\n"
+    assert loaded.stderr.startswith("1 row loaded into support.answers 2\n")
 
 
 def test_dbt_works_through_local_run_on_a_server_that_is_given(
@@ -142,18 +142,63 @@ def test_a_missing_column_is_named_by_dbt(workspace: Workspace) -> None:
     assert 'column "content" does not exist' in built.stdout
 
 
-def test_a_column_that_is_not_text_is_refused_by_dbt(workspace: Workspace) -> None:
-    workspace.sql("create table product (uid text, title text, content bytea)")
-    built = workspace.dbt("build")
+@pytest.mark.parametrize("kind", ["bytea", "jsonb", "boolean", "numeric", "mood"])
+def test_a_column_that_is_not_text_is_refused_with_its_var_and_a_remedy(
+    workspace: Workspace, kind: str
+) -> None:
+    workspace.sql("create type mood as enum ('good')")
+    workspace.sql(f"create table product (uid text, title text, content {kind})")
+    built = workspace.dbt("build", "--select", "stg_finetune__products")
     assert built.returncode == 1
-    assert "collations are not supported by type bytea" in built.stdout
+    said = " ".join(built.stdout.split())
+    assert (
+        f"var content_column names column content of public.product, which is {kind} "
+        "but must be text; make a view of public.product with cast("
+    ) in said
+
+
+def test_padded_texts_and_whole_numbers_are_read_as_text(workspace: Workspace) -> None:
+    workspace.sql("create table product (uid int, title bigint, content char(40))")
+    workspace.sql(
+        "insert into product"
+        " select n, 7, '  number ' || n || ' of many' from generate_series(1, 12) n"
+    )
+    workspace.build("--exclude-resource-type", "unit_test")
+    rows = workspace.sql("select title, description from finetune.training_pairs")
+    assert {*rows} == {("7", f"number {n} of many") for n in range(1, 13)}
+
+
+def test_rows_that_a_policy_hides_stop_the_build(workspace: Workspace) -> None:
+    workspace.insert([(None, "lamp", f"a bright lamp {n}") for n in range(20)])
+    name = f"builder_{workspace.environment['PGDATABASE']}"
+    for statement in (
+        "alter table product enable row level security",
+        "create policy a_few on product using (content like '%1%')",
+        f"create role {name} login password 'secret'",
+        f"grant select on product to {name}",
+        f"grant create on database {workspace.environment['PGDATABASE']} to {name}",
+        # Behind a view of its owner's, the policy is hidden from a look at the table.
+        "create table behind as table product",
+        "alter table behind enable row level security",
+        "alter table behind force row level security",
+        "create view shown with (security_barrier) as table behind",
+        f"grant select on behind, shown to {name}",
+    ):
+        workspace.sql(statement)
+    workspace.environment |= {"PGUSER": name, "PGPASSWORD": "secret"}
+    built = workspace.dbt("build", "--exclude-resource-type", "unit_test")
+    assert built.returncode != 0
+    said = " ".join(built.stdout.split())
+    assert f"row level security on public.product would hide rows from role {name}" in (
+        said
+    )
 
 
 def test_a_relation_of_another_shape_is_refused(sample: Workspace) -> None:
     sample.sql("drop view finetune.training_pairs")
     sample.sql(
         "create view finetune.training_pairs as"
-        " select *, 1 as split from finetune.int_pairs_deduplicated"
+        " select *, 1 as split from finetune.int_finetune__pairs_deduplicated"
     )
     line = refusal(sample, "export", "--no-system")
     assert "split: column split of finetune.training_pairs is no text" in line
@@ -242,7 +287,7 @@ def test_an_export_writes_nothing_to_the_database(sample: Workspace) -> None:
             " select pair_id, title, description,"
             " case when nextval('finetune.counter') > 0 then 'train' end as split,"
             " title_occurrences, copies, first_uid"
-            " from finetune.int_pairs_deduplicated"
+            " from finetune.int_finetune__pairs_deduplicated"
         )
     done = sample.finetune("export", "--no-gate")
     assert done.returncode == 1

@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,56 @@ def test_the_pairs_and_the_funnel_are_those_of_the_oracle(
         "select rule, rows_before, rows_after, titles_before, titles_after"
         " from finetune.filter_funnel order by position"
     ) == oracle.funnel(rows)
+    assert outcomes(workspace) == sort(oracle.outcomes(rows))
+
+
+Outcome = tuple[str | None, str | None, str | None]
+
+
+def outcomes(workspace: Workspace) -> list[Outcome]:
+    """Return what became of each raw row, in an order."""
+    found = workspace.sql(
+        "select uid, dropped_by, pair_id from finetune.product_outcomes"
+    )
+    return sort((uid, dropped_by, pair_id) for uid, dropped_by, pair_id in found)
+
+
+def sort(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    return sorted(outcomes, key=lambda row: [value or "" for value in row])
+
+
+# Validation pairs at 10 %, and how many are dropped to leave them.
+AT_TEN_PERCENT = {"wordnet31": (871, 292), "appstream_cc0": (533, 4)}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in DATA_SETS if path.stem.split(".")[0] in AT_TEN_PERCENT],
+    ids=lambda path: path.stem.split(".")[0],
+)
+def test_no_answer_of_the_validation_stands_in_training(
+    path: Path, workspace: Workspace
+) -> None:
+    rows = read(path)
+    workspace.insert(rows)
+    workspace.build("--vars", "{validation_percent: 10}")
+    files = workspace.export()
+    pairs = json_lines(files / "clean.jsonl")
+    assert pairs == oracle.training_pairs(rows, validation_percent=10)
+    train, validation = (
+        [pair["description"] for pair in pairs if pair["split"] == split]
+        for split in ("train", "validation")
+    )
+    assert not {*train} & {*validation}
+    funnel = workspace.sql(
+        "select rule, rows_before, rows_after, titles_before, titles_after"
+        " from finetune.filter_funnel order by position"
+    )
+    assert funnel == oracle.funnel(rows, validation_percent=10)
+    assert outcomes(workspace) == sort(oracle.outcomes(rows, validation_percent=10))
+    dropped = funnel[-1][1] - funnel[-1][2]
+    expected = AT_TEN_PERCENT[path.stem.split(".")[0]]
+    assert (len(validation), dropped) == expected
 
 
 @pytest.mark.parametrize("path", DATA_SETS, ids=lambda path: path.stem.split(".")[0])
@@ -145,8 +195,8 @@ def test_generated_rows_give_the_pairs_of_the_oracle(
         with connection.cursor().copy("copy product from stdin") as copy:
             for row in rows:
                 copy.write_row(row)
-        for name in ("int_titles_repeated", "int_pairs_deduplicated"):
-            node = manifest["nodes"][f"model.finetune.{name}"]
+        for name in ("titles_judged", "pairs_deduplicated", "answers_seen"):
+            node = manifest["nodes"][f"model.finetune.int_finetune__{name}"]
             for statement in (
                 f"truncate {node['relation_name']}",
                 f"insert into {node['relation_name']} {node['compiled_code']}",
@@ -157,6 +207,9 @@ def test_generated_rows_give_the_pairs_of_the_oracle(
         ).fetchall()
     expected = oracle.training_pairs(rows, at_least=2, validation_percent=40)
     assert found == [tuple(pair.values()) for pair in expected]
+    assert outcomes(few_needed) == sort(
+        oracle.outcomes(rows, at_least=2, validation_percent=40)
+    )
 
 
 @pytest.fixture

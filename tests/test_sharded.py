@@ -112,12 +112,13 @@ def test_the_shards_judge_their_own_rows(
     sharded: tuple[Workspace, list[Workspace]],
 ) -> None:
     asked, _ = sharded
-    built = asked.dbt("run", "--select", "+int_products_filtered")
+    built = asked.dbt("run", "--select", "+int_finetune__products_judged")
     assert built.returncode == 0, built.stdout
     # What counts the titles is sent the titles of the rows that are kept.
-    titles = "select title from finetune.int_products_filtered"
+    kept = "from finetune.int_finetune__products_judged where dropped_by is null"
+    titles = f"select title {kept}"
     # What stores the pairs is sent all columns of these rows and no others.
-    pairs = "select uid, title, description from finetune.int_products_filtered"
+    pairs = f"select uid, title, description {kept}"
     for query, columns in [(titles, "title"), (pairs, "uid, title, content")]:
         scans = foreign_scans(asked, query)
         assert len(scans) == 2

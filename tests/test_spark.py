@@ -32,7 +32,7 @@ from tests.test_rules import DATA_SETS, SAMPLE, read
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-PAIRS = "finetune.int_pairs_deduplicated"
+PAIRS = "finetune.int_finetune__pairs_deduplicated"
 SCHEMA = REPOSITORY / "exporter" / "manifest.schema.json"
 
 

@@ -1,7 +1,7 @@
 {#- Statistics of the rows just stored, for the plans of what reads them. Spark
     plans by the size of the files, so there is nothing to do. -#}
 {% macro fresh_statistics(relation) -%}
-    {{ return(adapter.dispatch('fresh_statistics')(relation)) }}
+    {{ return(adapter.dispatch('fresh_statistics', 'finetune')(relation)) }}
 {%- endmacro %}
 
 {% macro default__fresh_statistics(relation) -%}
@@ -14,7 +14,7 @@
 {#- The character with the code point. Spark's chr() has the first 256 alone,
     but its literals know escapes. -#}
 {% macro character(code_point) -%}
-    {{ return(adapter.dispatch('character')(code_point)) }}
+    {{ return(adapter.dispatch('character', 'finetune')(code_point)) }}
 {%- endmacro %}
 
 {% macro default__character(code_point) -%}
@@ -28,7 +28,7 @@
 {#- A text fit to stand between the quotes of a literal, where Spark knows
     escapes and PostgreSQL does not. -#}
 {% macro in_quotes(text) -%}
-    {{ return(adapter.dispatch('in_quotes')(text)) }}
+    {{ return(adapter.dispatch('in_quotes', 'finetune')(text)) }}
 {%- endmacro %}
 
 {% macro default__in_quotes(text) -%}
@@ -57,4 +57,19 @@
             main_sql, expected_fixture_sql, expected_column_names
         ) }}
     ) as compared
+{%- endmacro %}
+
+{#- How many rows and titles a relation has. -#}
+{% macro rows_and_titles(relation) -%}
+    select
+        coalesce(sum(row_count), 0) as row_count,
+        count(*) as title_count
+
+    from (
+        select
+            title,
+            count(*) as row_count
+        from {{ relation }}
+        group by title
+    ) as titles
 {%- endmacro %}

@@ -8,68 +8,53 @@
 
 {#- The text without blanks at either end; inside it stays as it is. -#}
 {% macro trimmed(text) -%}
-    {{ return(adapter.dispatch('trimmed')(text)) }}
+    btrim({{ text }}, '{{ finetune.blanks() }}')
 {%- endmacro %}
 
-{% macro default__trimmed(text) -%}
-    btrim({{ text }}, '{{ blanks() }}')
+{#- The same, faster where nearly all texts have no outer blank. -#}
+{% macro trimmed_if_need_be(text) -%}
+    {{ return(adapter.dispatch('trimmed_if_need_be', 'finetune')(text)) }}
 {%- endmacro %}
 
-{#- Nearly all texts have no outer blank: their first character is none and
-    their last byte is none that a blank ends with. Such a text passes as it is
-    stored, compressed or not, where btrim would look at every character and
-    PostgreSQL compress the result anew (a third of the time of a build of a
-    million rows). Rows on other servers are better judged there, and PostgreSQL
-    passes only the plain form on. -#}
-{% macro postgres__trimmed(text) -%}
-    {%- if raw_is_elsewhere() -%}
-        {{- return(default__trimmed(text)) -}}
-    {%- endif -%}
+{% macro default__trimmed_if_need_be(text) -%}
+    {{ finetune.trimmed(text) }}
+{%- endmacro %}
+
+{#- A text whose first character is no blank, and whose last byte is not the last
+    byte of any blank, has nothing to trim. It passes as it is stored, compressed or
+    not; btrim would read every character, and PostgreSQL would compress the result
+    again, which takes a third of the time of a build of a million rows. -#}
+{% macro postgres__trimmed_if_need_be(text) -%}
     {%- set last_bytes = [] -%}
-    {%- for blank in blanks() -%}
+    {%- for blank in finetune.blanks() -%}
         {%- do last_bytes.append(blank.encode()[-1]) -%}
     {%- endfor -%}
     case
         when {{ text }} = '' then ''
         when
-            strpos('{{ blanks() }}', left({{ text }}, 1)) = 0
+            strpos('{{ finetune.blanks() }}', left({{ text }}, 1)) = 0
             and get_byte(textsend({{ text }}), octet_length({{ text }}) - 1)
             not in ({{ last_bytes | unique | sort | join(', ') }})
             then {{ text }}
-        else {{ default__trimmed(text) }}
+        else {{ finetune.trimmed(text) }}
     end
-{%- endmacro %}
-
-{#- Whether the raw table, or a partition of it, is on another server. -#}
-{% macro raw_is_elsewhere() -%}
-    {%- if not execute -%}
-        {{- return(false) -}}
-    {%- endif -%}
-    {%- set schema, table = adapter.quote(var('raw_schema')), adapter.quote(var('raw_table')) -%}
-    {%- set oid = "to_regclass('" ~ (schema ~ "." ~ table) | replace("'", "''") ~ "')" -%}
-    {{- return(run_query(
-        "select ftrelid from pg_foreign_table where ftrelid = " ~ oid
-        ~ " or ftrelid in (select relid from pg_partition_tree(" ~ oid ~ "))"
-    ) | length > 0) -}}
 {%- endmacro %}
 
 {#- The text without any blank, as a key to compare by. -#}
 {% macro without_blanks(text) -%}
-    translate({{ text }}, '{{ blanks() }}', '')
+    translate({{ text }}, '{{ finetune.blanks() }}', '')
 {%- endmacro %}
 
 {#- Text that is compared and ordered by code point, whatever collation the
     database or the column has: 'a' and 'A' stay two titles everywhere. -#}
 {% macro exact(text) -%}
-    {{ return(adapter.dispatch('exact')(text)) }}
+    {{ return(adapter.dispatch('exact', 'finetune')(text)) }}
 {%- endmacro %}
 
 {% macro default__exact(text) -%}
     {{ text }}
 {%- endmacro %}
 
-{#- Only text has a collation, so a column of numbers or bytes stops here
-    instead of becoming training text such as '\x00ff'. -#}
 {% macro postgres__exact(text) -%}
     {{ text }} collate "C"
 {%- endmacro %}
@@ -77,7 +62,7 @@
 {#- Whether a regular expression, in the part that all engines share, matches
     anywhere in the text. PostgreSQL has regexp_like from version 15 only. -#}
 {% macro matches(text, pattern) -%}
-    {{ return(adapter.dispatch('matches')(text, pattern)) }}
+    {{ return(adapter.dispatch('matches', 'finetune')(text, pattern)) }}
 {%- endmacro %}
 
 {% macro default__matches(text, pattern) -%}
@@ -88,14 +73,14 @@
     {{ text }} ~ '{{ pattern }}'
 {%- endmacro %}
 
-{#- Whether the text ends with a blank, told by its last three bytes, in UTF-8:
+{#- Whether the text ends with a blank, seen from its last three bytes, in UTF-8:
     right() would walk through the whole text first. -#}
 {% macro ends_with_blank(text) -%}
-    {{ return(adapter.dispatch('ends_with_blank')(text)) }}
+    {{ return(adapter.dispatch('ends_with_blank', 'finetune')(text)) }}
 {%- endmacro %}
 
 {% macro default__ends_with_blank(text) -%}
-    {{ is_blank('right(' ~ text ~ ', 1)') }}
+    {{ finetune.is_blank('right(' ~ text ~ ', 1)') }}
 {%- endmacro %}
 
 {% macro postgres__ends_with_blank(text) -%}
@@ -105,7 +90,7 @@
     ) ~ '(09|0a|0b|0c|0d|20|c285|c2a0|e19a80|e2808[0-9a-d]|e280a[89f]|e2819f|e281a0|e38080|efbbbf)$'
 {%- endmacro %}
 
-{#- Whether one character is a blank, told by its code point. -#}
+{#- Whether one character is a blank, by its code point. -#}
 {% macro is_blank(character) -%}
     (
         ascii({{ character }}) between 9 and 13
@@ -114,4 +99,10 @@
             32, 133, 160, 5760, 8232, 8233, 8239, 8287, 8288, 12288, 65279
         )
     )
+{%- endmacro %}
+
+{#- The name of a pair. U+001F stands where the title ends, so that "ab", "c" and
+    "a", "bc" are two pairs. -#}
+{% macro pair_id(title, description) -%}
+    md5({{ title }} || chr(31) || {{ description }})
 {%- endmacro %}

@@ -12,10 +12,11 @@ from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
 from exporter.cli.server import LOCAL_FOLDER, server
 from exporter.engines import embedded, postgres
+from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 
 # What `make export` may fill by itself: the table of the sample, as it is shipped.
-_SAMPLE = postgres.RawTable("public", "product", ("uid", "title", "content"))
+_SAMPLE = RawTable("public", "product", ("uid", "title", "content"))
 
 
 @click.group()

@@ -2,60 +2,75 @@ with
 
 rules as (
 
-    select * from {{ ref('int_products_counted') }}
+    select * from {{ ref('int_finetune__outcomes_counted') }}
 
 ),
 
-pairs as (
+-- Pairs, and their titles, before and after the rules that drop pairs. Grouped
+-- before they are counted, which PostgreSQL does in parallel.
+merged as (
 
-    select * from {{ ref('int_pairs_deduplicated') }}
+    select counted.* from (
+        {{ finetune.rows_and_titles(ref('int_finetune__pairs_deduplicated')) }}
+    ) as counted
 
 ),
 
--- Grouped before they are counted, which PostgreSQL does in parallel.
-result as (
+published as (
+
+    {% if finetune.has_validation() %}
+        select counted.* from (
+            {{ finetune.rows_and_titles(ref('training_pairs')) }}
+        ) as counted
+    {% else %}
+        select * from merged
+    {% endif %}
+
+),
+
+-- After a rule on rows or titles, those are left that reach a later one.
+left_over as (
 
     select
-        coalesce(sum(row_count), 0) as row_count,
-        count(*) as title_count
+        rules.*,
+        case
+            when rules.applies_to <> 'pair'
+                then sum(rules.row_count) over later_rules
+            when max(rules.position) over () = rules.position
+                then published.row_count
+            else merged.row_count
+        end as rows_after,
+        case
+            when rules.applies_to <> 'pair'
+                then sum(rules.title_count) over later_rules
+            when max(rules.position) over () = rules.position
+                then published.title_count
+            else merged.title_count
+        end as titles_after,
+        sum(rules.row_count) over () as all_rows,
+        sum(rules.title_count) over () as all_titles
 
-    from (
-        select
-            title,
-            count(*) as row_count
-        from pairs
-        group by title
-    ) as pairs_of_titles
+    from rules
+    cross join merged
+    cross join published
+    window
+        later_rules as (
+            order by rules.position desc
+            rows between unbounded preceding and 1 preceding
+        )
 
 ),
 
--- What comes to a rule is all that reaches it or a later one.
-before as (
+entered as (
 
     select
         *,
-        sum(row_count) over (order by position desc) as rows_before,
-        sum(title_count) over (order by position desc) as titles_before
+        coalesce(lag(rows_after) over (order by position), all_rows)
+            as rows_before,
+        coalesce(lag(titles_after) over (order by position), all_titles)
+            as titles_before
 
-    from rules
-
-),
-
-passed as (
-
-    select
-        before.*,
-        coalesce(
-            lead(before.rows_before) over (order by before.position),
-            result.row_count
-        ) as rows_after,
-        coalesce(
-            lead(before.titles_before) over (order by before.position),
-            result.title_count
-        ) as titles_after
-
-    from before
-    cross join result
+    from left_over
 
 ),
 
@@ -72,9 +87,11 @@ funnel as (
         cast(titles_after as bigint) as titles_after,
         dbt_invocation_id,
         built_at,
-        vars
+        vars,
+        applies_to,
+        condition
 
-    from passed
+    from entered
 
 )
 

@@ -8,14 +8,19 @@ select
     -- A title's side depends on its own text alone, so rows that come and go
     -- never move it, and no title stands on both sides.
     case
-        when
-            {{ exact('left(md5(title), 8)') }}
-            < '{{ validation_threshold() }}'
-            then 'validation'
+        when {{ finetune.is_for_validation('title') }} then 'validation'
         else 'train'
     end as split,
     title_occurrences,
     copies,
     first_uid
 
-from {{ ref('int_pairs_deduplicated') }}
+from {{ ref('int_finetune__pairs_deduplicated') }} as pairs
+{% if finetune.has_validation() %}
+    where
+        not exists (
+            select 1
+            from {{ ref('int_finetune__answers_seen') }} as seen
+            where seen.pair_id = pairs.pair_id
+        )
+{% endif %}

@@ -1,18 +1,19 @@
-{#- The funnel's count of rows that reach the last rule, where it is not the
-    number of raw rows merged into the pairs: the raw table changed between the
-    two moments of the build. -#}
+{#- The rows that meet every rule on rows and titles, where they are not as
+    many as were merged into the pairs: a row is dropped by no rule and yet
+    in no pair, or the raw table changed during the build. -#}
 {% test counted_what_was_stored(model, pairs) %}
 
     with
 
-    last_rule as (
+    first_rule_on_pairs as (
 
         select
             rows_before,
             titles_before
 
         from {{ model }}
-        order by position desc
+        where applies_to = 'pair'
+        order by position
         limit 1
 
     ),
@@ -40,7 +41,7 @@
     )
 
     select *
-    from last_rule
+    from first_rule_on_pairs
     cross join stored
     where rows_before <> row_count or titles_before <> title_count
 

@@ -11,7 +11,7 @@
     from {{ model }}
     group by
         title,
-        md5(lower({{ without_blanks(column_name) }}))
+        md5(lower({{ finetune.without_blanks(column_name) }}))
 
     having count(*) > 1
 

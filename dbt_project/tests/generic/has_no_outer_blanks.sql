@@ -6,7 +6,7 @@
     from {{ model }}
     where
         coalesce({{ column_name }}, '') = ''
-        or {{ is_blank('left(' ~ column_name ~ ', 1)') }}
-        or {{ ends_with_blank(column_name) }}
+        or {{ finetune.is_blank('left(' ~ column_name ~ ', 1)') }}
+        or {{ finetune.ends_with_blank(column_name) }}
 
 {% endtest %}

@@ -6,8 +6,8 @@
     from {{ model }}
     where
         {{ column_name }} like '%<%'
-        and {{ matches(column_name, '</?[A-Za-z][^<>]*>') }}
+        and {{ finetune.matches(column_name, '</?[A-Za-z][^<>]*>') }}
         or {{ column_name }} like '%&%'
-        and {{ matches(column_name, '&([A-Za-z]+|#[0-9]+|#x[0-9A-Fa-f]+);') }}
+        and {{ finetune.matches(column_name, '&([A-Za-z]+|#[0-9]+|#x[0-9A-Fa-f]+);') }}
 
 {% endtest %}

@@ -6,7 +6,7 @@
     select {{ column_name }}
     from {{ model }}
     where
-        {{ matches(
+        {{ finetune.matches(
             column_name, '(^|[^0-9A-Za-z.,])([+][1-9]|[(]?0[0-9])([ ()/.-]{0,2}[0-9]){6}'
         ) }}
 

@@ -2,13 +2,13 @@ with
 
 products as (
 
-    select * from {{ ref('int_products_filtered') }}
+    select * from {{ ref('int_finetune__products_judged') }}
 
 ),
 
 titles as (
 
-    select * from {{ ref('int_titles_repeated') }}
+    select * from {{ ref('int_finetune__titles_judged') }}
 
 ),
 
@@ -19,11 +19,13 @@ keyed as (
         products.title,
         products.description,
         titles.title_occurrences,
-        md5(products.title || chr(31) || products.description) as pair_id
+        {{ finetune.pair_id('products.title', 'products.description') }}
+            as pair_id
 
     from products
     inner join titles
         on products.title = titles.title
+    where products.dropped_by is null and titles.dropped_by is null
 
 ),
 
@@ -36,7 +38,7 @@ deduplicated as (
         min(description) as description,
         min(title_occurrences) as title_occurrences,
         count(*) as copies,
-        min({{ exact('uid') }}) as first_uid
+        min({{ finetune.exact('uid') }}) as first_uid
 
     from keyed
     group by pair_id
