@@ -1,0 +1,6 @@
+select
+    uid,
+    title,
+    content
+
+from {{ source('shop', 'product') }}
