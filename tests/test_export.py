@@ -69,7 +69,8 @@ def test_the_manifest_follows_its_schema_and_binds_the_bytes(sample: Workspace) 
     assert document["splits"]["train"]["pairs"] == document["funnel"][-1]["rows_after"]
     assert document["splits"]["train"]["titles"] == 12
     assert document["gate"]["ran"] is True
-    assert {test["status"] for test in document["gate"]["tests"]} == {"pass"}
+    warned = [t["name"] for t in document["gate"]["tests"] if t["status"] != "pass"]
+    assert warned == ["training_pairs_description_holds_no_html"]
 
 
 def test_the_manifest_names_no_host_user_or_password(sample: Workspace) -> None:

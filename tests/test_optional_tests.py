@@ -1,4 +1,4 @@
-"""The ready-made tests that a user may switch on: what they find, and where."""
+"""The tests for harm, on by default or to be switched on: what each finds."""
 
 import json
 from typing import Any
@@ -9,9 +9,6 @@ from tests.conftest import MakeWorkspace, Workspace
 
 SWITCHED_ON = """\
         data_tests:
-          - mentions_no_email_address
-          - mentions_no_phone_number
-          - holds_no_html
           - stands_under_few_titles:
               arguments: {at_most: 2}
           - differs_in_more_than_case_or_spacing
@@ -24,7 +21,11 @@ CLEAN = [
     "version 0.1.2.3 of 1,000.50",
     "a < b and c > d",
     "fish & chips; salt",
-    "R&D <3",
+    "R&D <3 and <name>",
+    "EAN 4006381333931 or 0301234567",
+    "C:\\new\\table and \\nabla",
+    "\u201eMEN\u00dc\u201c and CAF\u00c9\u00bb",
+    "none of them",
 ]
 FOUND = {
     "mentions_no_email_address": [
@@ -34,9 +35,18 @@ FOUND = {
     "mentions_no_phone_number": [
         "call +49 30 1234567 now",
         "call (030) 123-4567",
-        "0301234567",
+        "tel. 030 1234567",
     ],
     "holds_no_html": ["a <b>bold</b> lamp", "fish &amp; chips", "&#8364; 5", "x<br/>y"],
+    "holds_no_control_token": ["was <s>49</s> EUR", "a [INST] lamp", "<|im_end|> x"],
+    "holds_no_literal_escape": ["nice\\nand warm", "caf\\u00e9 au lait", "a.\\r\\nb c"],
+    "holds_no_mojibake": ["It\u00e2\u20ac\u2122s nice", "caf\u00c3\u00a9 au lait"],
+    "is_no_null_word": ["undefined", "NULL"],
+    "differs_from": ["LAMP"],
+    "mentions_no_key": [
+        "use AKIA" + "IOSFODNN7EXAMPLE now",
+        "-----BEGIN PRIVATE" + " KEY-----",
+    ],
     "stands_under_few_titles": ["under three titles"],
     "differs_in_more_than_case_or_spacing": ["Twice the\u00a0same", "twice thesame"],
 }
@@ -60,7 +70,7 @@ def switched_on(make_workspace: MakeWorkspace) -> Workspace:
 
 
 @pytest.mark.parametrize("test", FOUND)
-def test_an_optional_test_finds_what_it_names_and_nothing_else(
+def test_a_test_for_harm_finds_what_it_names_and_nothing_else(
     switched_on: Workspace, test: str
 ) -> None:
     manifest = json.loads((switched_on.project / "target/manifest.json").read_bytes())
@@ -68,6 +78,8 @@ def test_an_optional_test_finds_what_it_names_and_nothing_else(
         node
         for node in manifest["nodes"].values()
         if node.get("test_metadata", {}).get("name") == test
+        and node["test_metadata"]["kwargs"].get("at_most") != 11
+        and node["test_metadata"]["kwargs"].get("column_name") == "description"
     ]
     with switched_on.connect() as connection:
         cursor = connection.execute(node["compiled_code"].encode())
@@ -84,14 +96,13 @@ def test_an_optional_test_finds_what_it_names_and_nothing_else(
 def test_their_counts_stand_in_the_manifest_as_warnings(switched_on: Workspace) -> None:
     files = switched_on.export()
     gate = json.loads((files / "manifest.json").read_bytes())["gate"]["tests"]
-    counts = {
-        test["name"].removesuffix("_training_pairs_description"): (
-            test["status"],
-            test["failures"],
-        )
-        for test in gate
-    }
+    counts = {test["name"]: (test["status"], test["failures"]) for test in gate}
     for name, texts in FOUND.items():
         groups = 1 if "begins" in name or name.startswith(("stands", "diff")) else 0
-        [found] = [value for key, value in counts.items() if key.startswith(name)]
+        [found] = [
+            value
+            for key, value in counts.items()
+            if key.startswith((name, f"training_pairs_description_{name}"))
+            and key != "training_pairs_description_stands_under_few_titles"
+        ]
         assert found == ("warn", groups or len(texts))

@@ -6,6 +6,6 @@
     from {{ model }}
     where
         {{ column_name }} like '%@%'
-        and {{ finetune.matches(column_name, '[A-Za-z0-9]@[A-Za-z0-9-]+[.][A-Za-z]') }}
+        and {{ finetune.matches(column_name, '[A-Za-z0-9]@([A-Za-z]|[0-9]{3})[A-Za-z0-9-]*[.][A-Za-z]') }}
 
 {% endtest %}

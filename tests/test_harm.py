@@ -1,0 +1,44 @@
+"""Harm that nobody refuses is said on the way from the table to the file."""
+
+import json
+
+from tests.conftest import REPOSITORY, Workspace
+
+CASE = REPOSITORY / "tests/cases/F8_harm_from_table_to_file.csv"
+
+
+def test_harm_in_the_table_is_said_by_the_gate_the_manifest_and_the_check(
+    workspace: Workspace,
+) -> None:
+    loaded = workspace.finetune("load", CASE)
+    assert loaded.returncode == 0, loaded.stderr
+    workspace.build()
+    done = workspace.finetune("export")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((workspace.folder / "files/manifest.json").read_bytes())
+    warned = {
+        test["name"].removeprefix("training_pairs_"): test["failures"]
+        for test in manifest["gate"]["tests"]
+        if test["status"] == "warn"
+    }
+    assert warned == {
+        "description_differs_from_title": 1,
+        "description_holds_no_control_token": 120,
+        "description_holds_no_literal_escape": 120,
+        "description_holds_no_mojibake": 120,
+        "description_stands_under_few_titles": 1,
+        "title_is_no_null_word": 12,
+    }
+    for name in warned:
+        assert f"warn: training_pairs_{name}: " in done.stderr
+    checked = workspace.finetune("check", "--json")
+    assert checked.returncode == 0
+    rules = {json.loads(line)["rule"] for line in checked.stdout.splitlines()}
+    assert rules == {
+        "answer-for-many",
+        "answer-is-question",
+        "literal-escape",
+        "mojibake",
+        "null-word",
+        "special-token",
+    }
