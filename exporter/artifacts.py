@@ -40,10 +40,6 @@ class Artifacts(NamedTuple):
         found: dict[str, Any] = nodes.get(unique_id) or sources[unique_id]
         return found
 
-    def command(self, dbt: str) -> str:
-        """Return a command of dbt as it can be pasted."""
-        return f"dbt {dbt} --project-dir {self.project_dir}"
-
 
 class DataTest(NamedTuple):
     """A data test of the dbt project, compiled, with dbt's settings for it."""
@@ -108,7 +104,7 @@ def read_artifacts(project_dir: Path, target_path: Path) -> Artifacts:
     except (KeyError, TypeError) as error:
         raise FinetuneError(
             f"{target_path}: not what dbt 1.11 leaves there ({error!s} is missing); "
-            f"run {found.command('build')}"
+            f"run dbt build"
         ) from error
     return found
 

@@ -57,7 +57,7 @@ def verified(build: Build) -> Build:
         FinetuneError: Something that has a part in the data set changed since it was
             built, or was not built well.
     """
-    remedy = f"run {build.artifacts.command('build')}"
+    remedy = "run dbt build"
     faults = [*build.faults()]
     if faults:
         raise FinetuneError(f"{'; '.join(faults[:3])}; {remedy}")

@@ -51,9 +51,7 @@ def read_funnel(moment: Snapshot, build: Build) -> Funnel:
         order = " order by position" if "position" in names else ""
         rows = moment.query(f"select * from {_quoted(moment, build.funnel)}{order}")
         if not rows:
-            raise FinetuneError(
-                f"{build.funnel} is empty; run {build.artifacts.command('build')}"
-            )
+            raise FinetuneError(f"{build.funnel} is empty; run dbt build")
         run |= {name: rows[0][name] for name in _OF_THE_RUN if name in names}
         rules = [
             {

@@ -85,7 +85,6 @@ def run_gate(
     Raises:
         FinetuneError: A test fails.
     """
-    command = build.artifacts.command
     results = []
     for test in build.tests:
         result = run_test(snapshot, test)
@@ -95,12 +94,12 @@ def run_gate(
         if result.status == "fail":
             for row in offending_rows(snapshot, test, limit=3):
                 say(f"  {shortened(row)}")
-            say(f"  the rest: {command('show')} --limit 100 --select {test.name}")
+            say(f"  the rest: dbt show --limit 100 --select {test.name}")
     failed = [result.name for result in results if result.status == "fail"]
     if failed:
         raise FinetuneError(
             f"{len(failed)} of {len(results)} tests failed, so nothing was written: "
-            f"{', '.join(failed)}; fix the rows or the rules and run {command('build')}"
+            f"{', '.join(failed)}; fix the rows or the rules and run dbt build"
         )
     say(f"gate: {len(results)} tests on the rows to be written, none failed")
     return results

@@ -8,7 +8,7 @@ from exporter import artifacts, dataset, freshness, tokens
 from exporter.artifacts import Artifacts
 from exporter.chat import Prompt
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
-from exporter.cli.server import server
+from exporter.cli.server import pasteable_remedies, server, with_dbt
 from exporter.engines import postgres, spark
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
@@ -75,33 +75,36 @@ def export(
     prints their paths.
     """
     said = _system_prompt(system_prompt, system_prompt_file, no_system)
-    found = artifacts.read_artifacts(project_dir, target_path or project_dir / "target")
-    if found.engine != target:
-        raise FinetuneError(
-            f"dbt built on {found.engine}, but --target is {target}; say --target "
-            f"{found.engine}, or run dbt build --target {target}"
+    with pasteable_remedies(project_dir, target):
+        found = artifacts.read_artifacts(
+            project_dir, target_path or project_dir / "target"
         )
-    name, only = _chosen(found, name)
-    data_set = dataset.read(found.manifest, name)
-    prompt: Prompt = data_set.prompt if said is None else said or None
-    output_dir = output_dir or (Path("files") if only else Path("files", name))
-    if no_gate:
-        say("WARNING: --no-gate: the rows are not tested, and the manifest says so")
-    counter = tokens.counter(encoding) if count_tokens else None
-    if counter and counter.caveat:
-        say(f"{counter.caveat}; counting bytes, an upper bound")
-    require_writable(output_dir)
-    with server(target):
-        build = artifacts.read_build(found, data_set)
-        written = run_export(
-            build if no_gate else freshness.verified(build),
-            snapshot=spark.snapshot if target == "spark" else postgres.snapshot,
-            output_dir=output_dir,
-            system=prompt,
-            gate=not no_gate,
-            say=say,
-            counter=counter,
-        )
+        if found.engine != target:
+            raise FinetuneError(
+                f"dbt built on {found.engine}, but --target is {target}; say --target "
+                f"{found.engine}, or run dbt build"
+            )
+        name, only = _chosen(found, name)
+        data_set = dataset.read(found.manifest, name)
+        prompt: Prompt = data_set.prompt if said is None else said or None
+        output_dir = output_dir or (Path("files") if only else Path("files", name))
+        if no_gate:
+            say("WARNING: --no-gate: the rows are not tested, and the manifest says so")
+        counter = tokens.counter(encoding) if count_tokens else None
+        if counter and counter.caveat:
+            say(f"{counter.caveat}; counting bytes, an upper bound")
+        require_writable(output_dir)
+        with server(target):
+            build = artifacts.read_build(found, data_set)
+            written = run_export(
+                build if no_gate else freshness.verified(build),
+                snapshot=spark.snapshot if target == "spark" else postgres.snapshot,
+                output_dir=output_dir,
+                system=prompt,
+                gate=not no_gate,
+                say=lambda text: say(with_dbt(text, project_dir, target)),
+                counter=counter,
+            )
     for path in written:
         click.echo(path)
 
@@ -112,8 +115,7 @@ def _chosen(found: Artifacts, name: str | None) -> tuple[str, bool]:
     if not names:
         raise FinetuneError(
             f"{found.project_dir}: no exposure has the key config.meta.finetune; "
-            "declare a data set as docs/datasets.md shows and run "
-            f"{found.command('build')}"
+            "declare a data set as docs/datasets.md shows and run dbt build"
         )
     if name is None and len(names) > 1:
         raise click.UsageError(f"name one of the data sets: {', '.join(names)}")

@@ -8,7 +8,7 @@ import orjson
 
 from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, say
-from exporter.cli.server import server
+from exporter.cli.server import server, with_dbt
 from exporter.engines import postgres
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
@@ -180,4 +180,4 @@ def _say_how_to_go_on(project_dir: Path, raw: RawTable) -> None:
     if Path("Makefile").exists():
         say("next: make export")
     else:
-        say(f"next: dbt build --project-dir {project_dir}")
+        say(with_dbt("next: dbt build", project_dir))

@@ -10,7 +10,7 @@ import click
 from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
-from exporter.cli.server import LOCAL_FOLDER, server
+from exporter.cli.server import LOCAL_FOLDER, own_server, server
 from exporter.engines import embedded, postgres
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
@@ -69,18 +69,12 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 def _say_which_server(target: str) -> None:
     """Say it where it is not the embedded one, which the name promises."""
-    if target == "spark" or not _own_server():
+    if target == "spark" or not own_server():
         return
     known = postgres.connection_environment()
     names = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE")
     facts = [f"{name}={known[name]}" for name in names if name in known]
     say(f"on your own server: {' '.join(facts)}")
-
-
-def _own_server() -> bool:
-    """Say whether PG* names a server that is not the one in this folder."""
-    folder = LOCAL_FOLDER.absolute()
-    return embedded.own_server_chosen() and not embedded.is_serving(folder)
 
 
 @local.command("psql", context_settings={"ignore_unknown_options": True})
@@ -106,10 +100,10 @@ def local_seed(
     table = artifacts.raw_table(project_dir)
     with server():
         if postgres.raw_table_exists(table):
-            if _own_server():
+            if own_server():
                 say("PG* names a server of your own: nothing loaded")
             return
-        if _own_server() or table != _SAMPLE:
+        if own_server() or table != _SAMPLE:
             raise FinetuneError(
                 f"{table} does not exist; load your rows into it: finetune load FILE"
             )
@@ -122,7 +116,7 @@ def local_start() -> None:
 
     dbt then finds it by itself in this folder, with no variable set.
     """
-    if _own_server():
+    if own_server():
         names = " ".join(
             name for name in embedded.CONNECTION_VARIABLES if name in os.environ
         )

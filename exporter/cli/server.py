@@ -1,13 +1,40 @@
 """Which server a command talks to."""
 
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.engines import embedded, spark
+from exporter.errors import FinetuneError
 
 LOCAL_FOLDER = Path(".postgres")
+
+
+def own_server() -> bool:
+    """Say whether PG* names a server that is not the one in this folder."""
+    folder = LOCAL_FOLDER.absolute()
+    return embedded.own_server_chosen() and not embedded.is_serving(folder)
+
+
+def with_dbt(text: str, project_dir: Path, target: str = "postgres") -> str:
+    """Return text with the commands of dbt in it as they can be pasted here."""
+    prefix = "" if target == "spark" or own_server() else "finetune local run -- "
+    options = f"--project-dir {shlex.quote(str(project_dir))}"
+    if target == "spark":
+        options += " --target spark"
+    return re.sub(r"\bdbt (build|show)\b", rf"{prefix}dbt \1 {options}", text)
+
+
+@contextmanager
+def pasteable_remedies(project_dir: Path, target: str) -> Iterator[None]:
+    """Complete the commands of dbt that an error asks for."""
+    try:
+        yield
+    except FinetuneError as error:
+        raise FinetuneError(with_dbt(str(error), project_dir, target)) from error
 
 
 @contextmanager
