@@ -51,6 +51,10 @@ upload: $(VENV)/pyvenv.cfg ## Send files/*.jsonl to the endpoint; start no train
 test: $(VENV)/dev ## Run the tests
 	$(BIN)/pytest -n 2 $(TEST_OPTIONS)
 
+.PHONY: test-slow
+test-slow: $(VENV)/dev ## Run the tests on the largest data set, on Spark
+	$(BIN)/pytest -n 2 -m slow
+
 # The readers that the rules speak of, as they were run; torch is large.
 READERS := together==1.5.35 datasets==5.2.0 mistral-common==1.13.1 trl==1.16.0 \
     mlx-lm==0.32.2 'mlx[cpu]' tinker-cookbook==0.1.0 torch==2.13.0

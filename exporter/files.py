@@ -130,8 +130,10 @@ def drafts(
         with ExitStack() as stack:
             stack.enter_context(locked(folder))
             for name in names:
-                opened.append(Draft(folder / name))
-                stack.callback(opened[-1].discard)
+                # A signal between the two would leave an unfinished file behind.
+                with signals_wait():
+                    opened.append(Draft(folder / name))
+                    stack.callback(opened[-1].discard)
             yield opened
     except OSError as error:
         raise _cannot_write(folder, error) from error

@@ -66,7 +66,7 @@ def test_the_rule_of_the_readme_works_as_it_is_written(workspace: Workspace) -> 
     texts = [f"a bright lamp, number {n}" for n in range(10)]
     texts += [f"ask ann{n}@example.com" for n in range(3)]
     workspace.insert([(None, "lamp", text) for text in texts])
-    workspace.build()
+    workspace.build(unit_tests=True)
     done = workspace.finetune("export")
     assert done.returncode == 0
     assert re.search(r"description_without_email +13 +3 +10 ", done.stderr)

@@ -282,7 +282,10 @@ STALE: dict[str, tuple[Callable[[Workspace], object], str]] = {
         lambda w: w.sql("drop view finetune.training_pairs"),
         'relation "finetune.training_pairs" does not exist',
     ),
-    "a funnel over old counts": (build_the_funnel_alone, "changed since the build"),
+    "a funnel over old counts": (
+        build_the_funnel_alone,
+        "filter_funnel_was_built_with_the_rules_of_today: fail in dbt's last run",
+    ),
     "no funnel": (
         lambda w: w.sql("truncate finetune.filter_funnel"),
         "finetune.filter_funnel is empty",

@@ -163,7 +163,7 @@ def test_padded_texts_and_whole_numbers_are_read_as_text(workspace: Workspace) -
         "insert into product"
         " select n, 7, '  number ' || n || ' of many' from generate_series(1, 12) n"
     )
-    workspace.build("--exclude-resource-type", "unit_test")
+    workspace.build()
     rows = workspace.sql("select title, description from finetune.training_pairs")
     assert {*rows} == {("7", f"number {n} of many") for n in range(1, 13)}
 

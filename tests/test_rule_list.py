@@ -82,7 +82,7 @@ def test_a_rule_on_titles_is_one_entry_a_unit_test_and_a_data_test(
             for n in range(count)
         ]
     )
-    workspace.build()
+    workspace.build(unit_tests=True)
     files = workspace.export()
     assert {row["title"] for row in json_lines(files / "clean.jsonl")} == {"some"}
     document = json.loads((files / "manifest.json").read_bytes())
@@ -131,7 +131,7 @@ MUTATIONS = {
 def test_a_row_without_its_rule_is_a_failed_test(workspace: Workspace) -> None:
     rows = [(str(n), "lamp", f"a bright lamp, number {n}") for n in range(12)]
     workspace.insert([*rows, ("12", "", "a lamp without a name")])
-    workspace.build("--exclude-resource-type", "unit_test")
+    workspace.build()
     for path, old, new, test in MUTATIONS.values():
         text = (workspace.project / path).read_text()
         edit(workspace.project / path, old, new)

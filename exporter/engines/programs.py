@@ -46,6 +46,8 @@ def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
         user=user.pw_uid if user else None,
         group=user.pw_gid if user else None,
         extra_groups=[] if user else None,
+        # Ctrl-C at the terminal is for our command, not for initdb or pg_ctl.
+        start_new_session=True,
     )
 
 
