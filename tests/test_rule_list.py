@@ -135,7 +135,8 @@ def test_a_row_without_its_rule_is_a_failed_test(workspace: Workspace) -> None:
     for path, old, new, test in MUTATIONS.values():
         text = (workspace.project / path).read_text()
         edit(workspace.project / path, old, new)
-        built = workspace.dbt("build", "--exclude-resource-type", "unit_test")
+        changed = ("--select", "product_outcomes+")
+        built = workspace.dbt("build", *changed, "--exclude-resource-type", "unit_test")
         assert built.returncode == 1, new
         assert f"FAIL 1 {test}" in built.stdout, new
         (workspace.project / path).write_text(text)

@@ -17,7 +17,7 @@ from tests.conftest import (
 )
 
 SAMPLE = REPOSITORY / "examples" / "products.csv"
-SOURCES = [SAMPLE, *SHARED_DATA.glob("appstream_cc0.jsonl.gz")]
+SOURCES = [*SHARED_DATA.glob("appstream_cc0.jsonl.gz")] or [SAMPLE]
 NAMES = ("clean.jsonl", "train.jsonl", "valid.jsonl")
 COLUMNS = 'uid text, title text collate "C", content text collate "C"'
 
