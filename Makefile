@@ -52,7 +52,7 @@ test: $(VENV)/dev ## Run the tests
 	$(BIN)/pytest -n 2 $(TEST_OPTIONS)
 
 .PHONY: test-slow
-test-slow: $(VENV)/dev ## Run the tests on the largest data set, on Spark
+test-slow: $(VENV)/dev ## Run the tests on the largest data set
 	$(BIN)/pytest -n 2 -m slow
 
 # The readers that the rules speak of, as they were run; torch is large.

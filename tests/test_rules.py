@@ -53,7 +53,14 @@ def read(path: Path) -> list[oracle.Row]:
     return [(line["uid"], line["title"], line["content"]) for line in lines]
 
 
-@pytest.mark.parametrize("path", DATA_SETS, ids=lambda path: path.stem.split(".")[0])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if "cldr" in path.name else [])
+        for path in DATA_SETS
+    ],
+    ids=lambda path: path.stem.split(".")[0],
+)
 def test_the_pairs_and_the_funnel_are_those_of_the_oracle(
     path: Path, workspace: Workspace
 ) -> None:
