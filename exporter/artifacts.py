@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from exporter import dataset
 from exporter.dataset import DataSet
 from exporter.engines.relations import RawTable, Relation
 from exporter.errors import FinetuneError
@@ -36,9 +37,7 @@ class Artifacts(NamedTuple):
 
     def node(self, unique_id: str) -> dict[str, Any]:
         """Return what the manifest says of a model, source or test."""
-        nodes, sources = self.manifest["nodes"], self.manifest["sources"]
-        found: dict[str, Any] = nodes.get(unique_id) or sources[unique_id]
-        return found
+        return dataset.node(self.manifest, unique_id)
 
 
 class DataTest(NamedTuple):
@@ -104,7 +103,7 @@ def read_artifacts(project_dir: Path, target_path: Path) -> Artifacts:
     except (KeyError, TypeError) as error:
         raise FinetuneError(
             f"{target_path}: not what dbt 1.11 leaves there ({error!s} is missing); "
-            f"run dbt build"
+            "run dbt build"
         ) from error
     return found
 

@@ -66,6 +66,14 @@ class DataSet(NamedTuple):
         return FinetuneError(f"{self.path}.{key}: {what}")
 
 
+def node(manifest: dict[str, Any], unique_id: str) -> dict[str, Any]:
+    """Return what dbt's manifest.json says of a model, source or test."""
+    found: dict[str, Any] = (
+        manifest["nodes"].get(unique_id) or manifest["sources"][unique_id]
+    )
+    return found
+
+
 def declared(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the exposures of dbt's manifest.json (v12) that are data sets, by name."""
     return {
@@ -132,8 +140,7 @@ def _model(
     found: list[str] = [
         unique_id
         for unique_id in exposure["depends_on"]["nodes"]
-        if (manifest["nodes"].get(unique_id) or manifest["sources"][unique_id])["name"]
-        == name
+        if node(manifest, unique_id)["name"] == name
     ]
     if len(found) != 1:
         raise FinetuneError(

@@ -17,6 +17,8 @@ from exporter.errors import FinetuneError
 # How many examples of each kind are shown.
 SAMPLES = 5
 
+_KINDS = ("came", "went", "changed_side")
+
 # What else in the manifest decides the files.
 _SETTINGS = ("data_set", "system_prompt", "dialect", "vars", "engine", "relation")
 
@@ -69,9 +71,6 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
     return {"equal": not any(moved) and not any(changed), **found}
 
 
-_KINDS = ("came", "went", "changed_side")
-
-
 def _examples(folder: Path, document: dict[str, Any]) -> Iterator[_Example]:
     columns = document["data_set"]
     path = folder / manifest.CLEAN
@@ -95,13 +94,14 @@ def _examples_differ(
     samples: dict[str, list[dict[str, str]]] = {kind: [] for kind in _KINDS}
     sides: dict[int, int] = {}
     for before, after in _merged(old, new):
+        shown = after or before
         if before and after:
             kind = "kept" if before.side == after.side else "changed_side"
         else:
             kind = "went" if before else "came"
         pairs[kind] += 1
-        if kind != "kept" and len(samples[kind]) < SAMPLES:
-            samples[kind].append((after or before or _NOTHING)._asdict())
+        if shown and kind != "kept" and len(samples[kind]) < SAMPLES:
+            samples[kind].append(shown._asdict())
         for example, bits in ((before, _OLD), (after, _NEW)):
             if example:
                 code = hash(example.question)
@@ -111,9 +111,6 @@ def _examples_differ(
         "pairs": {**{k: pairs[k] for k in (*_KINDS, "kept")}, "samples": samples},
         "titles": {kind: titles[kind] for kind in (*_KINDS, "kept")},
     }
-
-
-_NOTHING = _Example("", "", "")
 
 
 def _kind(bits: int) -> str:

@@ -28,6 +28,9 @@ _BUILDS = {"build", "run", "seed", "snapshot", "retry"}
 # The statement that builds these holds their compiled SQL word by word.
 _VERBATIM = {"view", "table", "materialized_view"}
 
+# Options of the build that decide what is compiled.
+_SAME = ("target", "profile")
+
 # What dbt may put in the SQL that differs from run to run: its invocation_id and
 # run_started_at.
 _OF_THE_RUN = re.compile(
@@ -174,10 +177,6 @@ def _compiled_anew(build: Build, remedy: str) -> Build:
     return read_build(now, dataset.read(manifest, name))
 
 
-# Options of the build that decide what is compiled.
-_SAME = ("target", "profile")
-
-
 def _is_compiled(build: Build) -> bool:
     """Say whether dbt's last command compiled all that has a part in the data set."""
     nodes = map(build.artifacts.node, build.unique_ids)
@@ -194,12 +193,13 @@ def _differences(build: Build, now: Build) -> Iterator[str]:
         if now.data_set != build.data_set:
             yield f"the data set {now.data_set.name} ({now.data_set.path})"
         yield from _declared_otherwise(build, now)
+    executed = _executed(build.artifacts)
     for unique_id in sorted(now.unique_ids):
         node = now.artifacts.node(unique_id)
         if (
             node["resource_type"] == "model"
             and node["config"]["materialized"] in _VERBATIM
-            and not _was_built_as(build.artifacts, unique_id, node)
+            and not _was_built_as(build.artifacts, executed.get(unique_id), node)
         ):
             yield f"model {node['name']}"
 
@@ -210,8 +210,8 @@ def _declared_otherwise(build: Build, now: Build) -> Iterator[str]:
         {
             unique_id: (node["config"], node["checksum"], node["raw_code"])
             for unique_id in of.unique_ids
-            if (node := of.artifacts.node(unique_id))["resource_type"] != "source"
-            and node["resource_type"] != "model"
+            if (node := of.artifacts.node(unique_id))["resource_type"]
+            not in ("source", "model")
         }
         for of in (build, now)
     )
@@ -221,16 +221,27 @@ def _declared_otherwise(build: Build, now: Build) -> Iterator[str]:
             yield f"{kind} {name}"
 
 
-def _was_built_as(artifacts: Artifacts, unique_id: str, node: dict[str, Any]) -> bool:
+def _executed(artifacts: Artifacts) -> dict[str, str]:
+    """Return the SQL by unique id that dbt's last run built with, if it did build."""
+    if artifacts.results["args"].get("which") not in _BUILDS:
+        return {}
+    return {
+        result["unique_id"]: result["compiled_code"]
+        for result in artifacts.results["results"]
+        if result.get("compiled_code")
+    }
+
+
+def _was_built_as(
+    artifacts: Artifacts, executed: str | None, node: dict[str, Any]
+) -> bool:
     """Say whether the last statement that built a model holds its SQL of now.
 
     It stands in the results of the run, or in the file that dbt writes for it.
     """
     wanted = _without_run(node["compiled_code"])
-    if artifacts.results["args"].get("which") in _BUILDS:
-        for result in artifacts.results["results"]:
-            if result["unique_id"] == unique_id and result.get("compiled_code"):
-                return _without_run(result["compiled_code"]) == wanted
+    if executed:
+        return _without_run(executed) == wanted
     path = Path("run", node["package_name"], node["original_file_path"])
     try:
         # As bytes, so that a carriage return stays one.

@@ -2,6 +2,7 @@
 
 import json
 import re
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from exporter.artifacts import Build
@@ -47,12 +48,12 @@ def read_funnel(moment: Snapshot, build: Build) -> Funnel:
     }
     rules: list[dict[str, Any]] = []
     if build.funnel:
-        names = [column.name for column in moment.columns(build.funnel)]
-        order = " order by position" if "position" in names else ""
-        rows = moment.query(f"select * from {_quoted(moment, build.funnel)}{order}")
+        rows = moment.query(f"select * from {_quoted(moment, build.funnel)}")
         if not rows:
             raise FinetuneError(f"{build.funnel} is empty; run dbt build")
-        run |= {name: rows[0][name] for name in _OF_THE_RUN if name in names}
+        if "position" in rows[0]:
+            rows.sort(key=itemgetter("position"))
+        run |= {name: rows[0][name] for name in _OF_THE_RUN if name in rows[0]}
         rules = [
             {
                 name: value
@@ -72,7 +73,7 @@ def read_funnel(moment: Snapshot, build: Build) -> Funnel:
 
 def funnel_table(rules: list[dict[str, Any]]) -> str:
     """Return the funnel as aligned text, a line a rule; "" if it has other columns."""
-    if not rules or not rules[0].keys() >= {*_SHOWN}:
+    if not _counts_rows(rules):
         return ""
     header = ["rule", "rows", "dropped", "left", "titles", "dropped", "left"]
     lines = [
@@ -96,7 +97,7 @@ def last_rows_dropped(
     moment: Snapshot, build: Build, funnel: Funnel
 ) -> tuple[str, list[dict[str, Any]]] | None:
     """Return the rule after which no row was left, and three of the rows it dropped."""
-    if not build.outcomes or not funnel_table(funnel.rules):
+    if not build.outcomes or not _counts_rows(funnel.rules):
         return None
     fatal = next((r["rule"] for r in funnel.rules if not r["rows_after"]), "")
     if not re.fullmatch(r"\w+", fatal) or not funnel.rules[0]["rows_before"]:
@@ -106,6 +107,10 @@ def last_rows_dropped(
         f" where dropped_by = '{fatal}' limit 3"
     )
     return fatal, rows
+
+
+def _counts_rows(rules: list[dict[str, Any]]) -> bool:
+    return bool(rules) and rules[0].keys() >= {*_SHOWN}
 
 
 def _quoted(moment: Snapshot, relation: Relation) -> str:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from exporter.gate import TestResult
 
 CLEAN, TRAINING, VALIDATION = "clean.jsonl", "train.jsonl", "valid.jsonl"
-NAMES = (CLEAN, TRAINING, VALIDATION, "manifest.json")
+_MANIFEST = "manifest.json"
+NAMES = (CLEAN, TRAINING, VALIDATION, _MANIFEST)
 
 _CHUNK_BYTES = 1 << 20
 
@@ -93,11 +94,10 @@ def document(folder: Path) -> dict[str, Any]:
     Raises:
         FinetuneError: It is missing or not a manifest.
     """
-    read(folder)
-    found: dict[str, Any] = orjson.loads((folder / "manifest.json").read_bytes())
+    _, found = _read(folder)
     if not {"data_set", "funnel", "gate"} <= found.keys():
         raise FinetuneError(
-            f"{folder}/manifest.json: of an older version; run finetune export again"
+            f"{folder / _MANIFEST}: of an older version; run finetune export again"
         )
     return found
 
@@ -108,16 +108,20 @@ def read(folder: Path) -> Manifest:
     Raises:
         FinetuneError: It is missing or not a manifest.
     """
-    path = folder / "manifest.json"
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[Manifest, dict[str, Any]]:
+    path = folder / _MANIFEST
     try:
         content = path.read_bytes()
-        document = orjson.loads(content)
-        return Manifest(
+        found = orjson.loads(content)
+        manifest = Manifest(
             hashlib.sha256(content).hexdigest(),
-            {name: _recorded(facts) for name, facts in document["files"].items()},
-            document.get("splits", {}),
-            document["git_commit"],
-            document["tool"],
+            {name: _recorded(facts) for name, facts in found["files"].items()},
+            found.get("splits", {}),
+            found["git_commit"],
+            found["tool"],
         )
     except OSError as error:
         raise FinetuneError(f"{path}: {error.strerror}; run finetune export") from error
@@ -125,6 +129,7 @@ def read(folder: Path) -> Manifest:
         raise FinetuneError(
             f"{path}: not a manifest of finetune export; run it again"
         ) from error
+    return manifest, found
 
 
 def _recorded(value: dict[str, Any]) -> FileFacts:

@@ -10,6 +10,11 @@ import orjson
 from exporter.cli.console import EXIT_CODES
 from exporter.diff import compare
 
+_COUNTS = ("came", "went", "changed_side", "kept")
+
+# They name the row of the table already.
+_KEYS_SHOWN = {"rule", "name"}
+
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("old", type=click.Path(path_type=Path))
@@ -52,9 +57,6 @@ def _markdown(old: Path, new: Path, found: dict[str, Any]) -> list[str]:
     return lines
 
 
-_COUNTS = ("came", "went", "changed_side", "kept")
-
-
 def _text(value: object) -> str:
     """Return a value on one line of Markdown, of which nothing is markup."""
     if value is None:
@@ -66,7 +68,3 @@ def _text(value: object) -> str:
     text = "".join(c if c.isprintable() else " " for c in str(value))
     text = text if len(text) <= 80 else f"{text[:77]}..."
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~" else c for c in text)
-
-
-# They name the row of the table already.
-_KEYS_SHOWN = {"rule", "name"}
