@@ -81,8 +81,8 @@ test-recipes: $(VENV)/dev $(VENV)-recipes/pyvenv.cfg ## Execute TRL's recipe wit
 	$(BIN)/pytest -m recipes tests/test_trained_recipes.py
 
 .PHONY: tables
-tables: $(VENV)/dev ## Print the tables of the docs from the readers' files
-	$(BIN)/python -m tests.reader_tables
+tables: $(VENV)/dev ## Print what the docs show of readers, helps and targets
+	$(BIN)/python -m tests.printed
 
 # Spark's own programs: half a gigabyte, and they need Java.
 $(VENV)-cluster/complete:

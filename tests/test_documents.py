@@ -2,13 +2,18 @@
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
+from exporter.cli import cli
+from exporter.readers import read_readers
 from tests.conftest import REPOSITORY, Workspace
+from tests.printed import printed
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")]
 
 # The import table: which parts of exporter/, files or folders, may use a package.
 ALLOWED: dict[str, set[str]] = {
@@ -23,43 +28,49 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(page: str, language: str) -> list[str]:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def helps() -> list[tuple[str, str]]:
-    pattern = r"```console\n\$ finetune ([^\n]*?) --help\n(.*?)```"
-    return re.findall(pattern, README, flags=re.DOTALL)
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_what_a_page_shows_of_the_program_is_printed_by_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert printed(text) == text, "run make tables"
 
 
-@pytest.mark.parametrize(
-    ("command", "text"), helps(), ids=[name for name, _ in helps()]
-)
-def test_the_helps_in_the_readme_are_those_of_the_program(
-    command: str, text: str, workspace: Workspace
-) -> None:
-    done = workspace.finetune(*command.split(), "--help", COLUMNS="80")
-    assert done.stdout.replace("python -m exporter", "finetune") == text
+def test_the_printed_helps_are_those_of_a_terminal(workspace: Workspace) -> None:
+    done = workspace.finetune("export", "--help", COLUMNS="80")
+    assert done.stdout.replace("python -m exporter", "finetune") in printed(
+        "<!-- printed: helps -->\n<!-- end -->"
+    )
 
 
-def test_every_command_stands_in_the_readme(workspace: Workspace) -> None:
-    listed = workspace.finetune("--help").stdout.partition("Commands:")[2]
-    names = re.findall(r"^  (\w+)  ", listed, flags=re.MULTILINE)
-    assert names
-    for name in names:
-        assert f"| `finetune {name}" in README
+def test_the_readme_is_short_and_names_every_page() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 150
+    assert f"[{len(read_readers())}](docs/check.md) providers" in readme
+    for page in (REPOSITORY / "docs").glob("*.md"):
+        assert f"(docs/{page.name})" in readme
 
 
-def test_every_target_of_make_stands_in_the_readme() -> None:
-    makefile = (REPOSITORY / "Makefile").read_text()
-    targets = re.findall(r"^([a-z-]+):.*?## (.*)$", makefile, flags=re.MULTILINE)
-    assert targets
-    for name, text in targets:
-        assert f"| `make {name}` | {text} |" in README
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_the_commands_and_links_of_a_page_are_understood(page: Path) -> None:
+    text = page.read_text(encoding="utf-8").replace("\\\n", "")
+    for line in re.findall(r"^\$ finetune ([^|>\n]*)", text, flags=re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        command: click.Command | None = cli
+        while isinstance(command, click.Group) and not words[0].startswith("-"):
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, line
+        context = click.Context(command, **command.context_settings)
+        command.make_parser(context).parse_args(words)
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_the_rule_of_the_readme_works_as_it_is_written(workspace: Workspace) -> None:
-    [patch] = blocks("diff")
+def test_the_rule_of_the_documents_works_as_it_is_written(workspace: Workspace) -> None:
+    [patch] = blocks("docs/rules.md", "diff")
     (workspace.folder / "rule.diff").write_text(patch)
     applied = workspace.run(["git", "apply", "rule.diff"])
     assert applied.returncode == 0, applied.stderr
@@ -79,17 +90,19 @@ def test_the_rule_of_the_readme_works_as_it_is_written(workspace: Workspace) -> 
 
 def test_the_output_in_the_readme_is_that_of_the_sample(sample: Workspace) -> None:
     done = sample.finetune("export")
-    [quick_start] = [text for text in blocks("console") if "make export" in text][:1]
+    [quick_start] = [
+        text for text in blocks("README.md", "console") if "make export" in text
+    ][:1]
     for line in (done.stderr + done.stdout).splitlines():
         assert line in quick_start
 
 
-def test_a_role_with_the_grants_of_the_readme_can_build_and_another_export(
+def test_a_role_with_the_grants_of_the_documents_can_build_and_another_export(
     workspace: Workspace,
 ) -> None:
     workspace.insert([(None, "lamp", f"a bright lamp, {n}") for n in range(12)])
     database = workspace.environment["PGDATABASE"]
-    [grants] = blocks("sql")
+    [grants] = blocks("docs/server.md", "sql")
     for name in ("finetune_build", "finetune_export"):
         grants = grants.replace(name, f"{name}_{database}")
     grants = re.sub(r"--.*", "", grants.replace(" shop ", f" {database} "))

@@ -210,7 +210,7 @@ def test_a_view_that_may_not_be_read_is_one_clear_line(sample: Workspace) -> Non
     sample.sql(f"grant usage on schema finetune to {name}")
     line = refusal(sample, "export", PGUSER=name, PGPASSWORD="secret")
     assert "permission denied for" in line
-    assert "grant this role what the README lists" in line
+    assert "grant this role what docs/server.md lists" in line
 
 
 def test_a_role_with_the_grants_of_the_readme_may_export(sample: Workspace) -> None:

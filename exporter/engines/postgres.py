@@ -52,7 +52,7 @@ def _connected() -> Iterator[psycopg.Connection]:
             yield connection
     except errors.InsufficientPrivilege as error:
         raise FinetuneError(
-            f"{_primary(error)}; grant this role what the README lists"
+            f"{_primary(error)}; grant this role what docs/server.md lists"
         ) from error
     except psycopg.Error as error:
         raise FinetuneError(_primary(error)) from error
