@@ -12,7 +12,7 @@ from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
 from exporter.examples import Examples
 from exporter.files import drafts, publish
-from exporter.funnel import Funnel, funnel_table, last_rows_dropped, read_funnel
+from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.gate import Snapshot, run_gate, shortened
 from exporter.readers import limits, read_readers
 from exporter.tokens import Counter
@@ -85,12 +85,12 @@ def _say_what_was_dropped(
     moment: Snapshot, build: Build, funnel: Funnel, say: Callable[[str], None]
 ) -> None:
     """Show a few rows that the rule dropped after which none was left."""
-    dropped = last_rows_dropped(moment, build, funnel)
-    if dropped:
-        rule, rows = dropped
-        say(f"{rule} took the last rows, such as:")
-        for row in rows:
-            say(f"  {shortened(row)}")
+    fatal = next((r["rule"] for r in funnel.rules if r.get("rows_after") == 0), "")
+    rows = dropped_samples(moment, build, funnel, limit=3).get(fatal, [])
+    if rows:
+        say(f"{fatal} took the last rows, such as:")
+    for row in rows:
+        say(f"  {shortened(row)}")
 
 
 def _say_of_the_result(

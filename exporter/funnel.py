@@ -1,13 +1,13 @@
 """What each rule took: read from the funnel of a data set, and shown."""
 
 import json
-import re
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from exporter.artifacts import Build
 from exporter.display import visible
-from exporter.engines.relations import Relation
+from exporter.engines.relations import Column, Kind, Relation
 from exporter.errors import FinetuneError
 from exporter.gate import Snapshot
 
@@ -21,6 +21,10 @@ _SHOWN = (
     "titles_dropped",
     "titles_after",
 )
+# The columns of examples that tell of merged rows; of a text, a sample has this much.
+_LINEAGE = {"copies", "first_uid"}
+_CUT = 200
+
 # What a funnel says of the run of dbt that counted, the same on every row.
 _OF_THE_RUN = ("dbt_invocation_id", "built_at", "vars")
 
@@ -93,20 +97,88 @@ def funnel_table(rules: list[dict[str, Any]]) -> str:
     )
 
 
-def last_rows_dropped(
-    moment: Snapshot, build: Build, funnel: Funnel
-) -> tuple[str, list[dict[str, Any]]] | None:
-    """Return the rule after which no row was left, and three of the rows it dropped."""
-    if not build.outcomes or not _counts_rows(funnel.rules):
-        return None
-    fatal = next((r["rule"] for r in funnel.rules if not r["rows_after"]), "")
-    if not re.fullmatch(r"\w+", fatal) or not funnel.rules[0]["rows_before"]:
-        return None
-    rows = moment.query(
-        f"select * from {_quoted(moment, build.outcomes)}"
-        f" where dropped_by = '{fatal}' limit 3"
+def dropped_samples(
+    moment: Snapshot, build: Build, funnel: Funnel, *, limit: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Return up to `limit` of the rows that each rule dropped, by the rule's name.
+
+    The rules come in the order of the funnel; a row has the columns of the outcomes,
+    long texts cut. A hash of the rows chooses them: the same rows give the same
+    samples, on every engine. Of rows merged into an equal pair it is one with another
+    uid than `first_uid`, which the sample names. Without outcomes there are none.
+
+    Raises:
+        FinetuneError: The outcomes cannot be read.
+    """
+    if not build.outcomes or not limit:
+        return {}
+    columns = moment.columns(build.outcomes)
+    rows = moment.query(_dropped(moment, build.outcomes, columns, limit))
+    merging = [r["rule"] for r in funnel.rules if r.get("applies_to") == "pair"]
+    lineage = {column.name for column in moment.columns(build.examples)}
+    if merging and lineage >= _LINEAGE and _names(columns) >= {"uid", "pair_id"}:
+        merged = moment.query(_merged(moment, build, columns, limit))
+        rows += [{"dropped_by": merging[0], **row} for row in merged]
+    samples: dict[str, list[dict[str, Any]]] = {r["rule"]: [] for r in funnel.rules}
+    for row in rows:
+        samples.setdefault(row.pop("dropped_by"), []).append(row)
+    return {rule: found for rule, found in samples.items() if found}
+
+
+def _dropped(
+    moment: Snapshot, outcomes: Relation, columns: Sequence[Column], limit: int
+) -> str:
+    """Return the query for a few rows of each rule that the outcomes name."""
+    cells = _cells(columns)
+    return (
+        f"select dropped_by, {', '.join(map(moment.quoted, cells))}"
+        f" from (select dropped_by, {_selected(moment, cells)}, row_number() over"
+        f" (partition by dropped_by order by {_hash(cells)}) as sample_place"
+        f" from {_quoted(moment, outcomes)} where dropped_by is not null) t"
+        f" where sample_place <= {limit} order by dropped_by, sample_place"
     )
-    return fatal, rows
+
+
+def _merged(
+    moment: Snapshot, build: Build, columns: Sequence[Column], limit: int
+) -> str:
+    """Return the query for a row each of a few pairs that hold several."""
+    cells = _cells(columns)
+    key = moment.quoted(build.data_set.id)
+    place = f"case when uid = first_uid then 0 else 1 end, {_hash(cells)}"
+    outcomes = _quoted(moment, build.outcomes) if build.outcomes else ""
+    return (
+        f"select {', '.join(map(moment.quoted, cells))}, first_uid"
+        f" from (select {_selected(moment, cells)}, first_uid, pair_key, row_number()"
+        f" over (partition by pair_key order by {place}) as sample_place"
+        f" from {outcomes} o join (select {key} as pair_key, first_uid"
+        f" from {_quoted(moment, build.examples)} where copies > 1"
+        f" order by {key} limit {limit}) p on pair_id = pair_key) t"
+        " where sample_place = 2 order by pair_key"
+    )
+
+
+def _cells(columns: Sequence[Column]) -> dict[str, str]:
+    """Return the SQL of each value that a sample shows, by the column's name."""
+    return {
+        column.name: f"left({column.expression}, {_CUT})"
+        if column.kind is Kind.TEXT
+        else column.expression
+        for column in columns
+        if column.name not in ("dropped_by", "pair_id")
+    }
+
+
+def _selected(moment: Snapshot, cells: dict[str, str]) -> str:
+    return ", ".join(f"{sql} as {moment.quoted(name)}" for name, sql in cells.items())
+
+
+def _hash(cells: dict[str, str]) -> str:
+    return f"md5(concat_ws(chr(31), {', '.join(cells.values())}))"
+
+
+def _names(columns: Sequence[Column]) -> set[str]:
+    return {column.name for column in columns}
 
 
 def _counts_rows(rules: list[dict[str, Any]]) -> bool:

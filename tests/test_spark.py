@@ -354,3 +354,15 @@ def test_without_the_extra_postgresql_is_not_affected(workspace: Workspace) -> N
     assert parsed.returncode == 0, parsed.stdout
     program = "import exporter.cli; assert not {'pyspark', 'grpc'} & {*sys.modules}"
     assert workspace.run([sys.executable, "-c", f"import sys; {program}"]).stderr == ""
+
+
+def test_samples_of_dropped_rows_are_those_of_postgresql(
+    built_on_spark: Workspace, built_sample: Workspace
+) -> None:
+    theirs, ours = (
+        workspace.finetune("funnel", "--samples", "3", "--target", target)
+        for workspace, target in [(built_on_spark, "spark"), (built_sample, "postgres")]
+    )
+    assert theirs.returncode == 0, theirs.stderr
+    assert theirs.stdout == ours.stdout
+    assert theirs.stdout.count("\n  uid=") == 11

@@ -17,6 +17,7 @@ from exporter.errors import FinetuneError
 COMMANDS = {
     "init": "Write a dbt project, its profile, a Makefile, a CI workflow and a sample.",
     "load": "Load rows from CSV, JSON Lines or a JSON array into the raw table.",
+    "funnel": "Show what each rule took in the last build, and rows that it dropped.",
     "export": "Test the examples of a data set again and write them as chat JSONL.",
     "diff": "Show what came, went or changed between two exports, as Markdown.",
     "check": "Find every rule of every reader that FILES break, offline.",

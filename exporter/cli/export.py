@@ -4,12 +4,11 @@ from pathlib import Path
 
 import click
 
-from exporter import artifacts, dataset, freshness, tokens
-from exporter.artifacts import Artifacts
+from exporter import artifacts, freshness, tokens
 from exporter.chat import Prompt
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
+from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
 from exporter.cli.server import pasteable_remedies, server, with_dbt
-from exporter.engines import postgres, spark
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
 from exporter.files import require_writable
@@ -49,11 +48,7 @@ from exporter.files import require_writable
 )
 @TARGET
 @PROJECT_DIR
-@click.option(
-    "--target-path",
-    type=click.Path(path_type=Path),
-    help="dbt's target folder.  [default: target in the project folder]",
-)
+@TARGET_PATH
 def export(
     name: str | None,
     output_dir: Path | None,
@@ -76,18 +71,12 @@ def export(
     """
     said = _system_prompt(system_prompt, system_prompt_file, no_system)
     with pasteable_remedies(project_dir, target):
-        found = artifacts.read_artifacts(
-            project_dir, target_path or project_dir / "target"
+        chosen = choose(
+            name, project_dir=project_dir, target_path=target_path, target=target
         )
-        if found.engine != target:
-            raise FinetuneError(
-                f"dbt built on {found.engine}, but --target is {target}; say --target "
-                f"{found.engine}, or run dbt build"
-            )
-        name, only = _chosen(found, name)
-        data_set = dataset.read(found.manifest, name)
+        data_set = chosen.data_set
         prompt: Prompt = data_set.prompt if said is None else said or None
-        output_dir = output_dir or (Path("files") if only else Path("files", name))
+        output_dir = output_dir or Path("files", "" if chosen.only else data_set.name)
         if no_gate:
             say("WARNING: --no-gate: the rows are not tested, and the manifest says so")
         counter = tokens.counter(encoding) if count_tokens else None
@@ -95,10 +84,10 @@ def export(
             say(f"{counter.caveat}; counting bytes, an upper bound")
         require_writable(output_dir)
         with server(target):
-            build = artifacts.read_build(found, data_set)
+            build = artifacts.read_build(chosen.artifacts, data_set)
             written = run_export(
                 build if no_gate else freshness.verified(build),
-                snapshot=spark.snapshot if target == "spark" else postgres.snapshot,
+                snapshot=SNAPSHOTS[target],
                 output_dir=output_dir,
                 system=prompt,
                 gate=not no_gate,
@@ -107,23 +96,6 @@ def export(
             )
     for path in written:
         click.echo(path)
-
-
-def _chosen(found: Artifacts, name: str | None) -> tuple[str, bool]:
-    """Return the name of the data set, and whether it is the only one."""
-    names = sorted(dataset.declared(found.manifest))
-    if not names:
-        raise FinetuneError(
-            f"{found.project_dir}: no exposure has the key config.meta.finetune; "
-            "declare a data set as docs/datasets.md shows and run dbt build"
-        )
-    if name is None and len(names) > 1:
-        raise click.UsageError(f"name one of the data sets: {', '.join(names)}")
-    if name is not None and name not in names:
-        raise click.UsageError(
-            f"there is no data set {name}; there is {', '.join(names)}"
-        )
-    return name or names[0], len(names) == 1
 
 
 def _system_prompt(text: str | None, file: Path | None, none: bool) -> str | None:

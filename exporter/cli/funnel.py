@@ -1,0 +1,90 @@
+"""`finetune funnel`: what each rule took, with rows that it dropped."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from exporter import artifacts
+from exporter.artifacts import Build
+from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET
+from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
+from exporter.cli.server import pasteable_remedies, server
+from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
+from exporter.gate import shortened
+
+Samples = dict[str, list[dict[str, Any]]]
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("name", required=False)
+@click.option(
+    "--samples",
+    type=click.IntRange(0, 1000),
+    default=0,
+    metavar="N",
+    help="Show up to N rows that each rule dropped, always the same ones.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
+@TARGET
+@PROJECT_DIR
+@TARGET_PATH
+def funnel(
+    name: str | None,
+    samples: int,
+    as_json: bool,
+    target: str,
+    project_dir: Path,
+    target_path: Path | None,
+) -> None:
+    """Show what each rule took in the last build, and rows that it dropped.
+
+    NAME is that of a data set; it can be left out where a project has one.
+    """
+    with pasteable_remedies(project_dir, target):
+        chosen = choose(
+            name, project_dir=project_dir, target_path=target_path, target=target
+        )
+        build = artifacts.read_build(chosen.artifacts, chosen.data_set)
+        with server(target):
+            found, dropped = _read(build, target, samples)
+    if as_json:
+        document = {**found._asdict(), "samples": dropped}
+        click.echo(orjson.dumps(document, str, orjson.OPT_INDENT_2))
+        return
+    click.echo(_table(build, found))
+    for rule, rows in dropped.items():
+        counts = [r["rows_dropped"] for r in found.rules if r["rule"] == rule]
+        verb = "merged" if "first_uid" in rows[0] else "dropped"
+        click.echo(f"\n{rule} {verb} {', '.join(f'{c:,}' for c in counts)}, such as:")
+        for row in rows:
+            click.echo(f"  {shortened(row)}")
+
+
+def _read(build: Build, target: str, limit: int) -> tuple[Funnel, Samples]:
+    """Return the funnel of a data set, and samples if there shall be some."""
+    data_set = build.data_set
+    if build.funnel is None:
+        raise data_set.wrong("funnel", "missing; name the model that counts the rows")
+    if limit and build.outcomes is None:
+        raise data_set.wrong(
+            "outcomes", "missing; name the model that says which rule dropped a row"
+        )
+    used = [build.funnel]
+    if limit and build.outcomes:
+        used += [build.examples, build.outcomes]
+    with SNAPSHOTS[target](build.examples, used) as moment:
+        found = read_funnel(moment, build)
+        return found, dropped_samples(moment, build, found, limit=limit)
+
+
+def _table(build: Build, found: Funnel) -> str:
+    table = funnel_table(found.rules)
+    if not table:
+        raise build.data_set.wrong(
+            "funnel",
+            f"{build.funnel} has other columns than filter_funnel; finetune funnel "
+            f"{build.data_set.name} --json shows them",
+        )
+    return table

@@ -1,0 +1,64 @@
+"""What the commands share that read the last build of a dbt project."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from exporter import artifacts, dataset
+from exporter.artifacts import Artifacts
+from exporter.dataset import DataSet
+from exporter.engines import postgres, spark
+from exporter.errors import FinetuneError
+from exporter.export import OpenSnapshot
+
+TARGET_PATH = click.option(
+    "--target-path",
+    type=click.Path(path_type=Path),
+    help="dbt's target folder.  [default: target in the project folder]",
+)
+
+SNAPSHOTS: dict[str, OpenSnapshot] = {
+    "postgres": postgres.snapshot,
+    "spark": spark.snapshot,
+}
+
+
+class Chosen(NamedTuple):
+    """A data set of a project, and whether it is the only one."""
+
+    artifacts: Artifacts
+    data_set: DataSet
+    only: bool
+
+
+def choose(
+    name: str | None, *, project_dir: Path, target_path: Path | None, target: str
+) -> Chosen:
+    """Return the data set of that name, or the only one.
+
+    Raises:
+        FinetuneError: dbt did not build here, or on another engine, or the project
+            has no data set.
+        click.UsageError: There is no such data set, or there are several and no name.
+    """
+    found = artifacts.read_artifacts(project_dir, target_path or project_dir / "target")
+    if found.engine != target:
+        raise FinetuneError(
+            f"dbt built on {found.engine}, but --target is {target}; say --target "
+            f"{found.engine}, or run dbt build"
+        )
+    names = sorted(dataset.declared(found.manifest))
+    if not names:
+        raise FinetuneError(
+            f"{project_dir}: no exposure has the key config.meta.finetune; "
+            "declare a data set as docs/datasets.md shows and run dbt build"
+        )
+    if name is None and len(names) > 1:
+        raise click.UsageError(f"name one of the data sets: {', '.join(names)}")
+    if name is not None and name not in names:
+        raise click.UsageError(
+            f"there is no data set {name}; there is {', '.join(names)}"
+        )
+    data_set = dataset.read(found.manifest, name or names[0])
+    return Chosen(found, data_set, len(names) == 1)
