@@ -92,7 +92,7 @@ def upload(
             for source, there in zip(sources, found, strict=True):
                 if there is None:
                     with _sending(endpoint, source, parts_above, part_size) as sending:
-                        file = uploads.send(endpoint, source, sending, force=force)
+                        file = uploads.send(endpoint, source, sending)
                 else:
                     file = there
                     say(f"{source.name} is at {endpoint.name} already, not sent again")

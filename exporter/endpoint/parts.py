@@ -12,7 +12,16 @@ from urllib.parse import quote
 import orjson
 
 from exporter.endpoint.client import Endpoint, NoAnswerError
-from exporter.endpoint.source import PURPOSE, Sending, Slice, Source
+from exporter.endpoint.source import (
+    PURPOSE,
+    ChangedError,
+    Sending,
+    Slice,
+    Source,
+    Stretch,
+    refuse_other_size,
+    stretches,
+)
 from exporter.errors import FinetuneError
 from exporter.files import append
 
@@ -57,12 +66,15 @@ def send_parts(
     Raises:
         FinetuneError: The endpoint or the file system refuses.
     """
+    todo = stretches(descriptor, source, sending.part_bytes)
     with _open_upload(endpoint, source, sending.say) as upload:
-        parts = _parts(endpoint, upload.id, descriptor, source.facts.bytes, sending)
+        parts = _parts(endpoint, upload.id, descriptor, todo, sending)
 
         def complete() -> "FileObject":
             answer = endpoint.once.uploads.complete(upload.id, part_ids=parts)
-            return cast("FileObject", getattr(answer, "file", None))
+            file = getattr(answer, "file", None)
+            refuse_other_size(file, source)
+            return cast("FileObject", file)
 
         try:
             return endpoint.deliver(
@@ -72,7 +84,7 @@ def send_parts(
                 # Once complete it cannot be completed again.
                 repeat=lambda _: True,
             )
-        except NoAnswerError:
+        except (NoAnswerError, ChangedError):
             raise
         except FinetuneError:
             # It may be refused because an earlier request was carried out.
@@ -129,11 +141,14 @@ def _cancel(endpoint: Endpoint, upload_id: str) -> None:
 
 
 def _parts(
-    endpoint: Endpoint, upload_id: str, descriptor: int, size: int, sending: Sending
+    endpoint: Endpoint,
+    upload_id: str,
+    descriptor: int,
+    stretches: list[Stretch],
+    sending: Sending,
 ) -> list[str]:
     """Send the parts in parallel, each repeated by itself; return their ids."""
-    starts = range(0, size, sending.part_bytes)
-    todo = iter(enumerate(starts))
+    todo = iter(enumerate(stretches))
     done: queue.Queue[tuple[int, str] | BaseException] = queue.Queue()
     lock = threading.Lock()
     stop = threading.Event()
@@ -147,14 +162,13 @@ def _parts(
     def work() -> None:
         while True:
             with lock:
-                number, start = next(todo, (None, 0))
-            if number is None:
+                number, stretch = next(todo, (None, None))
+            if number is None or stretch is None:
                 return
-            length = min(sending.part_bytes, size - start)
-            body = Slice(descriptor, start, length, advanced)
+            body = Slice(descriptor, stretch, advanced)
             try:
                 part = endpoint.ask(
-                    f"sending part {number + 1} of {len(starts)}",
+                    f"sending part {number + 1} of {len(stretches)}",
                     partial(
                         endpoint.patient.uploads.parts.create,
                         upload_id,
@@ -168,11 +182,11 @@ def _parts(
 
     # Daemons, because a part that waits for an answer must not keep a stopped
     # command alive.
-    for _ in range(min(_PARALLEL_PARTS, len(starts))):
+    for _ in range(min(_PARALLEL_PARTS, len(stretches))):
         threading.Thread(target=work, daemon=True).start()
     ids: dict[int, str] = {}
     try:
-        while len(ids) < len(starts):
+        while len(ids) < len(stretches):
             result = done.get()
             if isinstance(result, BaseException):
                 raise result

@@ -1,5 +1,6 @@
 """A file to be sent, in one piece or in stretches that are read as they go."""
 
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -30,6 +31,14 @@ class Source(NamedTuple):
         return f"{self.path.stem}-{self.facts.sha256[:12]}{self.path.suffix}"
 
 
+class Stretch(NamedTuple):
+    """A part of a file, and the hash that it must have when it is sent."""
+
+    start: int
+    size: int
+    sha256: str
+
+
 class Sending(NamedTuple):
     """How to send: from which size on in parts, and who hears of each advance."""
 
@@ -39,25 +48,46 @@ class Sending(NamedTuple):
     say: Callable[[str], None]
 
 
+class ChangedError(FinetuneError):
+    """What was read while sending is not what was to be sent."""
+
+
 class Slice(io.BufferedIOBase):
-    """A stretch of an open file, which reports each megabyte when first read."""
+    """A stretch of an open file, which hashes what is read of it in order.
+
+    Its last bytes are kept back where the hash is another than expected, so that
+    no endpoint ever has the whole of it. Each megabyte is reported when first read.
+    """
 
     def __init__(
-        self, descriptor: int, start: int, size: int, advanced: Callable[[int], None]
+        self,
+        descriptor: int,
+        stretch: Stretch,
+        advanced: Callable[[int], None],
     ) -> None:
         self._descriptor = descriptor
-        self._start = start
-        self._size = size
+        self._start, self._size, self._sha256 = stretch
         self._advanced = advanced
+        self._digest = hashlib.sha256()
         self._place = 0
         self._reported = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes, at most `size`."""
+        """Return the next bytes, at most `size`.
+
+        Raises:
+            ChangedError: The file is not what it was when it was hashed.
+        """
+        if self._place == 0:
+            self._digest = hashlib.sha256()
         left = self._size - self._place
         count = left if size is None or size < 0 else min(size, left)
         data = os.pread(self._descriptor, count, self._start + self._place)
+        self._digest.update(data)
         self._place += len(data)
+        ended = self.at_end() and self._digest.hexdigest() == self._sha256
+        if count and not ended and (self.at_end() or not data):
+            raise ChangedError("changed while it was sent")
         news = self._place - self._reported
         if news >= MEGABYTE or (news > 0 and self.at_end()):
             self._advanced(news)
@@ -90,6 +120,38 @@ class Slice(io.BufferedIOBase):
     def at_end(self) -> bool:
         """Return whether all of it has been read."""
         return self._place == self._size
+
+
+def stretches(descriptor: int, source: Source, part_bytes: int) -> list[Stretch]:
+    """Return the parts of the file, each with its hash.
+
+    Raises:
+        ChangedError: Together they are not what the manifest names.
+    """
+    whole = hashlib.sha256()
+    parts = []
+    for start in range(0, source.facts.bytes, part_bytes):
+        size = min(part_bytes, source.facts.bytes - start)
+        digest = hashlib.sha256()
+        for place in range(start, start + size, MEGABYTE):
+            data = os.pread(descriptor, min(MEGABYTE, start + size - place), place)
+            digest.update(data)
+            whole.update(data)
+        parts.append(Stretch(start, size, digest.hexdigest()))
+    if whole.hexdigest() != source.facts.sha256:
+        raise ChangedError("changed since it was looked at")
+    return parts
+
+
+def refuse_other_size(file: object, source: Source) -> None:
+    """Compare the size that an answer names, if it names one, with that sent.
+
+    Raises:
+        ChangedError: It is another, so that it is another file.
+    """
+    size = getattr(file, "bytes", None)
+    if isinstance(size, int) and 0 < size != source.facts.bytes:
+        raise ChangedError(f"{source.facts.bytes:,} bytes were sent, {size:,} arrived")
 
 
 def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:

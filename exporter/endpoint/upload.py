@@ -1,13 +1,21 @@
 """Files to an endpoint: found by name and size, else sent, never twice."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.endpoint.client import Endpoint, number
 from exporter.endpoint.parts import send_parts
-from exporter.endpoint.source import PURPOSE, Sending, Slice, Source
+from exporter.endpoint.source import (
+    PURPOSE,
+    ChangedError,
+    Sending,
+    Slice,
+    Source,
+    Stretch,
+    refuse_other_size,
+)
 from exporter.errors import FinetuneError
 
 if TYPE_CHECKING:
@@ -17,7 +25,9 @@ if TYPE_CHECKING:
 _GONE = {"deleting", "deleted"}
 
 
-def find(endpoint: Endpoint, source: Source) -> "FileObject | None":
+def find(
+    endpoint: Endpoint, source: Source, *, besides: Collection[str] = ()
+) -> "FileObject | None":
     """Return the file of the same name and size at the endpoint, if any.
 
     Raises:
@@ -25,11 +35,8 @@ def find(endpoint: Endpoint, source: Source) -> "FileObject | None":
     """
     same = [
         file
-        for file in endpoint.listed(
-            "listing the files",
-            lambda: endpoint.patient.files.list(purpose=PURPOSE, limit=1000),
-        )
-        if file.filename == source.name
+        for file in named(endpoint, source)
+        if file.id not in besides
         and file.bytes in (source.facts.bytes, None)
         and str(file.status) not in _GONE
     ]
@@ -41,35 +48,85 @@ def find(endpoint: Endpoint, source: Source) -> "FileObject | None":
     )
 
 
-def send(
-    endpoint: Endpoint, source: Source, sending: Sending, *, force: bool
-) -> "FileObject":
-    """Send a file in one piece or in parts, and return the endpoint's file.
-
-    Unless `force` is given, an answer that was lost is first looked for among
-    the files there.
+def named(endpoint: Endpoint, source: Source) -> "Iterator[FileObject]":
+    """Yield the files at the endpoint that have the name of this one.
 
     Raises:
-        FinetuneError: The endpoint or the file system refuses.
+        FinetuneError: The endpoint cannot be asked.
     """
+    for file in endpoint.listed(
+        "listing the files",
+        lambda: endpoint.patient.files.list(purpose=PURPOSE, limit=1000),
+    ):
+        if file.filename == source.name:
+            yield file
+
+
+def send(endpoint: Endpoint, source: Source, sending: Sending) -> "FileObject":
+    """Send a file in one piece or in parts, and return the endpoint's file.
+
+    An answer that was lost is first looked for among the files there, but for
+    those of before. The bytes are hashed as they go: what is not all of the file
+    that was hashed before is removed from the endpoint.
+
+    Raises:
+        FinetuneError: The endpoint or the file system refuses, or the file changed.
+    """
+    before = frozenset(file.id for file in named(endpoint, source))
+    arrived = partial(find, endpoint, source, besides=before)
     try:
-        arrived = _arrival(endpoint, source, force=force)
         with source.path.open("rb", buffering=0) as file:
             if source.facts.bytes > sending.parts_above:
                 return send_parts(endpoint, source, file.fileno(), sending, arrived)
-            body = Slice(file.fileno(), 0, source.facts.bytes, sending.advanced)
-            return endpoint.deliver(
-                f"sending {source.path.name}",
-                lambda: endpoint.once.files.create(
-                    file=(source.name, body.rewound(), "application/jsonl"),
-                    purpose=PURPOSE,
-                ),
-                arrived=arrived,
-                # A body that was not sent to its end can be no file there.
-                repeat=lambda lost: lost.not_done or not body.at_end(),
-            )
+            return _send_whole(endpoint, source, file.fileno(), sending, arrived)
     except OSError as error:
         raise FinetuneError(f"{source.path}: {error.strerror}") from error
+    except ChangedError as error:
+        left = _remove_others(endpoint, source, before)
+        raise FinetuneError(
+            f"{source.path}: {error}; {left}; run finetune export and upload again"
+        ) from error
+
+
+def _remove_others(endpoint: Endpoint, source: Source, before: Collection[str]) -> str:
+    """Delete the files of this name that were not there before; say what is left."""
+    try:
+        for file in [*named(endpoint, source)]:
+            if file.id not in before:
+                endpoint.ask(
+                    f"deleting {file.id}",
+                    partial(endpoint.patient.files.delete, file.id),
+                )
+    except FinetuneError as refusal:
+        return f"what came of it may be left, because: {refusal}"
+    return f"nothing of it is left at {endpoint.name}"
+
+
+def _send_whole(
+    endpoint: Endpoint,
+    source: Source,
+    descriptor: int,
+    sending: Sending,
+    arrived: "Callable[[], FileObject | None]",
+) -> "FileObject":
+    whole = Stretch(0, source.facts.bytes, source.facts.sha256)
+    body = Slice(descriptor, whole, sending.advanced)
+
+    def create() -> "FileObject":
+        file = endpoint.once.files.create(
+            file=(source.name, body.rewound(), "application/jsonl"),
+            purpose=PURPOSE,
+        )
+        refuse_other_size(file, source)
+        return file
+
+    return endpoint.deliver(
+        f"sending {source.path.name}",
+        create,
+        arrived=arrived,
+        # A body that was not sent to its end can be no file there.
+        repeat=lambda lost: lost.not_done or not body.at_end(),
+    )
 
 
 def await_processed(
@@ -107,16 +164,3 @@ def await_processed(
         file = endpoint.ask(
             f"looking at {file.id}", partial(endpoint.patient.files.retrieve, file.id)
         )
-
-
-def _arrival(
-    endpoint: Endpoint, source: Source, *, force: bool
-) -> "Callable[[], FileObject | None]":
-    """Return a search for the file that leaves out those of before."""
-    before = find(endpoint, source) if force else None
-
-    def arrived() -> "FileObject | None":
-        file = find(endpoint, source)
-        return None if file is None or (before and file.id == before.id) else file
-
-    return arrived
