@@ -1,6 +1,7 @@
 """An example as a line of JSON: pure functions, no input or output."""
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import orjson
 
@@ -14,6 +15,13 @@ AnyText = TypeVar("AnyText", str, orjson.Fragment)
 
 # Where a text of each example is put in: %b in the bytes of a template.
 SLOT = orjson.Fragment(b"%b")
+
+NOVA_VERSION = "bedrock-conversation-2024"
+
+# Between two texts that become one; no text in JSON holds a raw NUL.
+_JOINT = b'"\0"'
+
+Row = dict[str, Any]
 
 # The system prompt of all examples, SLOT where each has its own, or None.
 Prompt = str | orjson.Fragment | None
@@ -37,20 +45,65 @@ def on_one_line(data: bytes) -> bytes:
     return data
 
 
-def chat_line(*, system: str | None, title: str, description: str) -> bytes:
+def chat_line(
+    *, system: str | None, title: str, description: str, dialect: str = "messages"
+) -> bytes:
     """Return the example of a title and a description as one line, LF included."""
-    return chat_template(system) % (encoded(title), encoded(description))
+    template = chat_template(system, dialect)
+    return joined(template % (encoded(title), encoded(description)))
 
 
-def chat_template(system: Prompt) -> bytes:
+def chat_template(system: Prompt, dialect: str = "messages") -> bytes:
     """Return the line of an example with %b for its texts, LF included.
 
     These are the user's and the assistant's, and before them the system's if that
     is a SLOT. They are put in `encoded`: what all lines share is made only once.
+    The line of a `prompt-completion` must be `joined` then.
     """
     if isinstance(system, str):
         system = orjson.Fragment(encoded(system).replace(b"%", b"%%"))
-    return json_line({"messages": chat_messages(system, SLOT, SLOT)})
+    return json_line(DIALECTS[dialect](system))
+
+
+def joined(line: bytes) -> bytes:
+    """Return the line with a prompt and a question as the one text that they are."""
+    return line.replace(_JOINT, b"\\n\\n")
+
+
+def _messages(system: orjson.Fragment | None) -> Row:
+    return {"messages": chat_messages(system, SLOT, SLOT)}
+
+
+def _gemini(system: orjson.Fragment | None) -> Row:
+    turns = {"user": SLOT, "model": SLOT}
+    row = {"contents": [{"role": r, "parts": [{"text": t}]} for r, t in turns.items()]}
+    if system is None:
+        return row
+    return {"systemInstruction": {"role": "system", "parts": [{"text": system}]}, **row}
+
+
+def _nova(system: orjson.Fragment | None) -> Row:
+    turns = {"user": SLOT, "assistant": SLOT}
+    return {
+        "schemaVersion": NOVA_VERSION,
+        **({} if system is None else {"system": [{"text": system}]}),
+        "messages": [{"role": r, "content": [{"text": t}]} for r, t in turns.items()],
+    }
+
+
+def _prompt_completion(system: orjson.Fragment | None) -> Row:
+    # It has no place for a system prompt, which goes before the question.
+    prompt = b"" if system is None else orjson.dumps(system) + b"\0"
+    return {"prompt": orjson.Fragment(prompt + b"%b"), "completion": SLOT}
+
+
+# The forms of a row; each makes the template of its lines.
+DIALECTS: dict[str, Callable[[orjson.Fragment | None], Row]] = {
+    "messages": _messages,
+    "gemini": _gemini,
+    "nova": _nova,
+    "prompt-completion": _prompt_completion,
+}
 
 
 def chat_messages(

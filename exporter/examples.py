@@ -12,6 +12,7 @@ from exporter.chat import (
     chat_messages,
     chat_template,
     encoded,
+    joined,
     json_line,
     on_one_line,
 )
@@ -42,9 +43,16 @@ class Examples:
     """
 
     def __init__(
-        self, moment: Snapshot, build: Build, *, system: Prompt, counter: Counter | None
+        self,
+        moment: Snapshot,
+        build: Build,
+        *,
+        system: Prompt,
+        counter: Counter | None,
+        dialect: str = "messages",
     ) -> None:
         self._moment, self._build, self._system = moment, build, system
+        self._dialect = dialect
         self._counter = counter
         self._columns = moment.columns(build.examples)
         self._names = [column.name for column in self._columns]
@@ -111,8 +119,10 @@ class Examples:
         tallies = {split: Tally(self._counter) for split in sides if self._counter}
         encoders = [_ENCODERS[column.kind] for column in self._columns]
         clean_line = json_line({n.replace("%", "%%"): SLOT for n in self._names})
-        same_line = chat_template(None if self._system is SLOT else self._system)
-        own_line = chat_template(SLOT)
+        prompt_of_all = None if self._system is SLOT else self._system
+        same_line = chat_template(prompt_of_all, self._dialect)
+        own_line = chat_template(SLOT, self._dialect)
+        in_two = self._dialect == "prompt-completion"
         # Out of the loop, where every look-up is made for millions of rows.
         key_place, numbered = self._key, self._columns[self._key].kind is Kind.WHOLE
         user, assistant = self._user, self._assistant
@@ -136,7 +146,7 @@ class Examples:
                 line = own_line % (cells[own], cells[user], cells[assistant])
             else:
                 line = same_line % (cells[user], cells[assistant])
-            sides[split].write_line(line)
+            sides[split].write_line(joined(line) if in_two else line)
             count = counts[split]
             count["pairs"] += 1
             count["characters"] += len(question) + len(answer)

@@ -30,6 +30,7 @@ def export(
     system: Prompt,
     gate: bool,
     say: Callable[[str], None],
+    dialect: str = "messages",
     counter: Counter | None = None,
 ) -> list[Path]:
     """Write clean.jsonl, train.jsonl, valid.jsonl and manifest.json.
@@ -42,7 +43,9 @@ def export(
             the folder does.
     """
     with snapshot(build.examples, build.read) as moment:
-        examples = Examples(moment, build, system=system, counter=counter)
+        examples = Examples(
+            moment, build, system=system, dialect=dialect, counter=counter
+        )
         funnel = read_funnel(moment, build)
         results = run_gate(moment, build, say) if gate else []
         table = funnel_table(funnel.rules)
@@ -69,6 +72,7 @@ def export(
                     build,
                     files={draft.path.name: draft.finish() for draft in written},
                     splits=splits,
+                    dialect=dialect,
                     system_prompt=examples.system_prompt,
                     funnel=funnel,
                     gate=results if gate else None,
@@ -77,7 +81,7 @@ def export(
             )
             proof.finish()
             publish(*written, proof, absent=[] if valid in written else [valid])
-    _say_of_the_result(splits, funnel, say)
+    _say_of_the_result(splits, funnel, dialect, say)
     return [draft.path for draft in [*written, proof]]
 
 
@@ -94,7 +98,10 @@ def _say_what_was_dropped(
 
 
 def _say_of_the_result(
-    splits: dict[str, dict[str, Any]], funnel: Funnel, say: Callable[[str], None]
+    splits: dict[str, dict[str, Any]],
+    funnel: Funnel,
+    dialect: str,
+    say: Callable[[str], None],
 ) -> None:
     """Say what share went to validation, and whether there are enough examples."""
     train, valid = splits["train"], splits["validation"]
@@ -106,7 +113,8 @@ def _say_of_the_result(
             for unit in ("titles", "pairs")
         )
         say(f"validation: {shares}" + (f"; asked for {asked} %" if asked else ""))
-    for fewest, names in limits("examples", read_readers()):
+    readers = {k: r for k, r in read_readers().items() if r.dialect == dialect}
+    for fewest, names in limits("examples", readers):
         if train["pairs"] < fewest:
             say(
                 f"warning: {train['pairs']} training examples; {', '.join(names)} "

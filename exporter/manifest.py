@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from exporter import __version__
+from exporter.chat import DIALECTS
 from exporter.dataset import ROLES
 from exporter.errors import FinetuneError
 from exporter.files import FileFacts
@@ -27,13 +28,15 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Manifest(NamedTuple):
-    """What an export wrote; `sha256` is that of manifest.json itself."""
+    """What an export wrote of which data set; `sha256` is that of manifest.json."""
 
     sha256: str
     files: dict[str, FileFacts]
     splits: dict[str, dict[str, Any]]
     git_commit: str | None
     tool: str
+    dialect: str
+    data_set: str
 
 
 class Problem(NamedTuple):
@@ -48,6 +51,7 @@ def content(
     *,
     files: dict[str, FileFacts],
     splits: dict[str, dict[str, Any]],
+    dialect: str,
     system_prompt: str | None,
     funnel: "Funnel",
     gate: "list[TestResult] | None",
@@ -65,7 +69,7 @@ def content(
         "tool": f"finetune-exporter {__version__}",
         "git_commit": _git_commit(artifacts.project_dir),
         "data_set": {"name": data_set.name, **declared},
-        "dialect": "messages",
+        "dialect": dialect,
         "files": {name: facts._asdict() for name, facts in files.items()},
         "splits": splits,
         "system_prompt": system_prompt,
@@ -122,6 +126,8 @@ def _read(folder: Path) -> tuple[Manifest, dict[str, Any]]:
             found.get("splits", {}),
             found["git_commit"],
             found["tool"],
+            _dialect(found.get("dialect", "messages")),
+            found.get("data_set", {}).get("name", ""),
         )
     except OSError as error:
         raise FinetuneError(f"{path}: {error.strerror}; run finetune export") from error
@@ -137,6 +143,12 @@ def _recorded(value: dict[str, Any]) -> FileFacts:
     if tuple(map(type, facts)) != (str, int, int):
         raise TypeError("not what is recorded of a file")
     return facts
+
+
+def _dialect(value: str) -> str:
+    if value not in DIALECTS:
+        raise ValueError(value)
+    return value
 
 
 def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:

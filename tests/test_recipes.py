@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from exporter import tokens
+from exporter.chat import chat_line
 from exporter.readers import read_readers, recipes
 from tests.conftest import Workspace
 from tests.corpus import chat, encoded, message
@@ -44,7 +45,7 @@ def test_a_recipe_is_whole_in_its_language(name: str, valid: int) -> None:
     assert "files" in text
     assert max(map(len, text.splitlines())) <= 100
     uploads = {"openai", "azure", "nebius", "model-studio", "mlx", "huggingface"}
-    if name not in uploads | {"tinker", "art", "litgpt"}:
+    if name not in uploads | {"tinker", "art", "litgpt", "oci"}:
         assert ("valid.jsonl" in text) == bool(valid)
     if name in PYTHON:
         ast.parse(text)
@@ -122,58 +123,18 @@ def test_llama_factory_finds_the_files_that_its_recipe_writes(tmp_path: Path) ->
     assert entries[settings["eval_dataset"]]["file_name"] == "valid.jsonl"
 
 
-@pytest.mark.parametrize(
-    ("name", "file", "row"),
-    [
-        (
-            "gemini",
-            "gemini-train.jsonl",
-            {
-                "systemInstruction": {"role": "system", "parts": [{"text": "Be"}]},
-                "contents": [
-                    {"role": "user", "parts": [{"text": "Bag"}]},
-                    {"role": "model", "parts": [{"text": "Caf\u00e9"}]},
-                ],
-            },
-        ),
-        (
-            "nova",
-            "nova-train.jsonl",
-            {
-                "schemaVersion": "bedrock-conversation-2024",
-                "system": [{"text": "Be"}],
-                "messages": [
-                    {"role": "user", "content": [{"text": "Bag"}]},
-                    {"role": "assistant", "content": [{"text": "Caf\u00e9"}]},
-                ],
-            },
-        ),
-        (
-            "bedrock",
-            "bedrock-train.jsonl",
-            {"prompt": "Be\n\nBag", "completion": "Caf\u00e9"},
-        ),
-        (
-            "litgpt",
-            "litgpt-data/train.jsonl",
-            {"instruction": "Be\n\nBag", "output": "Caf\u00e9"},
-        ),
-    ],
-)
-def test_a_recipe_brings_the_rows_into_the_form_of_its_reader(
-    name: str, file: str, row: object, tmp_path: Path
-) -> None:
+def test_litgpt_gets_its_own_names_for_prompt_and_completion(tmp_path: Path) -> None:
     (tmp_path / ODD).mkdir()
-    example = chat(
-        message("system", "Be"),
-        message("user", "Bag"),
-        message("assistant", "Caf\u00e9"),
+    row = chat_line(
+        system="Be", title="Bag", description="Caf\u00e9", dialect="prompt-completion"
     )
-    (tmp_path / ODD / "train.jsonl").write_bytes(encoded(example))
-    quiet = "gcloud() { :; }; curl() { :; }; aws() { :; }; litgpt() { :; }\n"
-    text = quiet + recipe(name, ODD, valid=0)
+    for name in ("train", "valid"):
+        (tmp_path / ODD / f"{name}.jsonl").write_bytes(row)
+    text = "litgpt() { :; }\n" + recipe("litgpt", ODD)
     subprocess.run(["sh"], input=text, text=True, cwd=tmp_path, check=True)
-    assert json.loads((tmp_path / file).read_text()) == row
+    for name in ("train", "val"):
+        made = json.loads((tmp_path / f"litgpt-data/{name}.jsonl").read_text())
+        assert made == {"instruction": "Be\n\nBag", "output": "Caf\u00e9"}
 
 
 def test_nebius_reads_hyperparameters_in_one_place_with_its_length() -> None:
@@ -205,7 +166,7 @@ def write_texts(folder: Path, *answers: str) -> list[Path]:
 
 def test_the_bytes_are_a_bound_that_says_so(tmp_path: Path) -> None:
     paths = write_texts(tmp_path, "x" * 1_000, "\u0958" * 10)
-    lengths = recipes.measure(paths, tokens.BYTES, 32_768)
+    lengths = recipes.measure(paths, tokens.BYTES, 32_768, "messages")
     assert (lengths.longest, lengths.max_tokens) == (1_000 + 3 + 2 * 8 + 40, 1_280)
     assert lengths.sentence() == (
         "The longest example has at most 1,059 tokens (its bytes; --tokenizer FILE "
@@ -213,7 +174,8 @@ def test_the_bytes_are_a_bound_that_says_so(tmp_path: Path) -> None:
     )
     # Normalized as Qwen's tokenizer does, this letter is two, of three bytes each.
     paths = write_texts(tmp_path, "\u0958" * 100)
-    assert recipes.measure(paths, tokens.BYTES, None).longest == 600 + 3 + 2 * 8 + 40
+    lengths = recipes.measure(paths, tokens.BYTES, None, "messages")
+    assert lengths.longest == 600 + 3 + 2 * 8 + 40
 
 
 def test_a_limit_ends_at_the_context_of_the_model_and_names_the_rows(

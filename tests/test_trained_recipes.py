@@ -33,7 +33,9 @@ def test_trl_trains_exactly_the_answers_and_evaluates(tmp_path: Path) -> None:
             for number, answer in enumerate(answers)
         ]
         (folder / f"{name}.jsonl").write_bytes(b"".join(map(encoded, rows)))
-    lengths = recipes.measure([folder / "train.jsonl"], BYTES, recipes.CONTEXT)
+    lengths = recipes.measure(
+        [folder / "train.jsonl"], BYTES, recipes.CONTEXT, "messages"
+    )
     text = recipes.render(
         read_readers()["trl"],
         folder.relative_to(tmp_path),

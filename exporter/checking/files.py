@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from exporter.checking.conversation import Fault
+from exporter.checking.dialects import as_messages
 from exporter.checking.lines import examine, without_marks
 from exporter.checking.plain import PLAIN_KEYS, Alike, is_safe, plain, texts_of
 from exporter.checking.repeats import Companions, Repeats
@@ -127,6 +128,7 @@ class _Checker:
         self._all_dates = True
         self._has_dates = False
         self._has_messages = False
+        self._reserved = rules.reserved()
         self._other_format = ""
 
     def tell(
@@ -176,7 +178,7 @@ class _Checker:
                 if (
                     texts is None
                     and not self._all_dates
-                    and (messages := plain(line, safe=safe))
+                    and (messages := self._plain(line, safe=safe))
                 ):
                     # The way of nearly every line; the first takes the other one.
                     alike.learn(line, messages)
@@ -213,6 +215,15 @@ class _Checker:
             self.tell(Fault("no-final-newline"), number)
         return True
 
+    def _plain(self, line: bytes, *, safe: bool) -> list[Any] | None:
+        """Return the messages of a line beyond doubt, or None to look closer."""
+        if self._rules.dialect == "messages":
+            return plain(line, safe=safe)
+        if self._reserved and self._reserved.search(line.decode(errors="ignore")):
+            return None
+        ours = as_messages(line, self._rules.dialect)
+        return plain(ours, safe=safe) if ours else None
+
     def _look_closer(
         self, line: bytes, number: int, file: ByteFile, offset: int
     ) -> None:
@@ -224,7 +235,7 @@ class _Checker:
             self.tell(mark, number)
         if marks and not line.strip():
             return
-        example, faults = examine(line)
+        example, faults = examine(line, self._rules.dialect, self._reserved)
         for fault in faults:
             self.tell(fault, number)
             if fault.rule == "other-format" and not self._other_format:
@@ -295,6 +306,10 @@ class _Checker:
             if self.examples < limit:
                 detail = f"fewer than {limit} examples: {self.examples}"
                 self.tell(Fault("too-few-examples", detail=detail), readers=readers)
+        for limit, readers in self._rules.limits("most_examples"):
+            if self.examples > limit:
+                detail = f"more than {limit:,} examples: {self.examples:,}"
+                self.tell(Fault("too-many-examples", detail=detail), readers=readers)
         if self._has_dates:
             self.tell(Fault("dates-only", "messages[].content"))
         if self._has_messages and self._other_format:

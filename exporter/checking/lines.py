@@ -1,35 +1,37 @@
 """One line of a chat file and the rules it breaks: pure, no input or output."""
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from exporter.checking.conversation import (
     Fault,
-    conversation_faults,
     json_object,
     kind_of,
     repeated_keys,
     short,
     written_otherwise,
 )
+from exporter.checking.dialects import ROW_KEYS, Turns
 from exporter.checking.shapes import BOM
 from exporter.checking.texts import text_harms
 
 # What other formats of training files have in place of "messages".
 _OTHER_FORMATS = {
+    "schemaVersion": "Nova",
     "conversations": "ShareGPT",
     "conversation": "ShareGPT",
     "instruction": "Alpaca",
-    "prompt": "prompt and completion",
+    "prompt": "prompt-completion",
     "input": "preference",
     "contents": "Gemini",
     "text": "plain text",
     "custom_id": "batch request",
     "title": "title and description",
+    "messages": "messages",
 }
-_API_KEYS = {"tools", "parallel_tool_calls", "functions"}
 
 # Of one line; a damaged one may hold millions.
 MOST_FAULTS = 100
@@ -66,10 +68,13 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def examine(line: bytes) -> tuple[Example | None, list[Fault]]:
+def examine(
+    line: bytes, dialect: str = "messages", reserved: re.Pattern[str] | None = None
+) -> tuple[Example | None, list[Fault]]:
     """Return the example on a line, if it is one, and the rules it breaks.
 
-    Of a line that breaks rules more than a hundred times, the first hundred.
+    `reserved` finds the words that no text may hold. Of a line that breaks rules
+    more than a hundred times, the first hundred.
     """
     faults = list(_raw_faults(line))
     try:
@@ -79,11 +84,21 @@ def examine(line: bytes) -> tuple[Example | None, list[Fault]]:
         return None, [*faults, _not_json(line, error)]
     if not text:
         return None, [*faults, Fault("blank-line")]
-    every = chain(faults, _line_faults(value), _text_faults(value))
+    turns = _turns(value, dialect)
+    every = chain(
+        faults, _line_faults(value, dialect, turns), _text_faults(value, reserved)
+    )
     faults = list(islice(every, MOST_FAULTS))
-    if isinstance(value, dict) and isinstance(value.get("messages"), list):
-        return Example(value["messages"], _keys(value)), faults
+    if turns and isinstance(value, dict) and isinstance(turns.messages, list):
+        return Example(turns.messages, _keys(value, turns.messages)), faults
     return None, faults
+
+
+def _turns(value: object, dialect: str) -> Turns | None:
+    """Return the turns of a row in the dialect, if it is one."""
+    if not isinstance(value, dict) or ROW_KEYS[dialect] not in value:
+        return None
+    return Turns(value, dialect)
 
 
 def without_marks(line: bytes, *, first: bool) -> tuple[bytes, list[Fault]]:
@@ -124,7 +139,7 @@ def _raw_faults(line: bytes) -> Iterator[Fault]:
             yield Fault("raw-line-end", detail=name)
 
 
-def _line_faults(value: object) -> Iterator[Fault]:
+def _line_faults(value: object, dialect: str, turns: Turns | None) -> Iterator[Fault]:
     if value is None:
         yield Fault("null-line")
         return
@@ -132,25 +147,27 @@ def _line_faults(value: object) -> Iterator[Fault]:
         yield Fault("not-object", detail=kind_of(value))
         return
     yield from repeated_keys(value, "")
-    if "messages" not in value:
-        near = written_otherwise("messages", value)
-        other = next((name for name in _OTHER_FORMATS if name in value), None)
-        if near is not None:
-            yield Fault("key-case", short(near), short(near))
-        elif other:
-            yield Fault("other-format", other, _OTHER_FORMATS[other])
-        else:
-            keys = f"; the keys are {short(', '.join(value))}" if value else ""
-            yield Fault("messages-missing", "messages", keys)
+    if turns and (dialect != "messages" or "schemaVersion" not in value):
+        yield from turns.faults()
         return
-    for key in value:
-        if key != "messages":
-            yield Fault("api-key" if key in _API_KEYS else "extra-key", short(key))
-    yield from conversation_faults(value["messages"])
+    own = ROW_KEYS[dialect]
+    near = written_otherwise(own, value)
+    other = next((name for name in _OTHER_FORMATS if name in value), None)
+    if near is not None:
+        yield Fault("key-case", short(near), short(near))
+    elif other:
+        yield Fault("other-format", other, _OTHER_FORMATS[other])
+    else:
+        keys = f"; the keys are {short(', '.join(value))}" if value else ""
+        yield Fault("messages-missing", own, keys)
 
 
-def _text_faults(value: object) -> Iterator[Fault]:
+def _text_faults(
+    value: object, reserved: re.Pattern[str] | None = None
+) -> Iterator[Fault]:
     for path, text in _strings(value):
+        if reserved and (word := reserved.search(text)):
+            yield Fault("reserved-word", path, word[0])
         if "\0" in text:
             yield Fault("nul", path)
         if "\ufffd" in text:
@@ -194,7 +211,7 @@ def _holds_surrogate(text: str) -> bool:
     return False
 
 
-def _keys(value: dict[str, Any]) -> frozenset[str]:
-    messages = [m for m in value["messages"] if isinstance(m, dict)]
-    below = {f"messages[].{short(key)}" for message in messages for key in message}
+def _keys(value: dict[str, Any], messages: list[Any]) -> frozenset[str]:
+    whole = (message for message in messages if isinstance(message, dict))
+    below = {f"messages[].{short(key)}" for message in whole for key in message}
     return frozenset(map(short, value)) | below

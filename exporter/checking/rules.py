@@ -1,5 +1,6 @@
 """The rules of a chat file, and how severe each reader holds a breach."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,7 @@ class Rules(NamedTuple):
     rules: dict[str, Rule]
     readers: dict[str, Reader]
     severities: dict[str, dict[str, str]]
+    dialect: str = "messages"
 
     def finding(
         self,
@@ -79,6 +81,11 @@ class Rules(NamedTuple):
     def limits(self, kind: str) -> list[tuple[int, list[str]]]:
         """Return the limits of one kind, such as "tokens", and who has them."""
         return limits(kind, self.readers)
+
+    def reserved(self) -> re.Pattern[str] | None:
+        """Return what finds the words that one of the readers does not bear."""
+        words = {word for reader in self.readers.values() for word in reader.reserved}
+        return re.compile("|".join(map(re.escape, sorted(words)))) if words else None
 
     def _named(self, readers: list[str]) -> str:
         """Return the readers as text; most of many by naming the others."""
@@ -115,7 +122,7 @@ def read_rules(readers: Sequence[str] = (), dialect: str = "messages") -> Rules:
         if name in readers or (not readers and reader.dialect == dialect)
     }
     severities = {name: _severities(known[name], known, rules) for name in chosen}
-    return Rules(rules, chosen, severities)
+    return Rules(rules, chosen, severities, dialect)
 
 
 def _severities(

@@ -8,11 +8,13 @@ import click
 import orjson
 
 from exporter import manifest, tokens
+from exporter.chat import DIALECTS
 from exporter.checking.files import Contents, check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, Rules, read_rules
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
 from exporter.display import visible
+from exporter.errors import FinetuneError
 from exporter.readers import read_readers
 
 # Of findings that differ in the line only, so many are shown.
@@ -27,6 +29,11 @@ _SHOWN = 3
     multiple=True,
     metavar="READER",
     help="Ask this reader only; repeatable.  [default: all of them]",
+)
+@click.option(
+    "--dialect",
+    type=click.Choice(list(DIALECTS)),
+    help="Form of the rows.  [default: messages, or that of the last export]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a finding a line as JSON.")
 @OUTPUT_DIR
@@ -53,6 +60,7 @@ _SHOWN = 3
 def check(
     files: tuple[Path, ...],
     readers: tuple[str, ...],
+    dialect: str | None,
     as_json: bool,
     output_dir: Path,
     list_rules: bool,
@@ -66,11 +74,16 @@ def check(
 
     FILES are chat JSONL of any origin, plain or .gz; a name with the word
     valid, val, dev, test or eval is a validation file. Without FILES, the last
-    export is checked, and its bytes against its manifest.
+    export is checked, and its bytes against its manifest. Readers of other
+    dialects are not asked.
 
     Errors, that a reader refuses, exit with 1; warnings do not.
     """
-    rules = _rules(readers)
+    if dialect is None:
+        dialect = "messages"
+        if not files and not list_rules:
+            dialect = manifest.read(output_dir).dialect
+    rules = _rules(readers, "" if list_rules else dialect)
     if list_rules:
         _list_rules(rules, as_json=as_json)
         return
@@ -105,14 +118,21 @@ def check(
         sys.exit(1)
 
 
-def _rules(readers: tuple[str, ...]) -> Rules:
-    known = list(read_readers())
-    for reader in readers:
-        if reader not in known:
+def _rules(names: tuple[str, ...], dialect: str) -> Rules:
+    """Return the rules of the readers named; without a dialect those of any."""
+    known = read_readers()
+    for name in names:
+        if name not in known:
             raise click.BadParameter(
-                f"{reader} is none of {', '.join(known)}", param_hint="--for"
+                f"{name} is none of {', '.join(known)}", param_hint="--for"
             )
-    return read_rules(readers)
+        own = known[name].dialect
+        if dialect and own != dialect:
+            raise FinetuneError(
+                f"--for {name} reads --dialect {own}, not {dialect}: finetune export "
+                f"--dialect {own}, or finetune check --dialect {own} FILE"
+            )
+    return read_rules(names or [name for name in known if not dialect], dialect)
 
 
 def _list_rules(rules: Rules, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from exporter import artifacts, freshness, tokens
-from exporter.chat import Prompt
+from exporter.chat import DIALECTS, Prompt
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
 from exporter.cli.server import pasteable_remedies, server, with_dbt
@@ -22,6 +22,13 @@ from exporter.files import require_writable
     type=click.Path(path_type=Path),
     help="Folder of the files.  [default: files, or files/NAME in a project with "
     "several data sets]",
+)
+@click.option(
+    "--dialect",
+    type=click.Choice(list(DIALECTS)),
+    default="messages",
+    show_default=True,
+    help="Form of the rows; finetune readers says who reads which.",
 )
 @click.option("--system-prompt", metavar="TEXT", help="Text of the system message.")
 @click.option(
@@ -52,6 +59,7 @@ from exporter.files import require_writable
 def export(
     name: str | None,
     output_dir: Path | None,
+    dialect: str,
     system_prompt: str | None,
     system_prompt_file: Path | None,
     no_system: bool,
@@ -92,6 +100,7 @@ def export(
                 system=prompt,
                 gate=not no_gate,
                 say=lambda text: say(with_dbt(text, project_dir, target)),
+                dialect=dialect,
                 counter=counter,
             )
     for path in written:

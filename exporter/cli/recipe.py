@@ -1,5 +1,6 @@
 """`finetune recipe`: how to hand the last export to a trainer or provider."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -7,7 +8,7 @@ import click
 from exporter import manifest, tokens
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say, today
 from exporter.errors import FinetuneError
-from exporter.readers import read_readers, recipes
+from exporter.readers import Reader, read_readers, recipes
 
 
 @click.command(epilog=EXIT_CODES)
@@ -61,15 +62,34 @@ def recipe(
         paths = [output_dir / name for name, lines in examples.items() if lines]
         if model is None:
             context = context or recipes.CONTEXT
-        lengths = recipes.measure(paths, counter, context)
+        lengths = recipes.measure(paths, counter, context, document.dialect)
         if lengths.over:
             say(f"warning: {lengths.sentence()}")
+    folder = recipes.other_folder(output_dir, chosen, document.dialect)
     text = recipes.render(
         chosen,
-        output_dir,
+        folder,
         examples=examples[manifest.TRAINING],
         valid_examples=examples[manifest.VALIDATION],
         model=model or recipes.MODEL,
         lengths=lengths,
     )
+    if folder != output_dir:
+        text = _export_first(document, output_dir, folder, chosen) + text
     click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+
+
+def _export_first(
+    document: manifest.Manifest, old: Path, new: Path, reader: Reader
+) -> str:
+    """Return the command that makes the rows that the reader reads, and say so.
+
+    A script or a configuration has it as a comment.
+    """
+    words = ["export", document.data_set, "--dialect", reader.dialect, "-o", str(new)]
+    command = shlex.join(["finetune", *filter(None, words)])
+    say(
+        f"warning: {reader.title} reads --dialect {reader.dialect}, but {old} is "
+        f"{document.dialect}: first {command}"
+    )
+    return f"{'# First: ' if reader.dialect == 'messages' else ''}{command}\n"

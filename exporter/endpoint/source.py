@@ -158,9 +158,17 @@ def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
     """Return the training file and, if there is one, the validation file.
 
     Raises:
-        FinetuneError: One is missing, too small or too large for the endpoint.
+        FinetuneError: One is missing, too small or too large for the endpoint, or
+            in a dialect that it does not read.
     """
-    files = manifest.read(folder).files
+    document = manifest.read(folder)
+    files, wanted = document.files, endpoint.provider.dialect
+    if document.dialect != wanted:
+        raise FinetuneError(
+            f"{folder}: rows of --dialect {document.dialect}, but "
+            f"{endpoint.provider.title} reads {wanted}; run finetune export --dialect "
+            f"{wanted}"
+        )
     if manifest.TRAINING not in files:
         raise FinetuneError(f"{folder}: no {manifest.TRAINING}; run finetune export")
     lines = files[manifest.TRAINING].lines

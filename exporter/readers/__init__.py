@@ -41,7 +41,7 @@ class Reader:
     warns: list[str] = field(default_factory=list)
     refuses: list[str] = field(default_factory=list)
     wants: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    reserved: list[str] = field(default_factory=list)
     closings: list[dict[str, Any]] = field(default_factory=list)
     instead: list[str] = field(default_factory=list)
     models: dict[str, date] = field(default_factory=dict)

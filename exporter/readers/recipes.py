@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jinja2
 import orjson
 
+from exporter.checking.dialects import Turns
 from exporter.readers import Reader
 from exporter.tokens import Counter
 
@@ -55,8 +56,10 @@ class Lengths(NamedTuple):
         return text
 
 
-def measure(paths: Iterable[Path], counter: Counter, context: int | None) -> Lengths:
-    """Measure the examples of files of messages.
+def measure(
+    paths: Iterable[Path], counter: Counter, context: int | None, dialect: str
+) -> Lengths:
+    """Measure the examples of files in a dialect.
 
     Texts are counted as they are and in Unicode's form NFC, into which some
     tokenizers bring them; the larger count holds.
@@ -65,7 +68,7 @@ def measure(paths: Iterable[Path], counter: Counter, context: int | None) -> Len
     for path in paths:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                messages = orjson.loads(line)["messages"]
+                messages = Turns(orjson.loads(line), dialect).messages
                 tokens = _PER_EXAMPLE + sum(
                     _PER_MESSAGE + _count(message["content"], counter)
                     for message in messages
@@ -88,6 +91,13 @@ def _count(text: str, counter: Counter) -> int:
 def needs_lengths(reader: Reader) -> bool:
     """Say whether the recipe speaks of the lengths of the examples."""
     return "max_tokens" in reader.recipe or "lengths" in reader.recipe
+
+
+def other_folder(folder: Path, reader: Reader, dialect: str) -> Path:
+    """Return where an export lies in the dialect of the reader, for one in another."""
+    if dialect == reader.dialect:
+        return folder
+    return folder.with_name(f"{folder.name}-{reader.dialect}")
 
 
 def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401

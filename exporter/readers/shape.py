@@ -21,6 +21,7 @@ SHAPE: dict[str, Any] = {
     "like": "str",
     "limits": {
         "examples": _LIMIT,
+        "most_examples": _LIMIT,
         "validation_examples": _LIMIT,
         "bytes": _LIMIT,
         "request_bytes": _LIMIT,
@@ -31,7 +32,7 @@ SHAPE: dict[str, Any] = {
     "warns": _TEXTS,
     "refuses": _TEXTS,
     "wants": {"": "str"},
-    "notes": _TEXTS,
+    "reserved": _TEXTS,
     "closings": [
         {"date": "timestamp", "what": "str", "state": ("closed", "deprecated")}
     ],
