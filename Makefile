@@ -15,19 +15,26 @@ endif
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# What requirements/NAME.txt pins by hash, then this project itself.
+define install
+	@echo 'installing requirements/$(1).txt into $(VENV): a minute or two' >&2
+	@$(PIP) install --no-deps --require-hashes --requirement requirements/$(1).txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+endef
+
 # The virtual environment of a user, and what developers need on top of it.
-$(VENV)/pyvenv.cfg: pyproject.toml
+$(VENV)/pyvenv.cfg: pyproject.toml requirements/local.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
-	@touch $@
+	$(call install,local)
 
-$(VENV)/spark: $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[spark]'
-	@touch $@
+$(VENV)/spark: $(VENV)/pyvenv.cfg requirements/spark.txt
+	$(call install,spark)
 
-$(VENV)/dev: $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+$(VENV)/dev: $(VENV)/pyvenv.cfg requirements/dev.txt
+	$(call install,dev)
 
 profiles.yml:
 	cp profiles.yml.example $@
@@ -54,6 +61,16 @@ test: $(VENV)/dev ## Run the tests
 .PHONY: test-slow
 test-slow: $(VENV)/dev ## Run the tests on the largest data set
 	$(BIN)/pytest -n 2 -m slow
+
+# The lowest and the newest versions that pyproject.toml admits, not the pinned ones.
+.PHONY: test-ranges
+test-ranges: $(VENV)-release/pyvenv.cfg ## Run the tests on the lowest and the newest versions admitted
+	for versions in lowest-direct highest; do \
+	    $(PYTHON) -m venv --clear $(VENV)-$$versions && \
+	    $(VENV)-release/bin/uv pip install --quiet --resolution $$versions \
+	        --python $(VENV)-$$versions/bin/python --editable '.[dev]' && \
+	    $(VENV)-$$versions/bin/pytest -n 2 $(TEST_OPTIONS) || exit 1; \
+	done
 
 # The readers that the rules speak of, as they were run; torch is large.
 READERS := together==1.5.35 datasets==5.2.0 mistral-common==1.13.1 trl==1.16.0 \
@@ -131,10 +148,47 @@ docs: $(VENV)/pyvenv.cfg profiles.yml ## Describe models and tests in dbt_projec
 	$(BIN)/finetune local run -- $(BIN)/dbt docs generate --static \
 	    --project-dir dbt_project --profiles-dir .
 
+# The tools of a release, in an environment of their own.
+$(VENV)-release/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)-release
+	$(VENV)-release/bin/python -m pip install --quiet --disable-pip-version-check \
+	    build==1.6.1 check-wheel-contents==0.6.3 cyclonedx-bom==7.5.0 \
+	    pip-audit==2.10.1 twine==7.0.0 uv==0.13.9
+	@touch $@
+
 .PHONY: package
-package: $(VENV)/dev ## Build the wheel and the source distribution
-	$(BIN)/python -m build
+package: $(VENV)-release/pyvenv.cfg ## Build and check the wheel, the source distribution and the SBOM
+	rm -rf dist
+	$(VENV)-release/bin/python -m build
+	$(VENV)-release/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	$(VENV)-release/bin/check-wheel-contents dist
+	$(VENV)-release/bin/cyclonedx-py requirements requirements/local.txt \
+	    --pyproject pyproject.toml --output-file dist/sbom.cdx.json
+
+.PHONY: publish
+publish: $(VENV)-release/pyvenv.cfg ## Publish dist/, as the release workflow does for a tag
+	$(VENV)-release/bin/uv publish dist/*.whl dist/*.tar.gz
+
+# EXTRAS of pyproject.toml that each file of requirements/ pins.
+LOCKS := local spark dev
+local_EXTRAS := --extra local
+spark_EXTRAS := --extra local --extra spark
+dev_EXTRAS := --extra dev
+
+.PHONY: lock
+lock: $(VENV)-release/pyvenv.cfg ## Pin the newest versions that pyproject.toml admits, with hashes
+	for name in $(LOCKS); do $(MAKE) --no-print-directory lock-$$name; done
+
+lock-%:
+	printf 'hatchling\neditables\n' | $(VENV)-release/bin/uv pip compile --quiet --upgrade --universal \
+	    --python-version 3.10 --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate $($*_EXTRAS) --output-file requirements/$*.txt pyproject.toml -
+
+.PHONY: audit
+audit: $(VENV)-release/pyvenv.cfg ## Look for known vulnerabilities in what is pinned
+	$(VENV)-release/bin/pip-audit --require-hashes --disable-pip \
+	    --requirement requirements/dev.txt
 
 .PHONY: clean
 clean: ## Remove what make made, but neither the data nor the files
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-cluster $(VENV)-readers $(VENV)-recipes .bench dist dbt_project/target dbt_project/logs logs
+	rm -rf $(VENV) $(VENV)-* .bench dist dbt_project/target dbt_project/logs logs

@@ -29,7 +29,7 @@ WORKFLOW = ".github/workflows/data-quality.yml"
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     built = subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", folder, REPOSITORY],
+        [sys.executable, "-m", "build", "-n", "-o", folder, REPOSITORY],
         check=False,
         capture_output=True,
         text=True,
