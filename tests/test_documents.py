@@ -19,6 +19,7 @@ PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")]
 ALLOWED: dict[str, set[str]] = {
     "click": {"cli"},
     "dbt": set(),
+    "httpx2": {"endpoint/exchange"},
     "jinja2": {"readers/recipes"},
     "msgpack": {"freshness"},
     "openai": {"endpoint"},

@@ -4,43 +4,36 @@ import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from exporter.display import visible
 from exporter.errors import FinetuneError
 from exporter.readers import reader_at
 
-if TYPE_CHECKING:
-    from openai import APIStatusError
-
 T = TypeVar("T")
 
 OPENAI = "https://api.openai.com/v1"
 
-# Statuses by which a server says that it did not carry a request out, for now.
-_NOT_NOW = {408, 409, 429, 500, 503}
+# More pages or items than any account has of files, jobs, models or events.
+_PAGES = 1000
+_ITEMS = 100_000
 
-_MENDS = {
-    401: "put a key of this endpoint into OPENAI_API_KEY",
-    403: "ask the provider for access; see docs/endpoints.md for other endpoints",
-    404: "see that OPENAI_BASE_URL is right; most end in /v1",
-    409: "wait until the other request is done and run it again",
-    413: "send it in smaller pieces with --parts-above",
-    429: "too many requests or no credit left; wait and run it again",
-}
+_ID_CHARACTERS = 256
+
+# Seconds that a server may ask to wait, as the openai client has it.
+_LONGEST_WAIT = 120
 
 
 class NoAnswerError(FinetuneError):
     """A request without a usable answer: it may have been carried out.
 
     `not_done` is true where the server said that it was not; `wait` is how many
-    seconds it asked for.
+    seconds it asked for, or zero.
     """
 
     def __init__(
-        self, message: str, *, not_done: bool = False, wait: float | None = None
+        self, message: str, *, not_done: bool = False, wait: float = 0
     ) -> None:
         super().__init__(message)
         self.not_done = not_done
@@ -51,8 +44,8 @@ class Endpoint:
     """An endpoint and the two clients for it.
 
     `patient` repeats by itself what may be repeated; `once` sends once. Use both
-    inside of `ask` or `listed`, so that what goes wrong is said in one line that
-    does not hold the key.
+    inside of `ask`, `listed` or `deliver`, so that what goes wrong is one line
+    without the key.
     """
 
     def __init__(self, *, timeout: float, retries: int) -> None:
@@ -65,14 +58,17 @@ class Endpoint:
         url, host, self.name = _address()
         self.provider = reader_at(host)
         self.retries = retries
-        self._timeout = timeout
+        self.timeout = timeout
         from openai import OpenAI, Timeout  # noqa: PLC0415 (half a second)
+
+        from exporter.endpoint.exchange import GuardedClient  # noqa: PLC0415
 
         self.patient = OpenAI(
             api_key=self._key,
             base_url=url,
             timeout=Timeout(timeout, connect=min(timeout, 10)),
             max_retries=retries,
+            http_client=GuardedClient(),
         )
         self.once = self.patient.with_options(max_retries=0)
 
@@ -92,7 +88,7 @@ class Endpoint:
         """
         answer = self._answer(doing, send)
         if not _has_id(answer):
-            raise self._no_sense(doing)
+            raise self.no_sense(doing)
         return answer
 
     def listed(self, doing: str, send: Callable[[], Any]) -> Iterator[Any]:
@@ -103,18 +99,24 @@ class Endpoint:
         """
         seen: set[str] = set()
         page = self._answer(doing, send)
-        while True:
+        for _ in range(_PAGES):
             items = getattr(page, "data", None)
             # A wrong body must not pass for an empty list.
             if not isinstance(items, list) or not all(map(_has_id, items)):
-                raise self._no_sense(doing)
+                raise self.no_sense(doing)
             # Some servers give the first page whatever they are asked.
             fresh = [item for item in items if item.id not in seen]
             yield from fresh
             seen.update(item.id for item in fresh)
+            if len(seen) > _ITEMS:
+                break
             if not fresh or not page.has_next_page():
                 return
             page = self._answer(doing, page.get_next_page)
+        raise FinetuneError(
+            f"{self.name}: {doing} comes to no end after {len(seen):,}; see that "
+            "OPENAI_BASE_URL is right, or delete there what is not needed"
+        )
 
     def deliver(
         self,
@@ -138,14 +140,18 @@ class Endpoint:
                 return self.ask(doing, send)
             except NoAnswerError as error:
                 lost = error
-            again = attempt < self.retries and repeat(lost)
+            again = (
+                attempt < self.retries and lost.wait <= _LONGEST_WAIT and repeat(lost)
+            )
             for look in range(attempt, self.retries + 1):
                 if again or not lost.not_done:
                     time.sleep((again and lost.wait) or min(0.5 * 2**look, 8))
-                with suppress(NoAnswerError):
+                try:
                     found = arrived()
-                    if found is not None:
-                        return found
+                except NoAnswerError:
+                    raise lost from None  # It was asked for often enough.
+                if found is not None:
+                    return found
                 if again or lost.not_done:
                     break
             if not again:
@@ -153,64 +159,17 @@ class Endpoint:
             attempt += 1
 
     def _answer(self, doing: str, send: Callable[[], T]) -> T:
-        with self._explained(doing):
+        from exporter.endpoint.faults import explained  # noqa: PLC0415 (as above)
+
+        with explained(self, doing):
             return send()
 
-    @contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
-        """Turn the client's exceptions into ours, which hold no request."""
-        import openai  # noqa: PLC0415
-
-        try:
-            yield
-        except openai.APITimeoutError:
-            raise NoAnswerError(
-                f"{self.name}: no answer within {self._timeout:g} s on {doing}; "
-                "run it again, or with a longer --timeout"
-            ) from None
-        except openai.APIConnectionError as error:
-            raise NoAnswerError(
-                f"{self.name}: {self._cause(error)}, on {doing}; see that the address "
-                "in OPENAI_BASE_URL is right and run it again"
-            ) from None
-        except openai.APIStatusError as error:
-            raise self._status(doing, error) from None
-        # The last when it is to make a page of an answer that is not JSON.
-        except (openai.OpenAIError, ValueError, AttributeError):
-            raise self._no_sense(doing) from None
-
-    def _status(self, doing: str, error: "APIStatusError") -> FinetuneError:
-        status = error.status_code
-        body: Any = error.body
-        said = body.get("message") if isinstance(body, dict) else None
-        # Servers like to repeat a wrong key, or most of it.
-        said = "the key is refused" if status == 401 else self.clean(said)
-        mend = _MENDS.get(status, "run it again later" if status >= 500 else "")
-        message = (
-            f"{self.name}: {status} on {doing}"
-            f"{': ' if said else ''}{said}{'; ' if mend else ''}{mend}"
-        )
-        if status < 500 and status not in _NOT_NOW:
-            return FinetuneError(message)
-        wait = error.response.headers.get("retry-after-ms")
-        seconds = error.response.headers.get("retry-after")
-        return NoAnswerError(
-            message,
-            not_done=status in _NOT_NOW,
-            wait=_seconds(wait, 1000) or _seconds(seconds, 1),
-        )
-
-    def _no_sense(self, doing: str) -> NoAnswerError:
+    def no_sense(self, doing: str) -> NoAnswerError:
+        """Return that an answer is not of the form of its route."""
         return NoAnswerError(
             f"{self.name}: the answer to {doing} makes no sense; see that "
             "OPENAI_BASE_URL is right, most end in /v1"
         )
-
-    def _cause(self, error: BaseException) -> str:
-        """Return the words of the innermost exception."""
-        while inner := error.__cause__ or error.__context__:
-            error = inner
-        return self.clean(getattr(error, "strerror", None) or str(error))
 
     def clean(self, text: object) -> str:
         """Return foreign text as one line, at most 300 characters, without the key."""
@@ -221,7 +180,9 @@ class Endpoint:
 def _has_id(value: object) -> bool:
     """Say whether a value of an answer has an id that can be shown and named."""
     text = getattr(value, "id", None)
-    return isinstance(text, str) and 0 < len(text) <= 1000 and text.isprintable()
+    return (
+        isinstance(text, str) and 0 < len(text) <= _ID_CHARACTERS and text.isprintable()
+    )
 
 
 def number(value: object) -> float:
@@ -261,11 +222,3 @@ def _address() -> tuple[str, str, str]:
     shown = f"[{host}]" if ":" in host else host
     where = f"{shown}:{port}" if port else shown
     return url, host, f"{parts.scheme}://{where}{parts.path.rstrip('/')}"
-
-
-def _seconds(value: str | None, divisor: int) -> float | None:
-    """Return a header's number of seconds, at most two minutes."""
-    try:
-        return min(number(float(value or "")) / divisor, 120)
-    except ValueError:
-        return None

@@ -90,6 +90,7 @@ def send(endpoint: Endpoint, source: Source, sending: Sending) -> "FileObject":
 
 def _remove_others(endpoint: Endpoint, source: Source, before: Collection[str]) -> str:
     """Delete the files of this name that were not there before; say what is left."""
+    time.sleep(1)  # It may still be reading what was on its way.
     try:
         for file in [*named(endpoint, source)]:
             if file.id not in before:

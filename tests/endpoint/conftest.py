@@ -106,9 +106,10 @@ def process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the command in a process of its own."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def start(*arguments: str, code: str = "") -> subprocess.Popen[str]:
+        program = ["-c", code] if code else ["-m", "exporter"]
         child = subprocess.Popen(
-            [sys.executable, "-m", "exporter", *arguments],
+            [sys.executable, *program, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

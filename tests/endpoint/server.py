@@ -102,6 +102,10 @@ class Server:
     ) -> None:
         self.faults.append(Fault(route, kind, times, message))
 
+    def redirect(self, route: str, status: int, to: str, times: int = 1000) -> None:
+        fault = Fault(route, status, times, headers=(("location", to),))
+        self.faults.append(fault)
+
     def take_fault(self, route: str) -> Fault | None:
         with self._lock:
             self.requests.append(route)

@@ -1,0 +1,109 @@
+"""What goes wrong with a request, in one line that holds neither it nor the key."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import openai
+
+from exporter.endpoint.client import Endpoint, NoAnswerError, number
+from exporter.endpoint.exchange import (
+    ANSWER_MEGABYTES,
+    ANSWER_VALUES,
+    TooLargeError,
+    origin,
+)
+from exporter.errors import FinetuneError
+
+# Statuses by which a server says that it did not carry a request out, for now.
+_NOT_NOW = {408, 409, 429, 500, 503}
+
+_REMEDIES = {
+    401: "put a key of this endpoint into OPENAI_API_KEY",
+    403: "ask the provider for access; see docs/endpoints.md for other endpoints",
+    404: "see that OPENAI_BASE_URL is right; most end in /v1",
+    409: "wait until the other request is done and run it again",
+    413: "send it in smaller pieces with --parts-above",
+    429: "too many requests or no credit left; wait and run it again",
+}
+
+# What the client makes of JSON that is none, too deep, or of another form.
+_NO_SENSE = (
+    openai.OpenAIError,
+    ValueError,
+    AttributeError,
+    TypeError,
+    KeyError,
+    RecursionError,
+)
+
+
+@contextmanager
+def explained(endpoint: Endpoint, doing: str) -> Iterator[None]:
+    """Turn the client's exceptions into ours."""
+    name = endpoint.name
+    try:
+        yield
+    except openai.APITimeoutError:
+        raise NoAnswerError(
+            f"{name}: no answer within {endpoint.timeout:g} s on {doing}; "
+            "run it again, or with a longer --timeout"
+        ) from None
+    except openai.APIConnectionError as error:
+        raise NoAnswerError(
+            f"{name}: {endpoint.clean(_cause(error))}, on {doing}; see that the "
+            "address in OPENAI_BASE_URL is right and run it again"
+        ) from None
+    except openai.APIStatusError as error:
+        raise _refusal(endpoint, doing, error) from None
+    except TooLargeError:
+        raise NoAnswerError(
+            f"{name}: the answer to {doing} is larger than {ANSWER_MEGABYTES} MB or "
+            f"{ANSWER_VALUES:,} values; see that OPENAI_BASE_URL is right"
+        ) from None
+    except _NO_SENSE:
+        raise endpoint.no_sense(doing) from None
+
+
+def _refusal(
+    endpoint: Endpoint, doing: str, error: openai.APIStatusError
+) -> FinetuneError:
+    status, headers = error.status_code, error.response.headers
+    if further := error.response.next_request:
+        return FinetuneError(
+            f"{endpoint.name}: {status} on {doing}: redirects to "
+            f"{endpoint.clean(origin(further.url))}, where nothing was sent; put the "
+            "right address into OPENAI_BASE_URL"
+        )
+    body: Any = error.body
+    said = body.get("message") if isinstance(body, dict) else None
+    # Servers like to repeat a wrong key, or most of it.
+    said = "the key is refused" if status == 401 else endpoint.clean(said)
+    remedy = _REMEDIES.get(status, "run it again later" if status >= 500 else "")
+    message = (
+        f"{endpoint.name}: {status} on {doing}"
+        f"{': ' if said else ''}{said}{'; ' if remedy else ''}{remedy}"
+    )
+    if status < 500 and status not in _NOT_NOW:
+        return FinetuneError(message)
+    wait = _seconds(headers.get("retry-after-ms")) / 1000
+    return NoAnswerError(
+        message,
+        not_done=status in _NOT_NOW,
+        wait=wait or _seconds(headers.get("retry-after")),
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """Return the words of the innermost exception."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _seconds(value: str | None) -> float:
+    """Return the number of a header, or zero."""
+    try:
+        return number(float(value or 0))
+    except ValueError:
+        return 0
