@@ -4,15 +4,18 @@ Both clean files stand in the order of their ids, so they are merged line by lin
 the different questions (titles) 64 bits each are kept.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import orjson
 
 from exporter import manifest
 from exporter.errors import FinetuneError
+from exporter.progress import Step, step
 
 # How many examples of each kind are shown.
 SAMPLES = 5
@@ -55,7 +58,15 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
             raise FinetuneError(
                 f"{problem.file}: {problem.what}; run finetune export again"
             )
-    found = _examples_differ(_examples(old, before), _examples(new, after))
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context((folder / manifest.CLEAN).open("rb"))
+            for folder in (old, new)
+        ]
+        size = sum(os.fstat(file.fileno()).st_size for file in files)
+        work = Step("comparing", size, "bytes", lambda: sum(f.tell() for f in files))
+        stack.enter_context(step(work))
+        found = _examples_differ(*map(_examples, files, (before, after)))
     found["settings"] = _changed(
         {key: before.get(key) for key in _SETTINGS},
         {key: after.get(key) for key in _SETTINGS},
@@ -71,19 +82,18 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
     return {"equal": not any(moved) and not any(changed), **found}
 
 
-def _examples(folder: Path, document: dict[str, Any]) -> Iterator[_Example]:
+def _examples(file: IO[bytes], document: dict[str, Any]) -> Iterator[_Example]:
     columns = document["data_set"]
-    path = folder / manifest.CLEAN
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = orjson.loads(line)
-                side = row[columns["split"]] if columns["split"] else "train"
-                yield _Example(str(row[columns["id"]]), row[columns["user"]], side)
-            except (ValueError, KeyError, TypeError) as error:
-                raise FinetuneError(
-                    f"{path}:{number}: no line of an export; run finetune export again"
-                ) from error
+    for number, line in enumerate(file, 1):
+        try:
+            row = orjson.loads(line)
+            side = row[columns["split"]] if columns["split"] else "train"
+            yield _Example(str(row[columns["id"]]), row[columns["user"]], side)
+        except (ValueError, KeyError, TypeError) as error:
+            raise FinetuneError(
+                f"{file.name}:{number}: not a line of an export; run finetune export "
+                "again"
+            ) from error
 
 
 def _examples_differ(

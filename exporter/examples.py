@@ -20,6 +20,7 @@ from exporter.engines.relations import Kind, Row
 from exporter.errors import FinetuneError
 from exporter.files import Draft
 from exporter.gate import Snapshot
+from exporter.progress import Step, waiting
 from exporter.tokens import Counter, Tally
 
 
@@ -61,6 +62,10 @@ class Examples:
         self._user, self._assistant = self._place("user"), self._place("assistant")
         self._split = self._place("split") if data_set.split else None
         self._prompt = self._place("system") if system is SLOT else None
+        self._total = 0
+        self._counts: dict[str, dict[str, Any]] = {
+            split: {"pairs": 0, "characters": 0} for split in ("train", "validation")
+        }
 
     @property
     def system_prompt(self) -> str | None:
@@ -91,17 +96,29 @@ class Examples:
         quoted, data_set = self._moment.quoted, self._build.data_set
         split = quoted(data_set.split) if data_set.split else "'train'"
         relation = quoted(self._build.examples.schema, self._build.examples.name)
-        rows = self._moment.query(
-            "select split, count(*) as titles from"
-            f" (select {split} as split, {quoted(data_set.user)} as title"
-            f" from {relation} group by 1, 2) t group by split"
+        query = (
+            "select split, count(*) as titles, cast(sum(pairs) as bigint) as pairs from"
+            f" (select {split} as split, {quoted(data_set.user)} as title,"
+            f" count(*) as pairs from {relation} group by 1, 2) t group by split"
         )
+        with waiting("the server to count the examples"):
+            rows = self._moment.query(query)
+        self._total = sum(row["pairs"] for row in rows)
         return {row["split"]: row["titles"] for row in rows}
 
     def rows(self) -> Generator[Row]:
         """Yield the rows in the order of their ids; close it if that ends early."""
         key = self._columns[self._key]
         return self._moment.rows(self._build.examples, self._columns, key)
+
+    def writing(self) -> Step:
+        """Return how much of what `questions` counted is written."""
+        return Step(
+            "writing",
+            self._total,
+            "pairs",
+            done=lambda: sum(count["pairs"] for count in self._counts.values()),
+        )
 
     def write(
         self, rows: Iterable[Row], clean: Draft, train: Draft, valid: Draft
@@ -113,9 +130,7 @@ class Examples:
                 neither train nor validation.
         """
         sides = {"train": train, "validation": valid}
-        counts: dict[str, dict[str, Any]] = {
-            split: {"pairs": 0, "characters": 0} for split in sides
-        }
+        counts = self._counts
         tallies = {split: Tally(self._counter) for split in sides if self._counter}
         encoders = [_ENCODERS[column.kind] for column in self._columns]
         clean_line = json_line({n.replace("%", "%%"): SLOT for n in self._names})

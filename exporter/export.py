@@ -1,7 +1,7 @@
 """The export: test, then stream one snapshot into files that prove themselves."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from exporter.examples import Examples
 from exporter.files import drafts, publish
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.gate import Snapshot, run_gate, shortened
+from exporter.progress import step, waiting
 from exporter.readers import limits, read_readers
 from exporter.tokens import Counter
 
@@ -42,7 +43,9 @@ def export(
         FinetuneError: The gate refuses, there is no example, or the database or
             the folder does.
     """
-    with snapshot(build.examples, build.read) as moment:
+    with ExitStack() as stack:
+        with waiting("the server, or for a build there that holds the tables"):
+            moment = stack.enter_context(snapshot(build.examples, build.read))
         examples = Examples(
             moment, build, system=system, dialect=dialect, counter=counter
         )
@@ -60,7 +63,7 @@ def export(
             )
         with drafts(output_dir, *manifest.NAMES) as (clean, train, valid, proof):
             # Left open by an error, it would wait for its connection for ever.
-            with closing(examples.rows()) as rows:
+            with closing(examples.rows()) as rows, step(examples.writing()):
                 counts = examples.write(rows, clean, train, valid)
             splits = {
                 split: {"titles": questions.get(split, 0), **count}

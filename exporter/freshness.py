@@ -21,6 +21,7 @@ import yaml
 from exporter import dataset
 from exporter.artifacts import Artifacts, Build, read_build
 from exporter.errors import FinetuneError
+from exporter.progress import waiting
 
 # Commands of dbt that build what they have results for; the others only compile.
 _BUILDS = {"build", "run", "seed", "snapshot", "retry"}
@@ -160,13 +161,14 @@ def _compiled_anew(build: Build, remedy: str) -> Build:
             *("--vars", json.dumps(arguments.get("vars") or {})),
             *(f"--{key}={arguments[key]}" for key in _SAME if arguments.get(key)),
         ]
-        done = subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+        with waiting("dbt, which compiles the project anew"):
+            done = subprocess.run(
+                command,
+                check=False,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+            )
         if done.returncode:
             said = " ".join((done.stdout or done.stderr).split())
             raise FinetuneError(

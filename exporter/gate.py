@@ -7,6 +7,7 @@ from exporter.artifacts import Build, DataTest
 from exporter.display import visible
 from exporter.engines.relations import Column, Relation, Row
 from exporter.errors import FinetuneError
+from exporter.progress import Step, step
 
 
 class Snapshot(Protocol):
@@ -85,16 +86,25 @@ def run_gate(
     Raises:
         FinetuneError: A test fails.
     """
-    results = []
-    for test in build.tests:
-        result = run_test(snapshot, test)
-        results.append(result)
-        if result.status != "pass":
-            say(f"{result.status}: {test.name}: {result.failures:,} found")
-        if result.status == "fail":
-            for row in offending_rows(snapshot, test, limit=3):
-                say(f"  {shortened(row)}")
-            say(f"  the rest: dbt show --limit 100 --select {test.name}")
+    results: list[TestResult] = []
+    names = [*(test.name for test in build.tests), ""]
+    work = Step(
+        "gate",
+        len(build.tests),
+        "tests",
+        done=lambda: len(results),
+        at_hand=lambda: names[len(results)],
+    )
+    with step(work):
+        for test in build.tests:
+            result = run_test(snapshot, test)
+            if result.status != "pass":
+                say(f"{result.status}: {test.name}: {result.failures:,} found")
+            if result.status == "fail":
+                for row in offending_rows(snapshot, test, limit=3):
+                    say(f"  {shortened(row)}")
+                say(f"  the rest: dbt show --limit 100 --select {test.name}")
+            results.append(result)
     failed = [result.name for result in results if result.status == "fail"]
     if failed:
         raise FinetuneError(

@@ -14,6 +14,7 @@ from exporter.chat import DIALECTS
 from exporter.dataset import ROLES
 from exporter.errors import FinetuneError
 from exporter.files import FileFacts
+from exporter.progress import reading, step
 
 if TYPE_CHECKING:
     from exporter.artifacts import Build
@@ -191,7 +192,7 @@ def verify(folder: Path) -> None:
 def _facts(path: Path) -> FileFacts:
     digest = hashlib.sha256()
     size = lines = 0
-    with path.open("rb", buffering=0) as file:
+    with path.open("rb", buffering=0) as file, step(reading("hashing", path, file)):
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)

@@ -18,6 +18,7 @@ from exporter.checking.rules import Finding, Rules
 from exporter.checking.shapes import START_BYTES, shape, spread
 from exporter.checking.texts import holds_html
 from exporter.errors import FinetuneError
+from exporter.progress import reading, step
 from exporter.records import ByteFile
 
 # Longer lines are damage: half a million tokens, while the most generous reader
@@ -81,7 +82,7 @@ def check_file(
     checker = _Checker(path, rules, report, see)
     try:
         with ExitStack() as stack:
-            file: Any = stack.enter_context(path.open("rb"))
+            file: Any = stack.enter_context(opened := path.open("rb"))
             packed = file.peek(2)[:2] == b"\x1f\x8b"
             named = path.name.removesuffix(".gz") if packed else path.name
             if not named.endswith(".jsonl"):
@@ -92,8 +93,9 @@ def check_file(
                 checker.tell(Fault("gzip" if right else "gzip-misnamed"))
                 file = stack.enter_context(gzip.open(file))
             try:
-                if checker.read(file):
-                    checker.tell_of_the_whole()
+                with step(reading("checking", path, opened)):
+                    if checker.read(file):
+                        checker.tell_of_the_whole()
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 checker.tell(Fault("gzip-damaged", detail=str(error)))
     except OSError as error:

@@ -10,8 +10,10 @@ import click
 
 from exporter import __version__
 from exporter.cli.console import EXIT_CODES, say
+from exporter.cli.progress import show
 from exporter.display import visible
 from exporter.errors import FinetuneError
+from exporter.progress import announce_to
 
 # In the order of the way that a row takes; each is in the module of its name.
 COMMANDS = {
@@ -80,6 +82,7 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGALRM, _interrupt)
+    announce_to(show)
     try:
         cli()
     except FinetuneError as error:

@@ -12,7 +12,7 @@ from exporter.chat import DIALECTS
 from exporter.checking.files import Contents, check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, Rules, read_rules
-from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say
+from exporter.cli.console import CLEARED, EXIT_CODES, OUTPUT_DIR, say
 from exporter.display import visible
 from exporter.errors import FinetuneError
 from exporter.readers import read_readers
@@ -163,6 +163,7 @@ class _Findings:
         """Print a finding as JSON, or keep it if it is among the first alike."""
         self.counts[finding.severity] += 1
         if self._as_json:
+            click.echo(CLEARED.get(), err=True, nl=False)
             click.echo(orjson.dumps(finding._asdict(), default=str))
             return
         alike = (finding.rule, finding.severity)

@@ -1,5 +1,6 @@
 """What every command shares: talk, options and exit codes."""
 
+from contextvars import ContextVar
 from datetime import date, datetime, timezone
 from pathlib import Path
 
@@ -39,12 +40,17 @@ OUTPUT_DIR = click.option(
 )
 
 
+# What takes away the bar that stands on the terminal's last line, if there is one.
+CLEARED: ContextVar[str] = ContextVar("cleared", default="")
+
+
 def say(text: str) -> None:
     """Talk to the user; data alone goes to standard output.
 
     Newlines are ours: foreign text within comes `visible`, on one line.
     """
-    click.echo("\n".join(map(visible, text.split("\n"))), err=True)
+    lines = "\n".join(map(visible, text.split("\n")))
+    click.echo(CLEARED.get() + lines, err=True)
 
 
 def today() -> date:

@@ -13,6 +13,7 @@ from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
 from exporter.cli.server import pasteable_remedies, server
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.gate import shortened
+from exporter.progress import waiting
 
 Samples = dict[str, list[dict[str, Any]]]
 
@@ -76,7 +77,8 @@ def _read(build: Build, target: str, limit: int) -> tuple[Funnel, Samples]:
         used += [build.examples, build.outcomes]
     with SNAPSHOTS[target](build.examples, used) as moment:
         found = read_funnel(moment, build)
-        return found, dropped_samples(moment, build, found, limit=limit)
+        with waiting("the server to find the samples"):
+            return found, dropped_samples(moment, build, found, limit=limit)
 
 
 def _table(build: Build, found: Funnel) -> str:

@@ -13,6 +13,7 @@ from exporter.engines import postgres
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
+from exporter.progress import Step, step
 from exporter.records import SEPARATOR, Columns, Intake, Reject, read_rows
 
 
@@ -118,18 +119,30 @@ def _load(
     intake: Intake,
     mode: str | None,
 ) -> int:
-    return postgres.load(
-        raw,
-        _blocks(files, columns, intake),
-        separator=SEPARATOR,
-        mode=mode,
-        with_id=columns.id is not None,
-    )
+    past: list[int] = []
+    with step(_loading(files, past, intake)):
+        return postgres.load(
+            raw,
+            _blocks(files, columns, intake, past),
+            separator=SEPARATOR,
+            mode=mode,
+            with_id=columns.id is not None,
+        )
 
 
-def _blocks(files: Sequence[Path], columns: Columns, intake: Intake) -> Iterator[bytes]:
+def _loading(files: Sequence[Path], past: list[int], intake: Intake) -> Step:
+    """Return how much of the files is read: those in the past, and of this one."""
+    size = sum(path.stat().st_size for path in files if path.is_file())
+    return Step("loading", size, "bytes", lambda: sum(past) + intake.position)
+
+
+def _blocks(
+    files: Sequence[Path], columns: Columns, intake: Intake, past: list[int]
+) -> Iterator[bytes]:
     for path in files:
         yield from read_rows(path, columns, intake)
+        past.append(intake.position)
+        intake.position = 0
         if intake.found:
             others = [name for name in intake.found if name not in columns]
             intake.loaded.append(

@@ -4,11 +4,12 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from exporter.engines import embedded, spark
 from exporter.errors import FinetuneError
+from exporter.progress import waiting
 
 LOCAL_FOLDER = Path(".postgres")
 
@@ -50,6 +51,8 @@ def server(target: str = "postgres") -> Iterator[None]:
     if embedded.own_server_chosen():
         yield
         return
-    with embedded.serving(LOCAL_FOLDER.absolute()) as variables:
-        os.environ.update(variables)
+    with ExitStack() as stack:
+        with waiting(f"the PostgreSQL in {LOCAL_FOLDER} to start"):
+            serving = embedded.serving(LOCAL_FOLDER.absolute())
+            os.environ.update(stack.enter_context(serving))
         yield

@@ -1,6 +1,5 @@
 """`finetune upload`: the exported files to an endpoint."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from exporter.endpoint.source import (
 )
 from exporter.errors import FinetuneError
 from exporter.files import locked
+from exporter.progress import Step, step
 
 
 @click.command(epilog=EPILOG)
@@ -108,7 +108,7 @@ def upload(
 def _sending(
     endpoint: Endpoint, source: Source, parts_above: float | None, part_size: float
 ) -> Iterator[Sending]:
-    """Say what is sent and how fast; a terminal shows rate and remaining time."""
+    """Say what is sent, and how fast it was."""
     size = source.facts.bytes
     limits = endpoint.provider.limits
     limit = limits.get("request_bytes", limits.get("bytes", size))
@@ -118,21 +118,11 @@ def _sending(
     start = time.monotonic()
     sent = 0
 
-    def rate(_: object = None) -> str:
-        return f"{sent / MEGABYTE / max(time.monotonic() - start, 1e-3):,.1f} MB/s"
+    def advanced(count: int) -> None:
+        nonlocal sent
+        sent += count
 
-    with click.progressbar(
-        length=size,
-        file=sys.stderr,
-        update_min_steps=MEGABYTE,
-        item_show_func=rate,
-        hidden=not sys.stderr.isatty(),
-    ) as bar:
-
-        def advanced(count: int) -> None:
-            nonlocal sent
-            sent += count
-            bar.update(count, current_item=count)
-
+    with step(Step(f"sending {source.path.name}", size, "bytes", lambda: sent)):
         yield Sending(limit, int(part_size * MEGABYTE), advanced, say)
-    say(f"sent at {rate()}")
+    rate = sent / MEGABYTE / max(time.monotonic() - start, 1e-3)
+    say(f"sent at {rate:,.1f} MB/s")

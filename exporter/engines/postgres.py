@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 
 from exporter.engines.relations import Column, Kind, RawTable, Relation, Row, column
 from exporter.errors import FinetuneError
+from exporter.progress import waiting
 
 _CHUNK_ROWS = 100
 
@@ -253,7 +254,8 @@ def load(
         else:
             _require_columns(connection, table, columns)
             if mode == "replace":
-                connection.execute(sql.SQL("truncate {}").format(name))
+                with waiting(f"{table} to be let go of by who reads it"):
+                    connection.execute(sql.SQL("truncate {}").format(name))
             elif mode is None and _has_rows(connection, name):
                 raise FinetuneError(
                     f"{table} has rows already; say --replace or --append"

@@ -1,0 +1,54 @@
+"""Work that takes its time, announced to whoever shows it.
+
+What does the work says what it is and how much of it is done; a command line may ask to
+see it (`announce_to`); nobody else need know. The step is asked from another thread,
+so that its loops pay nothing for it.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO, NamedTuple
+
+
+class Step(NamedTuple):
+    """Work: its name, its size, how much is done, and what is at hand.
+
+    `total` is None where only an end can be waited for.
+    """
+
+    name: str
+    total: int | None = None
+    unit: str = ""
+    done: Callable[[], int] = int
+    at_hand: Callable[[], str] = str
+
+
+Watcher = Callable[[Step], AbstractContextManager[None]]
+
+_watcher: ContextVar[Watcher] = ContextVar("watcher", default=lambda _: nullcontext())
+
+
+def announce_to(watcher: Watcher) -> None:
+    """Let a watcher know of each step from now on."""
+    _watcher.set(watcher)
+
+
+@contextmanager
+def step(work: Step) -> Iterator[None]:
+    """Let the watcher, if there is one, show the work until the block ends."""
+    with _watcher.get()(work):
+        yield
+
+
+def waiting(for_: str) -> AbstractContextManager[None]:
+    """Let the watcher say what is waited for, if it takes long."""
+    return step(Step(for_))
+
+
+def reading(doing: str, path: Path, file: IO[bytes]) -> Step:
+    """Return the step that reads an open file to its end."""
+    size = os.fstat(file.fileno()).st_size
+    return Step(f"{doing} {path.name}", size, "bytes", file.tell)

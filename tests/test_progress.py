@@ -1,0 +1,159 @@
+"""Long steps show a bar on a terminal, which moves and fits; in a pipe none do."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import DBT, MakeWorkspace, Workspace
+
+# The command line, but it draws at once: no test waits for a slow step.
+HASTY = (
+    "from exporter.cli import main, progress;"
+    "progress._PATIENCE, progress._EVERY = 0.0, 0.01; main()"
+)
+BAR = re.compile(r"(\w+)[\w. ]* \[#*-*\] +(\d+)%")
+ROWS = 60_000
+
+PROJECT = {
+    "dbt_project.yml": "name: shop\nprofile: finetune\n",
+    "models/answers.sql": f"""
+select n as id, 'Question ' || n as question, 'Answer ' || n as answer
+from generate_series(1, {ROWS}) as n
+""",
+    "models/shop.yml": """
+models:
+  - name: answers
+    columns:
+      - {name: id, data_tests: [unique, not_null]}
+      - {name: question, data_tests: [unique, not_null]}
+exposures:
+  - name: support
+    type: ml
+    owner: {name: Support, email: support@example.com}
+    depends_on: [ref('answers')]
+    config:
+      meta: {finetune: {examples: answers, id: id, user: question, assistant: answer}}
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def shop(make_workspace: MakeWorkspace) -> Workspace:
+    """Return a project whose steps take a part of a second each."""
+    workspace = make_workspace()
+    workspace.project = workspace.folder / "shop"
+    for name, text in PROJECT.items():
+        (workspace.project / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace.project / name).write_text(text.lstrip("\n"))
+    with (workspace.folder / "rows.csv").open("w") as file:
+        file.write("uid,title,content\n")
+        file.writelines(f"{n},lamp {n},A lamp of {n} watts\n" for n in range(5 * ROWS))
+    built = workspace.run([DBT, "build", "--project-dir", "shop"])
+    assert built.returncode == 0, built.stdout
+    assert workspace.finetune("export", "--project-dir", "shop").returncode == 0
+    return workspace
+
+
+@contextmanager
+def on_terminal(
+    workspace: Workspace, command: Sequence[str | Path], columns: int
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a command with stderr on a terminal of that width; yield its other end."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        command,
+        cwd=workspace.folder,
+        env=workspace.environment | {"TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def shown_until_the_end(ours: int) -> str:
+    shown = b""
+    with suppress(OSError):  # The terminal's other end is closed.
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    return shown.decode()
+
+
+LOAD = ["rows.csv", "--replace", "--table=lamps", "--id=uid", "--title=title"]
+COMMANDS = {
+    "load": (["load", *LOAD, "--content=content"], {"loading"}),
+    "export": (["export", "--project-dir", "shop"], {"gate", "writing"}),
+    "check": (["check"], {"checking"}),
+    "diff": (["diff", "files", "files"], {"comparing"}),
+}
+
+
+@pytest.mark.parametrize("columns", [40, 200])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_long_step_moves_a_bar_that_fits_the_terminal(
+    name: str, columns: int, shop: Workspace
+) -> None:
+    arguments, steps = COMMANDS[name]
+    command = [sys.executable, "-c", HASTY, *arguments]
+    with on_terminal(shop, command, columns) as (process, ours):
+        shown = shown_until_the_end(ours)
+        assert process.wait() == 0, shown
+    moved: dict[str, list[int]] = {}
+    for frame in shown.split("\r"):
+        text = re.sub(r"\x1b\[\??\d*[a-zA-Z]", "", frame)
+        for what, share in BAR.findall(text):
+            moved.setdefault(what, []).append(int(share))
+            assert 30 < len(text) < columns
+    assert steps <= moved.keys()
+    for what in steps:
+        assert moved[what] == sorted(moved[what])
+        assert len({*moved[what]}) > 1, f"{what} stood still"
+    # Nothing of a bar is left, and the cursor is there again.
+    assert shown.count("\x1b[?25h") >= len(steps)
+    assert "]" not in shown.rpartition("\x1b[?25h")[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_there_is_no_bar_in_a_pipe(name: str, shop: Workspace) -> None:
+    done = shop.run([sys.executable, "-c", HASTY, *COMMANDS[name][0]])
+    assert done.returncode == 0
+    assert "\r" not in done.stderr + done.stdout
+    assert "[" not in done.stderr
+
+
+def test_what_ends_within_a_second_draws_no_bar(built_sample: Workspace) -> None:
+    command = [sys.executable, "-m", "exporter", "funnel"]
+    with on_terminal(built_sample, command, 80) as (process, ours):
+        assert shown_until_the_end(ours) == ""
+        assert process.wait() == 0
+
+
+def test_waiting_for_a_lock_is_said(shop: Workspace) -> None:
+    command = [sys.executable, "-m", "exporter", "export", "--project-dir", "shop"]
+    with shop.connect() as connection:
+        connection.autocommit = False
+        connection.execute("lock table finetune.answers in access exclusive mode")
+        with on_terminal(shop, command, 80) as (process, ours):
+            said = os.read(ours, 1 << 16).decode()
+            assert process.poll() is None
+            connection.commit()
+            rest = shown_until_the_end(ours)
+            assert process.wait() == 0, rest
+    assert said.startswith("waiting for the server, or for a build there that holds")
