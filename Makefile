@@ -54,8 +54,14 @@ export: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build, test and write files
 upload: $(VENV)/pyvenv.cfg ## Send files/*.jsonl to the endpoint; start no training
 	$(BIN)/finetune upload $(UPLOAD_OPTIONS)
 
+# What holds the page of the report to the rules of HTML and of accessibility.
+NPM := axe-core@4.14.1 html-validate@10.17.0
+$(VENV)/npm: $(VENV)/dev
+	@command -v npm >/dev/null && npm install --silent --no-save --prefix $@ $(NPM) \
+	    || echo 'npm is absent: axe and html-validate do not look at the report' >&2
+
 .PHONY: test
-test: $(VENV)/dev ## Run the tests
+test: $(VENV)/dev $(VENV)/npm ## Run the tests
 	$(BIN)/pytest -n 2 $(TEST_OPTIONS)
 
 .PHONY: test-slow

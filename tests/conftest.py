@@ -27,6 +27,11 @@ SHARED_DATA = (
 )
 DBT = Path(sys.executable).with_name("dbt")
 
+# What the tests of the report open it with, and hold it against.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+NPM = Path(sys.prefix) / "npm" / "node_modules"
+
 # A busy machine is no fault of the code.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
@@ -42,6 +47,12 @@ def pytest_report_header() -> list[str]:
     lines = []
     if not SHARED_DATA.exists():
         lines.append(f"{SHARED_DATA} is absent: only the bundled sample is tested")
+    if not BROWSER:
+        lines.append("chromium is absent: NO TEST OPENS THE REPORT; install chromium")
+    if not NPM.exists():
+        lines.append(
+            f"{NPM} is absent: NO axe, NO html-validate; install npm, make test"
+        )
     if embedded.own_server_chosen():
         lines.append("the server that PG* names is tested, not the embedded one")
     return lines

@@ -67,6 +67,13 @@ class Repeats:
         for pair in heapq.merge(*packed):
             yield pair >> 32, pair & 0xFFFFFFFF
 
+    def groups(self) -> Iterator[tuple[int, int]]:
+        """Yield of each different value how often it stands, and its first line."""
+        for codes, lines in self.buckets:
+            first = dict(zip(reversed(codes), reversed(lines), strict=True))
+            for code, count in Counter(codes).items():
+                yield count, first[code]
+
     def distinct(self) -> tuple[int, int]:
         """Return how many values differ, and how often the commonest stands."""
         counts = [Counter(codes) for codes, _ in self.buckets]

@@ -22,6 +22,7 @@ COMMANDS = {
     "funnel": "Show what each rule took in the last build, and rows that it dropped.",
     "export": "Test the examples of a data set again and write them as chat JSONL.",
     "diff": "Show what came, went or changed between two exports, as Markdown.",
+    "report": "Show the last export as a page, report.html, and a card, README.md.",
     "check": "Find every rule of every reader that FILES break, offline.",
     "readers": "List the readers and their state today, or show the one of that NAME.",
     "recipe": "Print the shortest correct configuration or command for READER.",

@@ -49,7 +49,7 @@ def funnel(
         )
         build = artifacts.read_build(chosen.artifacts, chosen.data_set)
         with server(target):
-            found, dropped = _read(build, target, samples)
+            found, dropped = read_last_build(build, target, samples)
     if as_json:
         document = {**found._asdict(), "samples": dropped}
         click.echo(orjson.dumps(document, str, orjson.OPT_INDENT_2))
@@ -63,8 +63,12 @@ def funnel(
             click.echo(f"  {shortened(row)}")
 
 
-def _read(build: Build, target: str, limit: int) -> tuple[Funnel, Samples]:
-    """Return the funnel of a data set, and samples if there shall be some."""
+def read_last_build(build: Build, target: str, limit: int) -> tuple[Funnel, Samples]:
+    """Return the funnel of a data set, and samples if there shall be some.
+
+    Raises:
+        FinetuneError: It names no such models, or they cannot be read.
+    """
     data_set = build.data_set
     if build.funnel is None:
         raise data_set.wrong("funnel", "missing; name the model that counts the rows")

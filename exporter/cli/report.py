@@ -1,0 +1,101 @@
+"""`finetune report`: the last export as a page to look at, and its card."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exporter import artifacts
+from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, say
+from exporter.cli.funnel import Samples, read_last_build
+from exporter.cli.project import choose
+from exporter.cli.server import LOCAL_FOLDER, own_server, server
+from exporter.errors import FinetuneError
+from exporter.report import CARD, write
+from exporter.report.facts import Wishes
+
+# So many dropped rows of each rule.
+SHOWN = 3
+_NO_SAMPLES = (
+    "Samples of dropped rows need the database of this build: run finetune report "
+    "where it answers."
+)
+
+
+@click.command(epilog=EXIT_CODES)
+@OUTPUT_DIR
+@click.option("--epochs", type=click.IntRange(min=1), help="How often to train.")
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    metavar="USD",
+    help="Price of a million training tokens.",
+)
+@click.option("--license", metavar="ID", help="Licence in the card, such as cc0-1.0.")
+@click.option(
+    "--language",
+    "languages",
+    multiple=True,
+    metavar="CODE",
+    help="Language in the card, such as en; repeatable.",
+)
+@click.option(
+    "--since",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="An earlier export, to show what changed.",
+)
+@PROJECT_DIR
+def report(
+    output_dir: Path,
+    epochs: int | None,
+    price: float | None,
+    license: str | None,  # noqa: A002 (the name of the option)
+    languages: tuple[str, ...],
+    since: Path | None,
+    project_dir: Path,
+) -> None:
+    """Show the last export as a page, report.html, and a card, README.md.
+
+    Both stand beside the export, whose hashes are verified first. The page is one
+    file without script; the card is one for Hugging Face's hub. Rows that the rules
+    dropped are shown where the database of the build answers.
+    """
+    wishes = Wishes(epochs, price, license, languages)
+    written = write(
+        output_dir,
+        wishes,
+        samples=lambda document: _samples(document, project_dir),
+        since=since,
+    )
+    for path in written:
+        click.echo(path)
+    if len(written) == 1:
+        say(
+            f"{output_dir / CARD} stays as it is, because finetune report did not "
+            "write it; remove it to get a card"
+        )
+
+
+def _samples(document: dict[str, Any], project_dir: Path) -> Samples | str:
+    """Return rows that each rule dropped, of the very build that was exported."""
+    target = document["engine"]
+    if target == "postgres" and not (own_server() or LOCAL_FOLDER.is_dir()):
+        return _NO_SAMPLES
+    try:
+        chosen = choose(
+            document["data_set"]["name"],
+            project_dir=project_dir,
+            target_path=None,
+            target=target,
+        )
+        build = artifacts.read_build(chosen.artifacts, chosen.data_set)
+        with server(target):
+            found, samples = read_last_build(build, target, SHOWN)
+        if found.invocation_id == document["dbt"]["invocation_id"]:
+            return samples
+        reason = "dbt has built again since the export"
+    except (FinetuneError, click.UsageError) as error:
+        reason = str(error)
+    say(f"no samples of dropped rows: {reason}")
+    return _NO_SAMPLES

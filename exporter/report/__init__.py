@@ -1,0 +1,91 @@
+"""report.html and README.md: what an export holds, to be looked at."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from exporter import manifest
+from exporter.checking.rules import read_rules
+from exporter.diff import compare
+from exporter.errors import FinetuneError
+from exporter.files import drafts, publish
+from exporter.report.facts import Wishes, character_name, context
+from exporter.report.survey import Survey
+from exporter.report.texts import as_code, ending, opening, shown
+
+PAGE, CARD = "report.html", "README.md"
+_MARK = "Written by finetune report, which replaces it as long as this line is here"
+
+Samples = dict[str, list[dict[str, Any]]]
+
+
+def write(
+    folder: Path,
+    wishes: Wishes,
+    *,
+    samples: Callable[[dict[str, Any]], Samples | str],
+    since: Path | None = None,
+) -> list[Path]:
+    """Write the page and the card of the export in the folder; return their paths.
+
+    `samples` is given the manifest and returns dropped rows by rule, or a sentence
+    why there are none. A README.md that is not ours stays as it is.
+
+    Raises:
+        FinetuneError: The folder holds no export, or not as it was written.
+    """
+    doc = manifest.document(folder)
+    names = [PAGE] if _is_foreign(folder / CARD) else [PAGE, CARD]
+    with drafts(folder, *names) as opened:
+        for problem in manifest.problems(folder):
+            raise FinetuneError(f"{problem.file}: {problem.what}; run finetune export")
+        sides = [manifest.TRAINING, manifest.VALIDATION]
+        paths = [folder / name for name in sides if name in doc["files"]]
+        survey = Survey(paths, read_rules(dialect=doc.get("dialect", "messages")))
+        facts = context(doc, survey, wishes)
+        facts["samples"] = samples(doc)
+        facts["changed"] = compare(since, folder) if since else None
+        for draft, text in zip(opened, _rendered(facts), strict=False):
+            draft.write_line(text.encode())
+            draft.finish()
+        publish(*opened)
+    return [draft.path for draft in opened]
+
+
+def _is_foreign(path: Path) -> bool:
+    """Say whether there is a card that we did not write."""
+    return path.is_file() and _MARK.encode() not in path.read_bytes()[:4096]
+
+
+def _rendered(facts: dict[str, Any]) -> tuple[str, str]:
+    """Return the page and the card."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "shown": shown,
+        "code": as_code,
+        "character": character_name,
+        "n": "{:,}".format,
+        "opening": opening,
+        "ending": ending,
+    }
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    digest = hashlib.sha256(style.encode()).digest()
+    facts |= {
+        "mark": _MARK,
+        "style": Markup(style),  # noqa: S704 (ours)
+        "style_hash": base64.b64encode(digest).decode(),
+    }
+    page, card = map(environment.get_template, ("page.html", "card.md"))
+    return page.render(facts), card.render(facts)

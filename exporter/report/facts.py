@@ -1,0 +1,194 @@
+"""What the page and the card say, put together from manifest and survey."""
+
+import unicodedata
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from exporter.checking.plain import Texts
+from exporter.checking.rules import Finding
+from exporter.checking.texts import HTML, text_harms
+from exporter.funnel import funnel_table
+from exporter.report.charts import histogram, percentiles
+from exporter.report.survey import CHANCE, EXTREME, SHORTER, Group, Place, Survey
+from exporter.report.texts import words
+
+# What was found by these is nobody's to read.
+_SECRET = {"secret", "payment-card", "iban"}
+
+# Of groups the most frequent: how many, and at least how often each.
+_TOP = {
+    "questions": (20, 1),
+    "answers": (8, 2),
+    "openings": (8, 3),
+    "endings": (8, 3),
+}
+_NEAR = 8
+_ODD = 10
+
+Near = list[tuple[int, Place, Place]]
+
+
+class Wishes(NamedTuple):
+    """What the user adds: epochs, dollars a million tokens, and for the card."""
+
+    epochs: int | None = None
+    price: float | None = None
+    license: str | None = None
+    languages: tuple[str, ...] = ()
+
+
+def context(doc: dict[str, Any], survey: Survey, wishes: Wishes) -> dict[str, Any]:
+    """Return what both templates need, by name."""
+    train, valid = doc["splits"]["train"], doc["splits"]["validation"]
+    top = {what: survey.commonest(what, *how) for what, how in _TOP.items()}
+    near, seen = survey.near(), survey.seen()
+    breaches = survey.breaches()
+    chats = _chats(survey, [*_odd(survey, top["answers"], near, seen)])
+    texts = survey.texts(
+        {
+            *(group.place for groups in top.values() for group in groups),
+            *(place for chosen in chats.values() for place in chosen),
+            *(place for _, *pair in near[:_NEAR] for place in pair),
+            *(place for breach in breaches for place in _places(breach.first)),
+        }
+    )
+    return {
+        "doc": doc,
+        "wishes": wishes,
+        "title": doc["data_set"]["name"].replace("_", " ").capitalize(),
+        "train": train,
+        "valid": valid,
+        "total": train["pairs"] + valid["pairs"],
+        "titles": train["titles"] + valid["titles"],
+        "funnel": doc["funnel"] if funnel_table(doc["funnel"]) else [],
+        "warned": [test for test in doc["gate"]["tests"] if test["status"] == "warn"],
+        "rules": survey.rules,
+        "refusing": sorted(survey.refusing),
+        "shared": survey.shared(),
+        "breaches": breaches,
+        "evidence": {b.rule: [*_evidence(b.rule, b.first, texts)] for b in breaches},
+        "bill": _bill(survey, train, wishes),
+        "chats": chats,
+        "texts": texts,
+        "top": top,
+        "near": [(*group, _alike(texts, *group[1:])) for group in near[:_NEAR]],
+        "near_groups": len(near),
+        "near_examples": sum(often for often, *_ in near),
+        "hidden": [group for group in seen if len(group.what) == 1],
+        "scripts": [g for g in seen if len(g.what) > 1 and g.what != SHORTER],
+        **_lengths(doc, survey),
+    }
+
+
+def _bill(survey: Survey, train: dict[str, Any], wishes: Wishes) -> dict[str, Any]:
+    """Return the tokens to train on: as counted by the export, or at most."""
+    tally = survey.sides[0].tally
+    bound = {"total": tally.total, "system_prompt": tally.system, "exact": False}
+    counted = train.get("tokens") or bound
+    trained = counted["total"] * (wishes.epochs or 1)
+    return {
+        **counted,
+        "trained": trained,
+        "cost": None if wishes.price is None else trained * wishes.price / 1e6,
+        "prompt_share": 100 * counted["system_prompt"] / counted["total"],
+    }
+
+
+def _lengths(doc: dict[str, Any], survey: Survey) -> dict[str, Any]:
+    """Return the histograms, and what of the files stands against readers' limits."""
+    answers, titles = (
+        [length for side in survey.sides for length in side.lengths[kind]]
+        for kind in ("answers", "titles")
+    )
+    sizes = [size for side in survey.sides for size in side.tally.counts]
+    limits = [limit for limit, _ in survey.rules.limits("tokens")]
+    return {
+        "answer_lengths": percentiles(answers, 50, 90, 100),
+        "charts": {
+            "answers": histogram(answers),
+            "titles": histogram(titles),
+            "sizes": histogram(sizes, limits),
+            "per_title": histogram(g.often for g in survey.groups("questions")),
+        },
+        "held": {
+            "examples": doc["splits"]["train"]["pairs"],
+            "tokens": max(sizes),
+            "bytes": max(doc["files"][s.path.name]["bytes"] for s in survey.sides),
+        },
+    }
+
+
+def _odd(
+    survey: Survey, answers: list[Group], near: Near, seen: list[Group]
+) -> Iterator[tuple[Place, str]]:
+    """Yield places of odd examples, and what is odd."""
+    for group in answers[:1]:
+        yield group.place, f"answer of {group.often} titles"
+    for _, first, other in near[:1]:
+        yield first, "nearly the same"
+        yield other, "nearly the same"
+    for group in [group for group in seen if len(group.what) == 1][:3]:
+        yield group.place, character_name(group.what)
+    scripts = [g for g in seen if len(g.what) > 1]
+    for group in [g for g in scripts if g.what == SHORTER] + scripts[:0:-1][:2]:
+        yield group.place, group.what
+    for breach in survey.breaches():
+        for place in _places(breach.first[:1]):
+            if breach.rule not in _SECRET:
+                yield place, breach.rule.replace("-", " ")
+
+
+def _chats(survey: Survey, odd: list[tuple[Place, str]]) -> dict[str, dict[Place, str]]:
+    """Return thirty examples, no one twice, and why each was chosen."""
+    chats: dict[str, dict[Place, str]] = {}
+    left = CHANCE
+    for kind, most, found in (
+        ("odd", _ODD, odd),
+        *(
+            (k, EXTREME, [(p, k) for p in survey.kept(k, EXTREME)])
+            for k in ("longest", "shortest")
+        ),
+        (
+            "chance",
+            CHANCE,
+            [(place, "chance") for place in survey.kept("chance", CHANCE)],
+        ),
+    ):
+        taken = {place for chosen in chats.values() for place in chosen}
+        new = [(place, why) for place, why in found if place not in taken]
+        chats[kind] = dict(new[: min(most, left)])
+        left -= len(chats[kind])
+    return chats
+
+
+def character_name(character: str) -> str:
+    """Return the code point of a character, with its name if it has one."""
+    return f"U+{ord(character):04X} {unicodedata.name(character, '')}".strip()
+
+
+def _places(findings: list[Finding]) -> list[Place]:
+    return [Place(f.file.rpartition("/")[2], f.line) for f in findings if f.line]
+
+
+def _evidence(
+    rule: str, findings: list[Finding], texts: dict[Place, Texts]
+) -> Iterator[tuple[Place, str]]:
+    """Yield where a rule is broken, and the text around what was found there."""
+    for place in _places(findings):
+        for text in texts[place][:0:-1]:
+            found = dict(text_harms(text)).get(rule, "")
+            if rule == "html" and (tag := HTML.search(text)):
+                found = tag[0]
+            if rule in _SECRET or found:
+                break
+        if rule in _SECRET:
+            yield place, "(not shown)"
+        else:
+            start = max(0, text.find(found) - 40) if found else 0
+            yield place, "… " * bool(start) + text[start : start + len(found) + 80]
+
+
+def _alike(texts: dict[Place, Texts], first: Place, other: Place) -> int:
+    """Return how many percent of the words of two answers stand in both."""
+    mine, theirs = words(texts[first][2]), words(texts[other][2])
+    return round(100 * len(mine & theirs) / max(1, len(mine | theirs)))
