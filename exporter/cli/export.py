@@ -1,14 +1,19 @@
 """`finetune export`: the tested pairs into files."""
 
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from exporter import artifacts, freshness, tokens
+from exporter import artifacts, building, freshness, tokens
 from exporter.chat import DIALECTS, Prompt
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
-from exporter.cli.server import pasteable_remedies, server, with_dbt
+from exporter.cli.server import pasteable_remedies, server, wait_for, with_dbt
+from exporter.engines import postgres
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
 from exporter.files import require_writable
@@ -29,6 +34,12 @@ from exporter.files import require_writable
     default="messages",
     show_default=True,
     help="Form of the rows; finetune readers says who reads which.",
+)
+@click.option(
+    "--build",
+    "build_first",
+    is_flag=True,
+    help="Run dbt build first, without the tests that this command runs itself.",
 )
 @click.option("--system-prompt", metavar="TEXT", help="Text of the system message.")
 @click.option(
@@ -60,6 +71,7 @@ def export(
     name: str | None,
     output_dir: Path | None,
     dialect: str,
+    build_first: bool,
     system_prompt: str | None,
     system_prompt_file: Path | None,
     no_system: bool,
@@ -78,7 +90,19 @@ def export(
     prints their paths.
     """
     said = _system_prompt(system_prompt, system_prompt_file, no_system)
-    with pasteable_remedies(project_dir, target):
+    with ExitStack() as stack:
+        stack.enter_context(pasteable_remedies(project_dir, target))
+        if build_first:
+            stack.enter_context(server(target))
+            _run_dbt(
+                building.command(
+                    name,
+                    project_dir=project_dir,
+                    target_path=target_path,
+                    target=target,
+                    gate=not no_gate,
+                )
+            )
         chosen = choose(
             name, project_dir=project_dir, target_path=target_path, target=target
         )
@@ -105,6 +129,17 @@ def export(
             )
     for path in written:
         click.echo(path)
+
+
+def _run_dbt(command: list[str]) -> None:
+    """Run dbt; what it says is talk, because standard output is for the paths."""
+    environment = os.environ | postgres.connection_environment()
+    process = subprocess.Popen(command, env=environment, stdout=sys.stderr)
+    code = wait_for(process)
+    if code == building.STOPPED:
+        raise KeyboardInterrupt
+    if code:
+        raise FinetuneError("the build failed, as dbt says above; nothing was written")
 
 
 def _system_prompt(text: str | None, file: Path | None, none: bool) -> str | None:

@@ -10,7 +10,7 @@ import click
 from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
-from exporter.cli.server import LOCAL_FOLDER, own_server, server
+from exporter.cli.server import LOCAL_FOLDER, own_server, server, wait_for
 from exporter.engines import embedded, postgres
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
@@ -47,24 +47,8 @@ def local_run(command: tuple[str, ...], target: str) -> None:
             process = subprocess.Popen(command, env=environment)
         except OSError as error:
             raise FinetuneError(f"{command[0]}: {error.strerror}") from error
-        code = _wait(process)
+        code = wait_for(process)
     sys.exit(code if code >= 0 else 128 - code)
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the command; pass a SIGTERM on to it."""
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue  # The terminal has sent it to the command too.
-        except SystemExit:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            raise
 
 
 def _say_which_server(target: str) -> None:

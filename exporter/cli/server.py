@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -56,3 +57,19 @@ def server(target: str = "postgres") -> Iterator[None]:
             serving = embedded.serving(LOCAL_FOLDER.absolute())
             os.environ.update(stack.enter_context(serving))
         yield
+
+
+def wait_for(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a command, return its exit code; pass a SIGTERM on to it."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # The terminal has sent it to the command too.
+        except SystemExit:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise

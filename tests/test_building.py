@@ -1,0 +1,124 @@
+"""`finetune export --build`: one start of dbt, and each data test once."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from exporter.building import _tests_of_the_gate
+from tests.conftest import Workspace
+
+
+def ran_in_the_build(workspace: Workspace) -> list[str]:
+    """Return the data tests that dbt ran, as its log has them."""
+    [log] = workspace.folder.rglob("dbt.log")
+    line = r"\d+ of \d+ (?:PASS|WARN \d+|FAIL \d+) (\w+) \.+ \["
+    return re.findall(line, log.read_text())
+
+
+def data_tests(workspace: Workspace) -> list[str]:
+    text = (workspace.project / "target/manifest.json").read_bytes()
+    nodes = json.loads(text)["nodes"].values()
+    return sorted(n["name"] for n in nodes if n["resource_type"] == "test")
+
+
+def test_each_data_test_runs_once_in_the_build_or_in_the_gate(
+    sample: Workspace,
+) -> None:
+    before = {p.name: p.read_bytes() for p in sample.export().glob("*.jsonl")}
+    # A test elsewhere, which guards nothing that is written.
+    (sample.project / "tests/looks_elsewhere.sql").write_text(
+        "select title from {{ ref('int_finetune__titles_judged') }} where false"
+    )
+    done = sample.finetune("export", "--build", "-o", "new")
+    assert done.returncode == 0, done.stderr
+    document = json.loads((sample.folder / "new/manifest.json").read_bytes())
+    in_the_gate = [test["name"] for test in document["gate"]["tests"]]
+    in_the_build = ran_in_the_build(sample)
+    assert "looks_elsewhere" in in_the_build
+    assert "raw_product_has_a_title" in in_the_build
+    assert sorted(in_the_build + in_the_gate) == data_tests(sample)
+    after = {p.name: p.read_bytes() for p in (sample.folder / "new").glob("*.jsonl")}
+    assert after == before
+    # What was left out of the build is there for the next export, too.
+    again = sample.finetune("export")
+    assert again.returncode == 0
+    assert "gate: 30 tests on the rows to be written" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("training_pairs", "fail: no_kate: "),
+        ("int_finetune__titles_judged", "finetune: the build failed, as dbt says"),
+    ],
+)
+def test_a_test_that_fails_refuses_wherever_it_runs(
+    sample: Workspace, model: str, said: str
+) -> None:
+    before = {p.name: p.read_bytes() for p in sample.export().iterdir()}
+    (sample.project / "tests/no_kate.sql").write_text(
+        f"select title from {{{{ ref('{model}') }}}} where title = 'Kate'"
+    )
+    done = sample.finetune("export", "--build")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert "no_kate" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("finetune: ")
+    assert "nothing was written" in done.stderr
+    after = {p.name: p.read_bytes() for p in (sample.folder / "files").iterdir()}
+    assert after == before
+
+
+def test_without_the_gate_the_build_runs_every_test(sample: Workspace) -> None:
+    done = sample.finetune("export", "--build", "--no-gate")
+    assert done.returncode == 0, done.stderr
+    assert sorted(ran_in_the_build(sample)) == data_tests(sample)
+
+
+def second_data_set(manifest: dict[str, Any]) -> None:
+    [exposure] = manifest["exposures"].values()
+    manifest["exposures"]["another"] = exposure | {"name": "another"}
+
+
+def default_selector(manifest: dict[str, Any]) -> None:
+    manifest["selectors"]["mine"] = {"name": "mine", "default": True}
+
+
+def unreadable_data_set(manifest: dict[str, Any]) -> None:
+    [exposure] = manifest["exposures"].values()
+    exposure["config"]["meta"]["finetune"]["examples"] = "nothing"
+
+
+@pytest.mark.parametrize(
+    "change", [second_data_set, default_selector, unreadable_data_set]
+)
+def test_where_the_gate_is_not_known_no_test_is_left_to_it(
+    built_sample: Workspace, change: Callable[[dict[str, Any]], None]
+) -> None:
+    path = built_sample.project / "target/manifest.json"
+    manifest = json.loads(path.read_bytes())
+    assert len(_tests_of_the_gate(manifest, "")) == 30
+    assert len(_tests_of_the_gate(manifest, "product_descriptions")) == 30
+    assert _tests_of_the_gate(manifest, "nobody") == []
+    change(manifest)
+    assert _tests_of_the_gate(manifest, "") == []
+
+
+def test_what_lies_in_a_folder_with_the_name_of_a_test_is_not_left_out(
+    built_sample: Workspace,
+) -> None:
+    path = built_sample.project / "target/manifest.json"
+    manifest = json.loads(path.read_bytes())
+    [test] = [
+        node
+        for node in manifest["nodes"].values()
+        if node["name"] == "training_pairs_title_is_no_null_word"
+    ]
+    below = test | {"fqn": [*test["fqn"], "another"], "name": "another"}
+    manifest["nodes"]["test.finetune.another"] = below | {"attached_node": None}
+    selectors = _tests_of_the_gate(manifest, "")
+    assert f"fqn:{'.'.join(test['fqn'])}" not in selectors
+    assert selectors
