@@ -1,6 +1,7 @@
 """`finetune init`: from the wheel alone to the files, and nothing overwritten."""
 
 import hashlib
+import os
 import resource
 import shutil
 import site
@@ -145,6 +146,47 @@ def test_the_wheel_leads_to_the_files_by_the_workflow_that_it_writes(
         runner.run("make test", shop)
         runner.run("make clean", shop)
         assert hashes(shop / "files") == SAMPLE
+
+
+def typed(heading: str) -> list[str]:
+    """Return what the README says to type below a heading, and what is then said."""
+    text = (REPOSITORY / "README.md").read_text("utf-8").partition(f"## {heading}\n")[2]
+    return text.partition("```console\n")[2].partition("```")[0].splitlines()
+
+
+@pytest.mark.slow
+def test_the_readme_works_word_for_word_with_nothing_but_python_and_make(
+    distributions: Path,
+) -> None:
+    with open_folder() as folder:
+        environment = clean_environment() | {
+            "HOME": str(folder),
+            "PATH": f"{Path(sys.base_prefix) / 'bin'}:/usr/bin:/bin",
+            "PIP_FIND_LINKS": f"{distributions} {os.environ.get('PIP_FIND_LINKS', '')}",
+        }
+        start = typed("Quick start")
+        (folder / "rows.csv").write_text(
+            "uid,title,content\n"
+            + "".join(f"{n},lamp,a bright lamp number {n}\n" for n in range(12))
+        )
+        lines = [line[2:] for line in start if line.startswith("$ ")]
+        lines += ["mv ../rows.csv ."]
+        lines += [line[2:] for line in typed("Your own rows")]
+        done = subprocess.run(
+            ["bash", "-e", "-c", "\n".join(lines)],
+            check=False,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        said = (done.stderr + done.stdout).splitlines()
+        for line in start:
+            assert line.startswith("$ ") or line in said
+        assert "12 rows loaded into public.product" in done.stderr
+        assert len((folder / "shop/files/train.jsonl").read_bytes().splitlines()) == 12
 
 
 def finetune(
