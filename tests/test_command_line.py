@@ -1,14 +1,18 @@
 """The command line as such: it lists its commands and waits for none of them."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
-from exporter.cli import COMMANDS
-from tests.conftest import REPOSITORY
+from exporter import __version__
+from exporter.cli import COMMANDS, cli
+from tests.conftest import REPOSITORY, Workspace
 
 CHAT = (
     '{"messages":[{"role":"user","content":"Okular"},'
@@ -23,6 +27,75 @@ def test_the_list_of_commands_says_of_each_what_its_help_begins_with(
     command = getattr(import_module(f"exporter.cli.{name}"), name)
     assert command.name == name
     assert command.get_short_help_str(limit=200) == text
+
+
+def commands(
+    name: str, command: click.Command, parent: click.Context | None = None
+) -> Iterator[tuple[str, click.Context]]:
+    context = click.Context(
+        command, parent, name, terminal_width=78, **command.context_settings
+    )
+    yield name, context
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            yield from commands(f"{name} {inner}", found, context)
+
+
+ALL = dict(commands("finetune", cli))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_help_fits_80_columns_and_cuts_or_breaks_no_word(name: str) -> None:
+    lines = ALL[name].get_help().splitlines()
+    assert [line for line in lines if len(line) > 80 or line.endswith("-")] == []
+    assert [line for line in lines[1:] if re.search(r"\w\.\.\.$", line)] == []
+    assert lines[2].strip().endswith("."), "the first sentence takes one line"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_has_its_help(name: str) -> None:
+    for option in ALL[name].command.params:
+        if isinstance(option, click.Option) and not option.hidden:
+            assert option.help, option.name
+            assert option.help.endswith((".", "]")), option.help
+
+
+def test_the_list_of_commands_is_one_line_each() -> None:
+    lines = ALL["finetune"].get_help().splitlines()
+    for name, text in COMMANDS.items():
+        assert f"  {name:7}  {text}" in lines
+
+
+def test_version_and_completion_are_those_of_finetune(workspace: Workspace) -> None:
+    assert workspace.finetune("-V").stdout == f"finetune, version {__version__}\n"
+    for shell in ("bash", "zsh", "fish"):
+        script = workspace.finetune(_FINETUNE_COMPLETE=f"{shell}_source").stdout
+        assert f"_FINETUNE_COMPLETE={shell}_complete" in script
+    answer = workspace.finetune(
+        _FINETUNE_COMPLETE="bash_complete", COMP_CWORD="1", COMP_WORDS="finetune rea"
+    )
+    assert answer.stdout == "plain,readers\n"
+
+
+def test_a_quiet_command_says_nothing_but_errors(
+    built_sample: Workspace, tmp_path: Path
+) -> None:
+    for command in ("export", "check"):
+        loud, quiet, wrong = (
+            built_sample.finetune(command, *options)
+            for options in (
+                ["-o", tmp_path],
+                ["-q", "-o", tmp_path],
+                ["-q", "-o", "profiles.yml/there"],
+            )
+        )
+        assert loud.returncode == quiet.returncode == 0
+        assert loud.stderr
+        assert (quiet.stdout, quiet.stderr) == (loud.stdout, "")
+        assert wrong.returncode == 1
+        assert wrong.stderr.startswith("finetune: profiles.yml/there")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "chat.jsonl"]])

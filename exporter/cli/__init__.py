@@ -15,22 +15,31 @@ from exporter.display import visible
 from exporter.errors import FinetuneError
 from exporter.progress import announce_to
 
-# In the order of the way that a row takes; each is in the module of its name.
-COMMANDS = {
-    "init": "Write a dbt project, its profile, a Makefile, a CI workflow and a sample.",
-    "load": "Load rows from CSV, JSON Lines or a JSON array into the raw table.",
-    "funnel": "Show what each rule took in the last build, and rows that it dropped.",
-    "export": "Test the examples of a data set again and write them as chat JSONL.",
-    "diff": "Show what came, went or changed between two exports, as Markdown.",
-    "report": "Show the last export as a page, report.html, and a card, README.md.",
-    "check": "Find every rule of every reader that FILES break, offline.",
-    "readers": "List the readers and their state today, or show the one of that NAME.",
-    "recipe": "Print the shortest correct configuration or command for READER.",
-    "upload": "Send train.jsonl, and valid.jsonl if there is one; print the ids.",
-    "train": "Create a job of what `finetune upload` sent, and print its id.",
-    "watch": "Follow JOB by its events until it ends; print the new model's name.",
-    "local": "Work with the embedded PostgreSQL in ./.postgres.",
+# In the order of the work; each is in the module of its name.
+GROUPS = {
+    "Start": {
+        "init": "Write a dbt project, Makefile, CI workflow and sample to a folder.",
+        "load": "Load rows from CSV, JSON Lines or a JSON array into the raw table.",
+        "local": "Run the embedded PostgreSQL in ./.postgres, or a program on it.",
+    },
+    "Data set": {
+        "funnel": "Show what each rule dropped in the last build, with sample rows.",
+        "export": "Test the examples of a data set again and write them as JSONL.",
+        "diff": "Show what came, went or changed between two exports, as Markdown.",
+        "report": "Show the last export as a page, report.html, and a card, README.md.",
+    },
+    "Files": {
+        "check": "Check FILES against the rules of every reader, offline.",
+        "readers": "List the providers, trainers and libraries that read the files.",
+        "recipe": "Print the shortest correct configuration or command for READER.",
+    },
+    "Train": {
+        "upload": "Send train.jsonl and, if there is one, valid.jsonl; print the ids.",
+        "train": "Create a fine-tuning job of the uploaded files; print its id.",
+        "watch": "Follow JOB until it ends; print the name of the new model.",
+    },
 }
+COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 
 
 class _Commands(click.Group):
@@ -46,8 +55,10 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([*COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(n.ljust(width), t) for n, t in commands.items()])
 
 
 @click.group(
@@ -55,7 +66,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
 )
-@click.version_option(__version__, prog_name="finetune")
+@click.version_option(__version__, "-V", "--version", prog_name="finetune")
 def cli() -> None:
     """Take tested training pairs from PostgreSQL to a fine-tuning file.
 
@@ -85,7 +96,7 @@ def main() -> None:
         signal.signal(signal.SIGALRM, _interrupt)
     announce_to(show)
     try:
-        cli()
+        cli(prog_name="finetune")
     except FinetuneError as error:
         say(f"finetune: {visible(error)}")
         sys.exit(1)

@@ -12,7 +12,7 @@ from exporter.chat import DIALECTS
 from exporter.checking.files import Contents, check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, Rules, read_rules
-from exporter.cli.console import CLEARED, EXIT_CODES, OUTPUT_DIR, say
+from exporter.cli.console import CLEARED, EXIT_CODES, OUTPUT_DIR, QUIET, say
 from exporter.display import visible
 from exporter.errors import FinetuneError
 from exporter.readers import read_readers
@@ -28,17 +28,21 @@ _SHOWN = 3
     "readers",
     multiple=True,
     metavar="READER",
-    help="Ask this reader only; repeatable.  [default: all of them]",
+    help="Apply the rules of this reader only; repeatable.  [default: all]",
 )
 @click.option(
     "--dialect",
     type=click.Choice(list(DIALECTS)),
-    help="Form of the rows.  [default: messages, or that of the last export]",
+    metavar="DIALECT",
+    help=f"Form of the lines: {', '.join(reversed(DIALECTS))}.  "
+    "[default: messages, or that of the last export]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a finding a line as JSON.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one finding per line as JSON."
+)
 @OUTPUT_DIR
-@click.option("--list-rules", is_flag=True, help="List the rules, check nothing.")
-@click.option("--tokens", "count", is_flag=True, help="Count tokens, and report them.")
+@click.option("--list-rules", is_flag=True, help="List the rules and exit.")
+@click.option("--tokens", "count", is_flag=True, help="Count and report tokens.")
 @click.option(
     "--tokenizer",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -49,14 +53,24 @@ _SHOWN = 3
     "--encoding",
     default="o200k_base",
     show_default=True,
-    help="tiktoken's encoding, or a model it knows.",
+    metavar="NAME",
+    help="Count with this encoding of tiktoken, or that of this model.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Times that the data is trained on, for the bill.",
+)
 @click.option(
     "--price",
     type=click.FloatRange(min=0),
-    help="Price of a million trained tokens, to tell the cost.",
+    metavar="AMOUNT",
+    help="Price of a million trained tokens, for the bill.",
 )
+@QUIET
 def check(
     files: tuple[Path, ...],
     readers: tuple[str, ...],
@@ -70,14 +84,14 @@ def check(
     epochs: int,
     price: float | None,
 ) -> None:
-    """Find every rule of every reader that FILES break, offline.
+    """Check FILES against the rules of every reader, offline.
 
-    FILES are chat JSONL of any origin, plain or .gz; a name with the word
-    valid, val, dev, test or eval is a validation file. Without FILES, the last
-    export is checked, and its bytes against its manifest. Readers of other
-    dialects are not asked.
+    FILES are chat JSONL of any origin, plain or .gz; a file with the word valid,
+    val, dev, test or eval in its name is for validation. Without FILES, the last
+    export is checked, also against its manifest. Readers of other dialects are
+    left out.
 
-    Errors, that a reader refuses, exit with 1; warnings do not.
+    An error is what a reader refuses; it exits with 1. Warnings exit with 0.
     """
     if dialect is None:
         dialect = "messages"

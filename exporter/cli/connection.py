@@ -26,7 +26,8 @@ def connection_options(command: Command) -> Command:
             type=click.IntRange(0, 100),
             default=4,
             show_default=True,
-            help="How often to repeat a request without an answer.",
+            metavar="N",
+            help="Times to repeat a request that got no answer.",
         ),
         click.option(
             "--timeout",
@@ -34,7 +35,7 @@ def connection_options(command: Command) -> Command:
             default=300,
             show_default=True,
             metavar="SECONDS",
-            help="How long to wait for an answer.",
+            help="Longest wait for an answer.",
         ),
     ):
         command = option(command)
@@ -42,7 +43,7 @@ def connection_options(command: Command) -> Command:
 
 
 IGNORE_DATES = click.option(
-    "--ignore-dates", is_flag=True, help="Try though the provider is known as closed."
+    "--ignore-dates", is_flag=True, help="Send even if the provider has closed."
 )
 
 

@@ -11,7 +11,7 @@ from exporter.display import visible
 EXIT_CODES = """\b
 Exit codes:
   0  done
-  1  the data, the file or the server said no; one line says what and how to mend it
+  1  the data, the file or the server said no; one line says how to fix it
   2  wrong usage"""
 
 PROJECT_DIR = click.option(
@@ -19,15 +19,15 @@ PROJECT_DIR = click.option(
     type=click.Path(path_type=Path),
     default="dbt_project",
     show_default=True,
-    help="Where dbt_project.yml is.",
+    metavar="DIR",
+    help="Folder of dbt_project.yml.",
 )
 
 TARGET = click.option(
     "--target",
     type=click.Choice(["postgres", "spark"]),
     default="postgres",
-    show_default=True,
-    help="The engine that dbt builds on.",
+    help="The engine that dbt builds on; postgres by default.",
 )
 
 OUTPUT_DIR = click.option(
@@ -36,9 +36,23 @@ OUTPUT_DIR = click.option(
     type=click.Path(path_type=Path),
     default="files",
     show_default=True,
+    metavar="DIR",
     help="Folder of the files.",
 )
 
+
+def _be_quiet(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta["finetune.quiet"] = value
+
+
+QUIET = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_quiet,
+    help="Print nothing to stderr but errors.",
+)
 
 # What takes away the bar that stands on the terminal's last line, if there is one.
 CLEARED: ContextVar[str] = ContextVar("cleared", default="")
@@ -49,8 +63,16 @@ def say(text: str) -> None:
 
     Newlines are ours: foreign text within comes `visible`, on one line.
     """
+    if is_quiet():
+        return
     lines = "\n".join(map(visible, text.split("\n")))
     click.echo(CLEARED.get() + lines, err=True)
+
+
+def is_quiet() -> bool:
+    """Say whether the running command was given --quiet."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get("finetune.quiet"))
 
 
 def today() -> date:

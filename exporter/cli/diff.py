@@ -24,7 +24,8 @@ _KEYS_SHOWN = {"rule", "name"}
 def diff(old: Path, new: Path, as_json: bool, exit_code: bool) -> None:
     """Show what came, went or changed between two exports, as Markdown.
 
-    OLD and NEW are folders that finetune export wrote.
+    OLD and NEW are folders of finetune export. Exits with 0 even if they differ,
+    unless --exit-code is given.
     """
     found = compare(old, new)
     if as_json:

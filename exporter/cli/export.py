@@ -10,7 +10,7 @@ import click
 
 from exporter import artifacts, building, freshness, tokens
 from exporter.chat import DIALECTS, Prompt
-from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
+from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, TARGET, say
 from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
 from exporter.cli.server import pasteable_remedies, server, wait_for, with_dbt
 from exporter.engines import postgres
@@ -25,7 +25,8 @@ from exporter.files import require_writable
     "-o",
     "--output-dir",
     type=click.Path(path_type=Path),
-    help="Folder of the files.  [default: files, or files/NAME in a project with "
+    metavar="DIR",
+    help="Folder of the files.  [default: files, or files/NAME if the project has "
     "several data sets]",
 )
 @click.option(
@@ -33,7 +34,9 @@ from exporter.files import require_writable
     type=click.Choice(list(DIALECTS)),
     default="messages",
     show_default=True,
-    help="Form of the rows; finetune readers says who reads which.",
+    metavar="DIALECT",
+    help=f"Form of the lines: {', '.join(reversed(DIALECTS))}. finetune readers "
+    "shows which reader takes which.",
 )
 @click.option(
     "--build",
@@ -45,28 +48,31 @@ from exporter.files import require_writable
 @click.option(
     "--system-prompt-file",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="File with the text of the system message.",
 )
 @click.option("--no-system", is_flag=True, help="Write no system message.")
 @click.option(
     "--no-gate",
     is_flag=True,
-    help="Write rows that were not tested; the manifest will say so.",
+    help="Write without testing; the manifest records it.",
 )
 @click.option(
     "--count-tokens",
     is_flag=True,
-    help="Tell the tokens of each split in the manifest.",
+    help="Record the tokens of each split in the manifest.",
 )
 @click.option(
     "--encoding",
     default="o200k_base",
     show_default=True,
-    help="tiktoken's encoding, or a model it knows, to count with.",
+    metavar="NAME",
+    help="Count with this encoding of tiktoken, or that of this model.",
 )
 @TARGET
 @PROJECT_DIR
 @TARGET_PATH
+@QUIET
 def export(
     name: str | None,
     output_dir: Path | None,
@@ -82,12 +88,12 @@ def export(
     project_dir: Path,
     target_path: Path | None,
 ) -> None:
-    """Test the examples of a data set again and write them as chat JSONL.
+    """Test the examples of a data set again and write them as JSONL.
 
-    NAME is that of an exposure with the key config.meta.finetune; it can be left
-    out where a project has one. Writes, from one snapshot, clean.jsonl,
-    train.jsonl, valid.jsonl if there is a validation split, and manifest.json;
-    prints their paths.
+    NAME is the data set, an exposure with the key config.meta.finetune; it can be
+    left out if the project has only one. Tests and writes from one snapshot:
+    clean.jsonl, train.jsonl, valid.jsonl if there is a validation split, and
+    manifest.json. Prints the paths.
     """
     said = _system_prompt(system_prompt, system_prompt_file, no_system)
     with ExitStack() as stack:

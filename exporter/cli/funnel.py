@@ -25,7 +25,7 @@ Samples = dict[str, list[dict[str, Any]]]
     type=click.IntRange(0, 1000),
     default=0,
     metavar="N",
-    help="Show up to N rows that each rule dropped, always the same ones.",
+    help="Show up to N of the rows that each rule dropped.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 @TARGET
@@ -39,9 +39,9 @@ def funnel(
     project_dir: Path,
     target_path: Path | None,
 ) -> None:
-    """Show what each rule took in the last build, and rows that it dropped.
+    """Show what each rule dropped in the last build, with sample rows.
 
-    NAME is that of a data set; it can be left out where a project has one.
+    NAME is the data set; it can be left out if the project has only one.
     """
     with pasteable_remedies(project_dir, target):
         chosen = choose(

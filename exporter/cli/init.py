@@ -8,16 +8,17 @@ from pathlib import Path
 import click
 
 from exporter import template
-from exporter.cli.console import EXIT_CODES, say
+from exporter.cli.console import EXIT_CODES, QUIET, say
 
 
 @click.command(epilog=EXIT_CODES)
+@QUIET
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
 def init(folder: Path) -> None:
-    """Write a dbt project, its profile, a Makefile, a CI workflow and a sample.
+    """Write a dbt project, Makefile, CI workflow and sample to a folder.
 
-    DIR is the folder, by default this one. Where one of the files exists
-    already, nothing is written.
+    DIR is the folder, by default this one. If one of the files exists already,
+    nothing is written. Prints the paths.
     """
     for path in template.write(folder):
         click.echo(path)

@@ -7,7 +7,7 @@ import click
 import orjson
 
 from exporter import artifacts
-from exporter.cli.console import EXIT_CODES, PROJECT_DIR, say
+from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, say
 from exporter.cli.server import server, with_dbt
 from exporter.engines import postgres
 from exporter.engines.relations import RawTable
@@ -20,20 +20,24 @@ from exporter.records import SEPARATOR, Columns, Intake, Reject, read_rows
 @click.command(epilog=EXIT_CODES)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--replace", "mode", flag_value="replace", help="Empty the table first.")
-@click.option("--append", "mode", flag_value="append", help="Keep the rows there are.")
+@click.option(
+    "--append", "mode", flag_value="append", help="Keep the rows in the table."
+)
 @click.option(
     "--rejects",
     type=click.Path(path_type=Path),
-    help="Set bad lines aside in this file, with the reason, and load the rest, "
-    "unless they are too many.",
+    metavar="FILE",
+    help="Write bad lines to this file, each with its reason, and load the rest, "
+    "unless too many are bad.",
 )
-@click.option("--table", metavar="[SCHEMA.]NAME", help="The raw table.")
-@click.option("--id", "id_column", metavar="COLUMN", help="The column of the id.")
-@click.option("--no-id", is_flag=True, help="The rows have no id; it stays empty.")
-@click.option("--title", metavar="COLUMN", help="The column of the title.")
-@click.option("--content", metavar="COLUMN", help="The column of the description.")
+@click.option("--table", metavar="[SCHEMA.]NAME", help="The table to load into.")
+@click.option("--id", "id_column", metavar="COLUMN", help="Column with the id.")
+@click.option("--no-id", is_flag=True, help="Load rows that have no id.")
+@click.option("--title", metavar="COLUMN", help="Column with the title.")
+@click.option("--content", metavar="COLUMN", help="Column with the description.")
 @click.option("--terse", is_flag=True, hidden=True)
 @PROJECT_DIR
+@QUIET
 def load(
     files: tuple[Path, ...],
     mode: str | None,
@@ -48,10 +52,10 @@ def load(
 ) -> None:
     """Load rows from CSV, JSON Lines or a JSON array into the raw table.
 
-    FILES may be compressed by gzip; - is standard input. The columns have the
-    same names in file and table. What is not named here, the vars in
-    dbt_project.yml name. The table is made if it is missing. One transaction: a
-    bad line stops it, and nothing is changed.
+    FILES may be compressed by gzip; - is standard input. Columns have the same
+    names in file and table; by default those in the vars of dbt_project.yml. A
+    missing table is created. All FILES are one transaction: if a line is bad,
+    nothing is loaded.
     """
     names = [*(table or "").rpartition("."), id_column, title, content]
     del names[1]

@@ -19,9 +19,47 @@ from exporter.errors import FinetuneError
 _SAMPLE = RawTable("public", "product", ("uid", "title", "content"))
 
 
-@click.group()
+class _InOrder(click.Group):
+    """Commands in the order of the work, none of them cut."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return [*self.commands]
+
+
+@click.group(cls=_InOrder)
 def local() -> None:
-    """Work with the embedded PostgreSQL in ./.postgres."""
+    """Run the embedded PostgreSQL in ./.postgres, or a program on it.
+
+    Every command starts the server by itself if it needs it.
+    """
+
+
+@local.command("start", epilog=EXIT_CODES)
+def local_start() -> None:
+    """Start the embedded server and keep it running.
+
+    dbt then finds it in this folder, with no variable set.
+    """
+    if own_server():
+        names = " ".join(
+            name for name in embedded.CONNECTION_VARIABLES if name in os.environ
+        )
+        raise FinetuneError(
+            f"every command would use the server that PG* names; unset {names}"
+        )
+    folder = LOCAL_FOLDER.absolute()
+    variables = embedded.start(folder)
+    say("running until: finetune local stop")
+    if not embedded.socket_beside(folder):
+        exports = " ".join(f"{name}={value}" for name, value in variables.items())
+        say(f"this folder's name is too long for dbt to find it: export {exports}")
+
+
+@local.command("stop", epilog=EXIT_CODES)
+def local_stop() -> None:
+    """Stop the embedded server, even if it is in use."""
+    stopped = embedded.stop(LOCAL_FOLDER.absolute())
+    say("stopped" if stopped else "not running")
 
 
 @local.command(
@@ -32,10 +70,11 @@ def local() -> None:
 @TARGET
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def local_run(command: tuple[str, ...], target: str) -> None:
-    """Run COMMAND with libpq's variables set, and exit as it does.
+    """Run COMMAND with libpq's variables set; exit with its code.
 
-    The server is started for it, and stopped after it unless others use it; a
-    server that PG* or, with --target spark, SPARK_REMOTE names is used as it is.
+    The server is started for it and stopped after it, unless others use it. If
+    PG* or, with --target spark, SPARK_REMOTE name a server of your own, COMMAND
+    runs on that one.
     """
     _say_which_server(target)
     with server(target):
@@ -61,11 +100,13 @@ def _say_which_server(target: str) -> None:
     say(f"on your own server: {' '.join(facts)}")
 
 
-@local.command("psql", context_settings={"ignore_unknown_options": True})
+@local.command(
+    "psql", context_settings={"ignore_unknown_options": True}, epilog=EXIT_CODES
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def local_psql(context: click.Context, arguments: tuple[str, ...]) -> None:
-    """Open psql, or pass it ARGUMENTS."""
+    """Open psql on the server, with ARGUMENTS if given."""
     context.invoke(local_run, command=(str(embedded.psql()), *arguments))
 
 
@@ -76,10 +117,10 @@ def local_psql(context: click.Context, arguments: tuple[str, ...]) -> None:
 def local_seed(
     context: click.Context, files: tuple[Path, ...], project_dir: Path
 ) -> None:
-    """Load FILES, the sample, if the embedded server has no raw table yet.
+    """Load FILES, the sample, if there is no raw table yet.
 
-    A table that the vars name otherwise, and a server that PG* names, are left
-    alone: they are yours to fill.
+    Nothing is loaded into a server that PG* names, or into a table of your own
+    vars: load your rows there.
     """
     table = artifacts.raw_table(project_dir)
     with server():
@@ -92,31 +133,3 @@ def local_seed(
                 f"{table} does not exist; load your rows into it: finetune load FILE"
             )
         context.invoke(load, files=files, terse=True, project_dir=project_dir)
-
-
-@local.command("start", epilog=EXIT_CODES)
-def local_start() -> None:
-    """Start the embedded server and keep it running until it is stopped.
-
-    dbt then finds it by itself in this folder, with no variable set.
-    """
-    if own_server():
-        names = " ".join(
-            name for name in embedded.CONNECTION_VARIABLES if name in os.environ
-        )
-        raise FinetuneError(
-            f"every command would use the server that PG* names; unset {names}"
-        )
-    folder = LOCAL_FOLDER.absolute()
-    variables = embedded.start(folder)
-    say("running until: finetune local stop")
-    if not embedded.socket_beside(folder):
-        exports = " ".join(f"{name}={value}" for name, value in variables.items())
-        say(f"this folder's name is too long for dbt to find it: export {exports}")
-
-
-@local.command("stop", epilog=EXIT_CODES)
-def local_stop() -> None:
-    """Stop the embedded server, whoever uses it."""
-    stopped = embedded.stop(LOCAL_FOLDER.absolute())
-    say("stopped" if stopped else "not running")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.cli.console import CLEARED, say
+from exporter.cli.console import CLEARED, is_quiet, say
 from exporter.display import visible
 from exporter.progress import Step
 
@@ -37,7 +37,7 @@ _STALLED = 3.0
 def show(work: Step) -> Iterator[None]:
     """Draw a step on the terminal, or say what is waited for, until it ends."""
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    if CLEARED.get() or work.total == 0 or (work.total and not terminal):
+    if is_quiet() or CLEARED.get() or work.total == 0 or (work.total and not terminal):
         yield
         return
     ended = threading.Event()

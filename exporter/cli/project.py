@@ -15,6 +15,7 @@ from exporter.export import OpenSnapshot
 TARGET_PATH = click.option(
     "--target-path",
     type=click.Path(path_type=Path),
+    metavar="DIR",
     help="dbt's target folder.  [default: target in the project folder]",
 )
 

@@ -10,9 +10,9 @@ from exporter.readers import Reader, read_readers
 @click.command(epilog=EXIT_CODES)
 @click.argument("name", required=False)
 def readers(name: str | None) -> None:
-    """List the readers and their state today, or show the one of that NAME.
+    """List the providers, trainers and libraries that read the files.
 
-    A reader is a provider, a trainer or a library that takes the files.
+    With NAME, show all that is known of one: its rules, limits, dates, sources.
     """
     known = read_readers()
     if name is None:

@@ -18,16 +18,18 @@ from exporter.readers import Reader, read_readers, recipes
     "--tokenizer",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="tokenizer.json of the model, to count its tokens.  [default: count bytes]",
+    help="Count with the model's tokenizer.json.  [default: count bytes]",
 )
 @click.option(
-    "--model", help=f"What to train, where it is free.  [default: {recipes.MODEL}]"
+    "--model",
+    metavar="NAME",
+    help=f"Model to train, if the reader has a choice.  [default: {recipes.MODEL}]",
 )
 @click.option(
     "--context",
     type=click.IntRange(min=1),
     metavar="TOKENS",
-    help="The most that --model takes.",
+    help="Longest example that --model takes.",
 )
 def recipe(
     reader: str,
@@ -38,8 +40,9 @@ def recipe(
 ) -> None:
     """Print the shortest correct configuration or command for READER.
 
-    It fits the last export: its files, its examples and the longest of them, by
-    its bytes or by the model's own tokenizer. finetune readers lists the READERs.
+    It is made for the last export: its files, its number of examples and the
+    length of the longest, in bytes or in the model's own tokens. finetune readers
+    lists the READERs.
     """
     known = {name: r for name, r in read_readers().items() if r.recipe}
     if reader not in known:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from exporter import artifacts
-from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, say
+from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, QUIET, say
 from exporter.cli.funnel import Samples, read_last_build
 from exporter.cli.project import choose
 from exporter.cli.server import LOCAL_FOLDER, own_server, server
@@ -24,12 +24,17 @@ _NO_SAMPLES = (
 
 @click.command(epilog=EXIT_CODES)
 @OUTPUT_DIR
-@click.option("--epochs", type=click.IntRange(min=1), help="How often to train.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Times that the data is trained on, for the bill.",
+)
 @click.option(
     "--price",
     type=click.FloatRange(min=0),
-    metavar="USD",
-    help="Price of a million training tokens.",
+    metavar="AMOUNT",
+    help="Price of a million trained tokens, for the bill.",
 )
 @click.option("--license", metavar="ID", help="Licence in the card, such as cc0-1.0.")
 @click.option(
@@ -42,10 +47,11 @@ _NO_SAMPLES = (
 @click.option(
     "--since",
     type=click.Path(path_type=Path),
-    metavar="FOLDER",
+    metavar="DIR",
     help="An earlier export, to show what changed.",
 )
 @PROJECT_DIR
+@QUIET
 def report(
     output_dir: Path,
     epochs: int | None,
@@ -57,9 +63,9 @@ def report(
 ) -> None:
     """Show the last export as a page, report.html, and a card, README.md.
 
-    Both stand beside the export, whose hashes are verified first. The page is one
-    file without script; the card is one for Hugging Face's hub. Rows that the rules
-    dropped are shown where the database of the build answers.
+    Both are written beside the export, after its hashes are verified. The page is
+    one file without script; the card is for Hugging Face's hub. Sample rows that
+    the rules dropped are shown if the database of the build can be reached.
     """
     wishes = Wishes(epochs, price, license, languages)
     written = write(

@@ -14,7 +14,7 @@ from exporter.cli.connection import (
     connect,
     connection_options,
 )
-from exporter.cli.console import OUTPUT_DIR, say, today
+from exporter.cli.console import OUTPUT_DIR, QUIET, say, today
 from exporter.cli.watch import watch
 from exporter.endpoint import jobs
 from exporter.endpoint import upload as uploads
@@ -43,32 +43,49 @@ def _extra(
 
 
 @click.command(epilog=EPILOG)
-@click.option("--model", required=True, help="What to train.")
-@click.option("--suffix", help="A word for the name of the new model.")
+@click.option("--model", required=True, metavar="NAME", help="Model to train.")
+@click.option("--suffix", metavar="WORD", help="Part of the new model's name.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2147483647), help="For the same job twice."
+    "--seed",
+    type=click.IntRange(0, 2147483647),
+    metavar="N",
+    help="Random seed, to repeat a training.",
 )
-@click.option("--epochs", type=click.IntRange(1, 50), help="Times through the data.")
-@click.option("--batch-size", type=click.IntRange(1, 256), help="Examples in a batch.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(1, 50),
+    metavar="N",
+    help="Times that the data is trained on.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Examples in a batch.",
+)
 @click.option(
     "--learning-rate-multiplier",
     type=click.FloatRange(0, min_open=True),
-    help="Scale of the learning rate.",
+    metavar="X",
+    help="Factor on the endpoint's learning rate.",
 )
 @click.option(
     "--extra",
     multiple=True,
     metavar="KEY=JSON",
     callback=_extra,
-    help="Add to the request; A.B=JSON reaches inside, KEY=null takes away.",
+    help="Set a key of the request; A.B is key B in A, null removes it.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the request, create nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask before work that is paid for.")
-@click.option("--again", is_flag=True, help="Create the job though there is one.")
+@click.option("--dry-run", is_flag=True, help="Print the request and create no job.")
+@click.option("--yes", is_flag=True, help="Do not ask before paid work.")
+@click.option(
+    "--again", is_flag=True, help="Create the job even if an equal one exists."
+)
 @click.option("--watch", "follow", is_flag=True, help="Follow the job to its end.")
 @IGNORE_DATES
 @OUTPUT_DIR
 @connection_options
+@QUIET
 @click.pass_context
 def train(
     context: click.Context,
@@ -88,10 +105,10 @@ def train(
     timeout: float,
     retries: int,
 ) -> None:
-    """Create a job of what `finetune upload` sent, and print its id.
+    """Create a fine-tuning job of the uploaded files; print its id.
 
-    What is not given is left to the endpoint. A job of the same request that is
-    alive or has succeeded is not created again; its id is printed.
+    Options that are not given are left to the endpoint. If a job of the same
+    request runs or has succeeded, no other one is created; its id is printed.
     """
     hyperparameters = {
         "n_epochs": epochs,
@@ -156,9 +173,9 @@ def _ask(endpoint: Endpoint, body: dict[str, Any], *, yes: bool) -> None:
     if yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():
-        raise click.UsageError("training is paid for: without a terminal say --yes")
+        raise click.UsageError("training costs money: without a terminal add --yes")
     click.confirm(
-        f"Train {body['model']} at {endpoint.name}? It is paid for.",
+        f"Train {body['model']} at {endpoint.name}? It costs money.",
         abort=True,
         err=True,
     )

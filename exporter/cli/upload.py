@@ -14,7 +14,7 @@ from exporter.cli.connection import (
     connect,
     connection_options,
 )
-from exporter.cli.console import OUTPUT_DIR, say, today
+from exporter.cli.console import OUTPUT_DIR, QUIET, say, today
 from exporter.endpoint import jobs, parts
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
@@ -32,12 +32,12 @@ from exporter.progress import Step, step
 
 @click.command(epilog=EPILOG)
 @OUTPUT_DIR
-@click.option("--force", is_flag=True, help="Send also what is there already.")
+@click.option("--force", is_flag=True, help="Send again what is there already.")
 @click.option(
     "--parts-above",
     type=click.FloatRange(0),
     metavar="MB",
-    help="Send larger files in parts.  [default: what the endpoint takes at once]",
+    help="Send larger files in parts.  [default: the endpoint's limit]",
 )
 @click.option(
     "--part-size",
@@ -46,7 +46,7 @@ from exporter.progress import Step, step
     default=32,
     show_default=True,
     metavar="MB",
-    help="Size of the parts; a lost part is sent again.",
+    help="Size of a part; only a lost part is sent again.",
 )
 @click.option(
     "--wait",
@@ -54,11 +54,16 @@ from exporter.progress import Step, step
     default=1800,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait until a file is processed; 0 is not at all.",
+    help="Longest wait until a file is processed; 0: do not wait.",
 )
-@click.option("--model", help="What will be trained: refused if it has ended.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="Model to be trained: refuse now if the provider has shut it down.",
+)
 @IGNORE_DATES
 @connection_options
+@QUIET
 def upload(
     output_dir: Path,
     force: bool,
@@ -70,10 +75,10 @@ def upload(
     timeout: float,
     retries: int,
 ) -> None:
-    """Send train.jsonl, and valid.jsonl if there is one; print the ids.
+    """Send train.jsonl and, if there is one, valid.jsonl; print the ids.
 
-    The files must be as the manifest says. What is at the endpoint already, by
-    hash and size, is not sent again.
+    The files must have the hashes in the manifest. A file that is at the endpoint
+    already is not sent again.
     """
     endpoint = connect("files", timeout=timeout, retries=retries)
     if not ignore_dates:

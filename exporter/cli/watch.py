@@ -28,7 +28,7 @@ def _job(_context: click.Context, _argument: click.Parameter, value: str) -> str
     default=10,
     show_default=True,
     metavar="SECONDS",
-    help="How often to look.",
+    help="Time between two looks.",
 )
 @OUTPUT_DIR
 @connection_options
@@ -39,10 +39,11 @@ def watch(
     retries: int,
     interval: float = 10,
 ) -> None:
-    """Follow JOB by its events until it ends; print the new model's name.
+    """Follow JOB until it ends; print the name of the new model.
 
-    Each event is shown once, also by a later call. The outcome is added to
-    jobs.jsonl beside the manifest. Exits with 0 if the job succeeded, else 1.
+    Each event is shown once, even if you stop and watch again. The outcome is
+    added to jobs.jsonl beside the manifest. Exits with 0 if the job succeeded,
+    else 1.
     """
     endpoint = Endpoint(timeout=timeout, retries=retries)
     endpoint.provider.refuse_route("jobs")

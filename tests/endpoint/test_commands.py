@@ -233,7 +233,7 @@ def test_without_a_terminal_training_needs_a_yes(
     finetune("upload")
     result = finetune("train", "--model", MODEL)
     assert (result.code, server.jobs) == (2, {})
-    assert "without a terminal say --yes" in result.err
+    assert "without a terminal add --yes" in result.err
 
 
 @pytest.mark.parametrize(("answer", "code", "jobs"), [("n", 1, 0), ("y", 0, 1)])
@@ -253,7 +253,7 @@ def test_on_a_terminal_training_asks(
     os.close(ours)
     os.close(theirs)
     assert (done.returncode, len(server.jobs)) == (code, jobs)
-    assert f"Train {MODEL} at {server.url}? It is paid for. [y/N]" in done.stderr
+    assert f"Train {MODEL} at {server.url}? It costs money. [y/N]" in done.stderr
 
 
 def test_training_needs_the_files_at_the_endpoint(
