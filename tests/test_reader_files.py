@@ -82,25 +82,81 @@ def test_a_limit_a_date_and_a_host_stand_in_the_file_of_the_reader_alone() -> No
         assert not [fact for fact in facts if fact in text], page
 
 
+def ours(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the copy of the package in a folder."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_a_new_reader_is_one_file(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "exporter", tmp_path / "exporter")
     new = tmp_path / "exporter/readers/new.yml"
     new.write_text(NEW)
     (tmp_path / "train.jsonl").write_bytes(good(1))
 
-    def finetune(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "exporter", *arguments],
-            env=os.environ | {"PYTHONPATH": str(tmp_path)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    checked = finetune("check", "--for", "new", "train.jsonl")
+    checked = ours(tmp_path, "-m", "exporter", "check", "--for", "new", "train.jsonl")
     assert "fewer than 7 examples: 1 (new: fewer are refused)" in checked.stdout
     new.write_text(f"{NEW}warns: [no-such-rule]\n")
-    wrong = finetune("check", "train.jsonl")
+    wrong = ours(tmp_path, "-m", "exporter", "check", "train.jsonl")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
     assert f"{new}:6: warns no-such-rule, which is no rule" in wrong.stderr
+
+
+# What another form of the line costs: its template, how check reads it, its name.
+CONVERSE = {
+    "exporter/chat.py": (
+        '    "nova": _nova,',
+        """
+    "converse": lambda system: {
+        key: value for key, value in _nova(system).items() if key != "schemaVersion"
+    },""",
+    ),
+    "exporter/checking/dialects.py": (
+        "_FORMS = {",
+        """
+    "converse": _Form(
+        "messages",
+        "content",
+        {"user": "user", "assistant": "assistant"},
+        "system",
+        set(),
+    ),""",
+    ),
+    "exporter/manifest.schema.json": ('"nova",', ' "converse",'),
+}
+WRITE = """
+import sys
+from exporter.chat import chat_line
+texts = {"system": "Be brief.", "title": "lamp", "description": "bright"}
+sys.stdout.buffer.write(chat_line(**texts, dialect="converse"))
+"""
+
+
+def test_another_form_of_the_line_is_three_files(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "exporter", tmp_path / "exporter")
+    for name, (after, new) in CONVERSE.items():
+        text = (tmp_path / name).read_text("utf-8")
+        assert after in text
+        (tmp_path / name).write_text(text.replace(after, after + new, 1), "utf-8")
+    (tmp_path / "exporter/readers/new.yml").write_text(NEW + "dialect: converse\n")
+    line = ours(tmp_path, "-c", WRITE).stdout
+    assert line == (
+        '{"system":[{"text":"Be brief."}],"messages":'
+        '[{"role":"user","content":[{"text":"lamp"}]},'
+        '{"role":"assistant","content":[{"text":"bright"}]}]}\n'
+    )
+    check = ["-m", "exporter", "check", "--dialect", "converse", "train.jsonl"]
+    (tmp_path / "train.jsonl").write_text(
+        "".join(line.replace("lamp", f"lamp {n}") for n in range(8))
+    )
+    right = ours(tmp_path, *check)
+    assert "error" not in right.stdout, right.stdout
+    (tmp_path / "train.jsonl").write_text(line.replace("assistant", "model") * 8)
+    wrong = ours(tmp_path, *check)
+    assert "messages[1].role" in wrong.stdout

@@ -30,6 +30,17 @@ def test_the_name_of_a_rule_stands_in_one_file_of_models_and_macros(rule: str) -
     assert files == [Path("macros/rules.sql")]
 
 
+def test_a_threshold_is_one_line_of_one_file(workspace: Workspace) -> None:
+    edit(workspace.project / "dbt_project.yml", "occurrences: 10", "occurrences: 3")
+    workspace.insert([(None, "lamp", f"a bright lamp, number {n}") for n in range(3)])
+    workspace.build()
+    files = workspace.export()
+    assert len(json_lines(files / "clean.jsonl")) == 3
+    document = json.loads((files / "manifest.json").read_bytes())
+    conditions = {rule["rule"]: rule["condition"] for rule in document["funnel"]}
+    assert conditions["title_repeated"] == "count(*) >= 3"
+
+
 # What a rule on titles costs: an entry, a unit test and a data test.
 ENTRY = """\
         {

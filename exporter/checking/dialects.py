@@ -39,11 +39,8 @@ _FORMS = {
     ),
 }
 # The key that a row of each dialect has.
-ROW_KEYS = {
-    "messages": "messages",
-    "gemini": "contents",
-    "nova": "messages",
-    "prompt-completion": "prompt",
+ROW_KEYS = {"messages": "messages", "prompt-completion": "prompt"} | {
+    name: form.turns for name, form in _FORMS.items()
 }
 _API_KEYS = {"tools", "parallel_tool_calls", "functions"}
 _PAIR = {"prompt": "user", "completion": "assistant"}

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from exporter.chat import DIALECTS
 from exporter.errors import FinetuneError
 
 _TEXTS = ["str"]
@@ -17,7 +18,7 @@ SHAPE: dict[str, Any] = {
     "sources": [{"what": "str", "read": "timestamp"}],
     "hosts": _TEXTS,
     "routes": [("files", "jobs")],
-    "dialect": ("messages", "gemini", "nova", "prompt-completion"),
+    "dialect": tuple(DIALECTS),
     "like": "str",
     "limits": {
         "examples": _LIMIT,
