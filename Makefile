@@ -13,7 +13,8 @@ endif
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 } \
+	    /^##@ / { printf "\n%s\n", substr($$0, 5) }' $(MAKEFILE_LIST)
 
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -42,6 +43,8 @@ profiles.yml:
 # What both do is what `finetune init` writes.
 SHIPPED = $(MAKE) --no-print-directory -f exporter/template/Makefile BIN=$(BIN)/
 
+##@ From the table to the files
+
 .PHONY: build
 build: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build the views and run every test on them
 	@$(SHIPPED) build
@@ -60,9 +63,39 @@ $(VENV)/npm: $(VENV)/dev
 	@command -v npm >/dev/null && npm install --silent --no-save --prefix $@ $(NPM) \
 	    || echo 'npm is absent: axe and html-validate do not look at the report' >&2
 
+.PHONY: docs
+docs: $(VENV)/pyvenv.cfg profiles.yml ## Describe models and tests in dbt_project/target/index.html
+	$(BIN)/finetune local run -- $(BIN)/dbt docs generate --static \
+	    --project-dir dbt_project --profiles-dir .
+
+##@ Develop
+
 .PHONY: test
 test: $(VENV)/dev $(VENV)/npm ## Run the tests
 	$(BIN)/pytest -n 2 $(TEST_OPTIONS)
+
+.PHONY: lint
+lint: $(VENV)/dev ## Check style and types; change nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
+
+.PHONY: format
+format: $(VENV)/dev ## Fix what can be fixed by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests
+
+.PHONY: tables
+tables: $(VENV)/dev ## Print what the docs show of readers, helps and targets
+	$(BIN)/python -m tests.printed
+
+.PHONY: clean
+clean: ## Remove what make made, but neither the data nor the files
+	rm -rf $(VENV) $(VENV)-* .bench dist dbt_project/target dbt_project/logs logs
+
+##@ Test what is slow or large
 
 .PHONY: test-slow
 test-slow: $(VENV)/dev ## Run the tests on the largest data set
@@ -103,10 +136,6 @@ $(VENV)-recipes/pyvenv.cfg:
 test-recipes: $(VENV)/dev $(VENV)-recipes/pyvenv.cfg ## Execute TRL's recipe with a tiny model
 	$(BIN)/pytest -m recipes tests/test_trained_recipes.py
 
-.PHONY: tables
-tables: $(VENV)/dev ## Print what the docs show of readers, helps and targets
-	$(BIN)/python -m tests.printed
-
 # Spark's own programs: half a gigabyte, and they need Java.
 $(VENV)-cluster/complete:
 	$(PYTHON) -m venv $(VENV)-cluster
@@ -125,18 +154,7 @@ java:
 test-cluster: java $(VENV)/dev $(VENV)-cluster/complete ## Build on a real Spark cluster, with a worker killed
 	$(BIN)/pytest -q -s -m cluster tests/test_cluster.py
 
-.PHONY: lint
-lint: $(VENV)/dev ## Check style and types; change nothing
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
-
-.PHONY: format
-format: $(VENV)/dev ## Mend what can be mended by itself
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
-	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests
+##@ Measure
 
 # What a user would pick instead, in an environment of its own.
 $(VENV)-bench/pyvenv.cfg:
@@ -149,10 +167,7 @@ $(VENV)-bench/pyvenv.cfg:
 bench: $(VENV)/pyvenv.cfg $(VENV)-bench/pyvenv.cfg ## Measure us beside the alternatives; write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run --other-python $(VENV)-bench/bin/python $(BENCH_OPTIONS)
 
-.PHONY: docs
-docs: $(VENV)/pyvenv.cfg profiles.yml ## Describe models and tests in dbt_project/target/index.html
-	$(BIN)/finetune local run -- $(BIN)/dbt docs generate --static \
-	    --project-dir dbt_project --profiles-dir .
+##@ Release
 
 # The tools of a release, in an environment of their own.
 $(VENV)-release/pyvenv.cfg:
@@ -194,7 +209,3 @@ lock-%:
 audit: $(VENV)-release/pyvenv.cfg ## Look for known vulnerabilities in what is pinned
 	$(VENV)-release/bin/pip-audit --require-hashes --disable-pip \
 	    --requirement requirements/dev.txt
-
-.PHONY: clean
-clean: ## Remove what make made, but neither the data nor the files
-	rm -rf $(VENV) $(VENV)-* .bench dist dbt_project/target dbt_project/logs logs
