@@ -93,7 +93,7 @@ tables: $(VENV)/dev ## Print what the docs show of readers, helps and targets
 
 .PHONY: clean
 clean: ## Remove what make made, but neither the data nor the files
-	rm -rf $(VENV) $(VENV)-* .bench dist dbt_project/target dbt_project/logs logs
+	rm -rf $(VENV) $(VENV)-* .bench .faults .soak dist dbt_project/target dbt_project/logs logs
 
 ##@ Test what is slow or large
 
@@ -110,6 +110,13 @@ test-ranges: $(VENV)-release/pyvenv.cfg ## Run the tests on the lowest and the n
 	        --python $(VENV)-$$versions/bin/python --editable '.[dev]' && \
 	    $(VENV)-$$versions/bin/pytest -n 2 $(TEST_OPTIONS) || exit 1; \
 	done
+
+.PHONY: faults
+faults: $(VENV)/dev ## Strike every command at every moment; write docs/reliability.md
+	rm -rf .faults
+	mkdir .faults
+	FINETUNE_FAULTS_FOLDER=.faults $(BIN)/pytest -n 2 -m 'faults or not faults' tests/faults
+	$(BIN)/python -m tests.faults.page faults .faults
 
 # The readers that the rules speak of, as they were run; torch is large.
 READERS := together==1.5.35 datasets==5.2.0 mistral-common==1.13.1 trl==1.16.0 \

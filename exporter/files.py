@@ -235,6 +235,12 @@ def locked(
                         f"{folder}: another command is at work there; wait until it "
                         "ends"
                     ) from error
+            except OSError as error:
+                # Some network file systems know no locks.
+                raise FinetuneError(
+                    f"{folder}: cannot be locked: {error.strerror}; work in a folder "
+                    "of this machine"
+                ) from error
             time.sleep(0.02)
         yield
     finally:

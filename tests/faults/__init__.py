@@ -1,0 +1,1 @@
+"""Faults at every moment of every command: what stands afterwards, and what is said."""

@@ -1,0 +1,82 @@
+"""A warm process for the commands, what they start from, and a table of the results."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeWorkspace
+from tests.endpoint.server import Server
+from tests.faults import subjects
+from tests.faults.running import Runner
+
+# `make faults` names a folder; each row of the table is a file's line there.
+FOLDER = "FINETUNE_FAULTS_FOLDER"
+
+
+class Ledger:
+    """What stood after each fault, by its kind and the command."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], Counter[str]] = {}
+
+    def add(self, kind: str, subject: subjects.Subject, state: str) -> None:
+        key = (kind.removeprefix("SIG"), subject.name)
+        self._counts.setdefault(key, Counter())[state] += 1
+
+    def write(self, folder: Path) -> None:
+        path = folder / f"{os.getpid()}.jsonl"
+        with path.open("a") as file:
+            for (kind, command), counts in self._counts.items():
+                row = {"kind": kind, "command": command, **counts}
+                file.write(json.dumps(row) + "\n")
+
+
+@pytest.fixture(scope="session")
+def ledger() -> Iterator[Ledger]:
+    kept = Ledger()
+    yield kept
+    if os.environ.get(FOLDER):
+        kept.write(Path(os.environ[FOLDER]))
+
+
+@pytest.fixture(scope="session")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    warm = Runner(tmp_path_factory.mktemp("runner"))
+    yield warm
+    warm.close()
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def make_subject(
+    request: pytest.FixtureRequest,
+    runner: Runner,
+    make_workspace: MakeWorkspace,
+    endpoint: Server,
+) -> Callable[[str], subjects.Subject]:
+    """Return a function that makes the command of that name, and keeps it."""
+    made: dict[str, subjects.Subject] = {}
+
+    def make(name: str) -> subjects.Subject:
+        if name not in made:
+            made[name] = _made(name)
+        return made[name]
+
+    def _made(name: str) -> subjects.Subject:
+        kind = subjects.SUBJECTS[name]
+        if kind in (subjects.Export, subjects.Report):
+            return kind(request.getfixturevalue("built_sample"), runner)
+        if issubclass(kind, subjects.Upload):
+            return kind(make_workspace(), runner, endpoint)
+        return kind(make_workspace(), runner)
+
+    return make

@@ -1,0 +1,239 @@
+"""The machine is small, full, closed or wrong about the time."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Ledger
+from tests.faults.running import Ended
+from tests.faults.subjects import NEW, Export, Load, Subject, Train, Upload
+from tests.faults.sweep import dry_run, judged
+
+MakeSubject = Callable[[str], Subject]
+COMMANDS = [Export.name, Load.name, Upload.name, Train.name]
+
+
+def judge_all(
+    subject: Subject, kind: str, ledger: Ledger, runs: Iterator[tuple[str, Ended]]
+) -> None:
+    """Judge each run of a command under a name; fail with all that went wrong."""
+    faults, count = [], 0
+    for name, ended in runs:
+        count += 1
+        state, wrong = judged(subject, ended, kind, "")
+        ledger.add(kind, subject, state)
+        faults += [f"{name}: {wrong}"] * bool(wrong)
+    assert count
+    assert not faults, f"{len(faults)} of {count}:\n" + "\n".join(faults)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("command", [Export.name, Load.name])
+def test_a_limit_of_the_size_of_files_is_one_clear_line(
+    make_subject: MakeSubject, ledger: Ledger, command: str
+) -> None:
+    subject = make_subject(command)
+    sizes = [0, 1, 50, 1000, 4096, 30_000, 60_000, 100_000]
+
+    def runs() -> Iterator[tuple[str, Ended]]:
+        for size in sizes:
+            subject.prepare()
+            # The trace of the moments would not fit, either.
+            yield f"{size} bytes", subject.run(limits={"RLIMIT_FSIZE": size})
+
+    judge_all(subject, "RLIMIT_FSIZE", ledger, runs())
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("command", COMMANDS)
+def test_few_descriptors_are_one_clear_line(
+    make_subject: MakeSubject, ledger: Ledger, command: str
+) -> None:
+    subject = make_subject(command)
+
+    def runs() -> Iterator[tuple[str, Ended]]:
+        for count in range(4, 24):
+            subject.prepare()
+            yield f"{count} files", subject.run(limits={"RLIMIT_NOFILE": count})
+
+    judge_all(subject, "RLIMIT_NOFILE", ledger, runs())
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("command", COMMANDS)
+def test_little_memory_loses_nothing(
+    make_subject: MakeSubject, ledger: Ledger, command: str
+) -> None:
+    subject = make_subject(command)
+
+    def runs() -> Iterator[tuple[str, Ended]]:
+        for more in range(0, 40, 3):
+            subject.prepare()
+            yield f"{more} MB more", subject.run(more_memory=more << 20)
+
+    judge_all(subject, "RLIMIT_AS", ledger, runs())
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("years", [-30, -1, 1, 30])
+def test_a_clock_that_is_wrong_changes_no_byte(
+    make_subject: MakeSubject, ledger: Ledger, command: str, years: int
+) -> None:
+    subject = make_subject(command)
+    subject.prepare()
+    ended = subject.run(clock=years * 365.25 * 86400)
+    assert (ended.code, subject.state()) == (0, NEW), ended.stderr
+    kind = "clock back" if years < 0 else "clock ahead"
+    judge_all(subject, kind, ledger, iter([(f"{years} years", ended)]))
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
+    """Put a disk of that size in the place of a folder, with what it holds."""
+    held = folder.with_name(f"{folder.name}-held")
+    shutil.copytree(folder, held)
+    options = f"size={kilobytes}k,mode=755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=True)
+    try:
+        shutil.copytree(held, folder, dirs_exist_ok=True)
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+        shutil.rmtree(held)
+
+
+def may_mount() -> bool:
+    return os.geteuid() == 0 and shutil.which("mount") is not None
+
+
+mounts = pytest.mark.skipif(not may_mount(), reason="only root may mount a disk")
+
+
+@pytest.mark.faults
+@mounts
+@pytest.mark.parametrize("free", range(0, 160, 16))
+def test_a_full_disk_leaves_the_old_set(
+    make_subject: MakeSubject, ledger: Ledger, free: int
+) -> None:
+    subject = make_subject(Export.name)
+    subject.prepare()
+    files = subject.workspace.folder / "files"
+    used = sum(-(-path.stat().st_size // 4096) * 4 for path in files.iterdir())
+    with small_disk(files, used + 4 + free):
+        ended = subject.run()
+        state = subject.state()
+        left = subject.left_over()
+    assert (ended.code, state) in {(1, "old"), (0, "new")}, ended.stderr
+    assert not left
+    ledger.add("disk full", subject, state)
+    if free == 0:
+        assert "cannot write: No space left on device; make room" in ended.stderr
+
+
+@pytest.mark.faults
+@mounts
+def test_a_disk_that_may_only_be_read_is_named(
+    make_subject: MakeSubject, ledger: Ledger
+) -> None:
+    subject = make_subject(Export.name)
+    subject.prepare()
+    files = subject.workspace.folder / "files"
+    with small_disk(files, 1000):
+        subprocess.run(["mount", "-o", "remount,ro", files], check=True)
+        ended = subject.run()
+        state = subject.state()
+    assert (ended.code, state) == (1, "old")
+    assert "files: cannot write: Read-only file system" in ended.stderr
+    ledger.add("disk read-only", subject, state)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("command", COMMANDS)
+def test_standard_output_that_is_full_loses_nothing(
+    make_subject: MakeSubject, ledger: Ledger, command: str
+) -> None:
+    subject = make_subject(command)
+
+    def runs() -> Iterator[tuple[str, Ended]]:
+        subject.prepare()
+        yield "full", subject.run(stdout="/dev/full")
+
+    judge_all(subject, "standard output full", ledger, runs())
+
+
+LINKED = ["train.jsonl", "clean.jsonl", "manifest.json"]
+LINKED += [f".{name}.part" for name in LINKED]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+@pytest.mark.parametrize("name", LINKED)
+def test_a_planted_link_is_never_written_through(
+    make_subject: MakeSubject, ledger: Ledger, name: str, link: str
+) -> None:
+    subject = make_subject(Export.name)
+    subject.prepare()
+    victim = subject.workspace.folder / "victim"
+    victim.write_text("precious")
+    planted = subject.workspace.folder / "files" / name
+    planted.unlink(missing_ok=True)
+    getattr(planted, link)(victim)
+    ended = subject.run()
+    assert victim.read_text() == "precious"
+    if ended.code:
+        assert "no plain file; choose another name" in ended.stderr
+        planted.unlink()
+    ledger.add("link planted", subject, judged(subject, ended, "link", "")[0])
+    victim.unlink()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("command", COMMANDS)
+def test_of_several_at_once_each_ends_well_or_says_that_it_waits(
+    make_subject: MakeSubject, ledger: Ledger, command: str
+) -> None:
+    subject = make_subject(command)
+    subject.prepare()
+    environment = subject.workspace.environment | subject.variables
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-m", "exporter", *subject.arguments],
+            cwd=subject.workspace.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    codes = []
+    for process in several:
+        _, said = process.communicate(timeout=60)
+        codes.append(process.returncode)
+        assert process.returncode == 0 or "another command is at work there" in said
+    assert 0 in codes
+    assert subject.state() == NEW
+    assert not subject.left_over()
+    for _ in codes:
+        ledger.add("several at once", subject, NEW)
+
+
+@pytest.mark.faults
+def test_the_clock_of_these_tests_can_be_wrong(
+    make_subject: MakeSubject,
+) -> None:
+    subject = make_subject(Export.name)
+    dry_run(subject)
+    manifest = subject.workspace.folder / "files/manifest.json"
+    before = manifest.read_text()
+    subject.run(clock=30 * 365.25 * 86400)
+    assert '"created_at": "20' in before
+    assert '"created_at": "205' in manifest.read_text()
