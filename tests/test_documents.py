@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "markupsafe": {"report"},
     "msgpack": {"freshness"},
     "openai": {"endpoint"},
-    "psycopg": {"engines/postgres"},
+    "psycopg": {"engines/connection", "engines/postgres"},
     "pyspark": {"engines/spark"},
     "yaml": {"artifacts", "checking", "freshness", "readers"},
 }

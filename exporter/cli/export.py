@@ -13,7 +13,7 @@ from exporter.chat import DIALECTS, Prompt
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, TARGET, say
 from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
 from exporter.cli.server import pasteable_remedies, server, wait_for, with_dbt
-from exporter.engines import postgres
+from exporter.engines.connection import connection_environment
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
 from exporter.files import require_writable
@@ -139,7 +139,7 @@ def export(
 
 def _run_dbt(command: list[str]) -> None:
     """Run dbt; what it says is talk, because standard output is for the paths."""
-    environment = os.environ | postgres.connection_environment()
+    environment = os.environ | connection_environment()
     process = subprocess.Popen(command, env=environment, stdout=sys.stderr)
     code = wait_for(process)
     if code == building.STOPPED:

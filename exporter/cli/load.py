@@ -130,6 +130,7 @@ def _load(
             _blocks(files, columns, intake, past),
             separator=SEPARATOR,
             mode=mode,
+            say=say,
             with_id=columns.id is not None,
         )
 

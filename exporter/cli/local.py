@@ -12,6 +12,7 @@ from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
 from exporter.cli.server import LOCAL_FOLDER, own_server, server, wait_for
 from exporter.engines import embedded, postgres
+from exporter.engines.connection import connection_environment
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 
@@ -78,7 +79,7 @@ def local_run(command: tuple[str, ...], target: str) -> None:
     """
     _say_which_server(target)
     with server(target):
-        environment = os.environ | postgres.connection_environment()
+        environment = os.environ | connection_environment()
         # dbt is beside Python, also where no environment was activated.
         here = Path(sys.executable).parent
         environment["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{here}"
@@ -94,7 +95,7 @@ def _say_which_server(target: str) -> None:
     """Say it where it is not the embedded one, which the name promises."""
     if target == "spark" or not own_server():
         return
-    known = postgres.connection_environment()
+    known = connection_environment()
     names = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE")
     facts = [f"{name}={known[name]}" for name in names if name in known]
     say(f"on your own server: {' '.join(facts)}")
@@ -124,7 +125,7 @@ def local_seed(
     """
     table = artifacts.raw_table(project_dir)
     with server():
-        if postgres.raw_table_exists(table):
+        if postgres.raw_table_exists(table, say):
             if own_server():
                 say("PG* names a server of your own: nothing loaded")
             return

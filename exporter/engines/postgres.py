@@ -1,13 +1,14 @@
-"""PostgreSQL: the connection, the snapshot of an export, COPY in and out."""
+"""PostgreSQL: the snapshot of an export, and COPY into the raw table."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import errors, pq, sql
+from psycopg import errors, sql
 from psycopg.rows import dict_row
 
+from exporter.engines.connection import Say, connected, explained, is_ended, primary
 from exporter.engines.relations import Column, Kind, RawTable, Relation, Row, column
 from exporter.errors import FinetuneError
 from exporter.progress import waiting
@@ -32,43 +33,6 @@ _FORMS = {
 }
 
 
-def connection_environment() -> dict[str, str]:
-    """Return libpq's variables with what it takes from a service file added.
-
-    Programs such as dbt need host, user and database spelled out; with this
-    they see what libpq sees when only `PGSERVICE` is set.
-    """
-    return {
-        option.envvar.decode(): option.val.decode()
-        for option in pq.Conninfo.get_defaults()
-        if option.envvar and option.val
-    }
-
-
-@contextmanager
-def _connected() -> Iterator[psycopg.Connection]:
-    """Connect as libpq's variables say; turn server errors into one line."""
-    try:
-        with psycopg.connect(client_encoding="utf8") as connection:
-            yield connection
-    except errors.InsufficientPrivilege as error:
-        raise FinetuneError(
-            f"{_primary(error)}; grant this role what docs/server.md lists"
-        ) from error
-    except psycopg.Error as error:
-        raise FinetuneError(_primary(error)) from error
-
-
-def _primary(error: psycopg.Error) -> str:
-    """Return the server's message, or libpq's, on one line."""
-    if error.diag.message_primary:
-        context = error.diag.context or ""
-        where = f" ({context.splitlines()[0]})" if context else ""
-        return f"PostgreSQL: {error.diag.message_primary}{where}"
-    hint = "check PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE"
-    return f"PostgreSQL: {' '.join(str(error).split())}; {hint}"
-
-
 class Snapshot:
     """One moment of the database, read in one read-only transaction."""
 
@@ -85,7 +49,7 @@ class Snapshot:
         try:
             cursor.execute(statement.encode())
         except psycopg.Error as error:
-            raise FinetuneError(_primary(error)) from error
+            raise explained(error) from error
         return cursor.fetchall()
 
     def facts(self) -> dict[str, str]:
@@ -151,19 +115,22 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]:
+def snapshot(
+    examples: Relation, read: Sequence[Relation], *, say: Say
+) -> Iterator[Snapshot]:
     """Open a snapshot in which none of the relations that are read can be replaced.
 
     The locks come before the snapshot: a relation that dbt puts in place after
     the snapshot would be found by name and look empty (PostgreSQL 15 and 18,
     November 2026). Readers and writers of rows are not held up; only a change
-    of the relations themselves waits until the snapshot ends.
+    of the relations themselves waits until the snapshot ends. `say` is told for whom
+    this one waits.
 
     Raises:
         FinetuneError: No server, another database, a relation that is missing
             or may not be read, or an encoding other than UTF8.
     """
-    with _connected() as connection:
+    with connected(say) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         wanted = examples.database
@@ -187,13 +154,13 @@ def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]
                     )
                 )
         except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
-            raise FinetuneError(f"{_primary(error)}; run dbt build") from error
+            raise FinetuneError(f"{primary(error)}; run dbt build") from error
         yield Snapshot(connection)
 
 
-def raw_table_exists(table: RawTable) -> bool:
+def raw_table_exists(table: RawTable, say: Say) -> bool:
     """Say whether there is a relation of that name."""
-    with _connected() as connection:
+    with connected(say) as connection:
         return _kind(connection, table) is not None
 
 
@@ -214,6 +181,7 @@ def load(
     *,
     separator: bytes,
     mode: str | None,
+    say: Say,
     with_id: bool = True,
 ) -> int:
     """Copy rows of (id, title, content) into the raw table; return how many.
@@ -221,7 +189,7 @@ def load(
     The rows come as blocks of CSV. One transaction, begun when the first of them
     is there: the table is made when it is missing, and after an error it is as
     it was. `mode` says what to do with rows that are there: "replace", "append",
-    or None to refuse.
+    or None to refuse. `say` is told for whose lock it waits.
 
     Raises:
         FinetuneError: The server refuses, a column is missing or takes no such
@@ -232,7 +200,7 @@ def load(
         raise FinetuneError("no row was found; nothing was changed")
     name = sql.Identifier(table.schema, table.name)
     columns = table.columns if with_id else table.columns[1:]
-    with _connected() as connection:
+    with connected(say) as connection:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise FinetuneError(
@@ -280,7 +248,20 @@ def load(
                 copy.write(block)
         # Fresh statistics, so that the first build is planned for these rows.
         connection.execute(sql.SQL("analyze {}").format(name))
+        _commit(connection)
     return cursor.rowcount
+
+
+def _commit(connection: psycopg.Connection) -> None:
+    try:
+        connection.commit()
+    except psycopg.Error as error:
+        if not is_ended(error):
+            raise
+        raise FinetuneError(
+            f"{primary(error)}; whether the rows are in the table is not known: look, "
+            "or load them again with --replace"
+        ) from error
 
 
 def _has_rows(connection: psycopg.Connection, name: sql.Identifier) -> bool:
