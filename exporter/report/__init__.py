@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from exporter.checking.rules import read_rules
 from exporter.diff import compare
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
-from exporter.report.facts import Wishes, character_name, context
+from exporter.report.facts import Wishes, apart, character_name, context
 from exporter.report.survey import Survey
 from exporter.report.texts import as_code, ending, opening, shown
 
@@ -79,10 +80,12 @@ def _rendered(facts: dict[str, Any]) -> tuple[str, str]:
         "n": "{:,}".format,
         "opening": opening,
         "ending": ending,
+        "string_json": lambda value: json.dumps(value, ensure_ascii=False),
     }
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     digest = hashlib.sha256(style.encode()).digest()
     facts |= {
+        "apart": apart,
         "mark": _MARK,
         "style": Markup(style),  # noqa: S704 (ours)
         "style_hash": base64.b64encode(digest).decode(),

@@ -33,7 +33,7 @@ def histogram(values: Iterable[int], limits: Iterable[int] = ()) -> Histogram:
         middle = max(0, 8 - (most - least)) // 2
         edges = [*range(max(0, least - middle), most + middle + 2)]
     else:
-        every = [0, *(_QUARTERS if most < 8 * max(1, least) else _HALVES)]
+        every = [0, *(_QUARTERS if most < 64 * max(1, least) else _HALVES)]
         first = bisect_right(every, least) - 1
         edges = every[first : bisect_right(every, max([most, *near])) + 1]
     heights = [0] * (len(edges) - 1)
@@ -53,11 +53,11 @@ def histogram(values: Iterable[int], limits: Iterable[int] = ()) -> Histogram:
         if count
     ]
     # Under the middle of a bar that is one value, else where it begins.
-    shift = width / 2 if edges[-1] - edges[0] == len(heights) else 0
-    step = -(-len(heights) // 6)
-    ticks = [
-        (edges[n], round(n * width + shift, 2)) for n in range(0, len(heights), step)
-    ]
+    single = edges[-1] - edges[0] == len(heights)
+    places = [n for n, e in enumerate(edges[:-1]) if single or not e & (e - 1)]
+    places = places[:: -(-len(places) // 6)]
+    shift = width / 2 if single else 0
+    ticks = [(edges[n], round(n * width + shift, 2)) for n in places]
     marks = [(limit, round(_place(limit, edges) * width, 2)) for limit in near]
     return Histogram(bars, ticks, marks, counts.total())
 

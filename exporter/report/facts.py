@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from exporter.checking.plain import Texts
@@ -66,7 +67,7 @@ def context(doc: dict[str, Any], survey: Survey, wishes: Wishes) -> dict[str, An
         "refusing": sorted(survey.refusing),
         "shared": survey.shared(),
         "breaches": breaches,
-        "evidence": {b.rule: [*_evidence(b.rule, b.first, texts)] for b in breaches},
+        "evidence": {b.rule: dict(_evidence(b.rule, b.first, texts)) for b in breaches},
         "bill": _bill(survey, train, wishes),
         "chats": chats,
         "texts": texts,
@@ -140,24 +141,11 @@ def _odd(
 
 def _chats(survey: Survey, odd: list[tuple[Place, str]]) -> dict[str, dict[Place, str]]:
     """Return thirty examples, no one twice, and why each was chosen."""
-    chats: dict[str, dict[Place, str]] = {}
-    left = CHANCE
-    for kind, most, found in (
-        ("odd", _ODD, odd),
-        *(
-            (k, EXTREME, [(p, k) for p in survey.kept(k, EXTREME)])
-            for k in ("longest", "shortest")
-        ),
-        (
-            "chance",
-            CHANCE,
-            [(place, "chance") for place in survey.kept("chance", CHANCE)],
-        ),
-    ):
+    chats = {"odd": dict(odd[:_ODD])}
+    for kind, most in (("longest", EXTREME), ("shortest", EXTREME), ("chance", CHANCE)):
         taken = {place for chosen in chats.values() for place in chosen}
-        new = [(place, why) for place, why in found if place not in taken]
-        chats[kind] = dict(new[: min(most, left)])
-        left -= len(chats[kind])
+        new = [place for place in survey.kept(kind, CHANCE) if place not in taken]
+        chats[kind] = dict.fromkeys(new[: min(most, CHANCE - len(taken))], kind)
     return chats
 
 
@@ -186,6 +174,14 @@ def _evidence(
         else:
             start = max(0, text.find(found) - 40) if found else 0
             yield place, "… " * bool(start) + text[start : start + len(found) + 80]
+
+
+def apart(first: str, other: str) -> tuple[str, str]:
+    """Return two texts from shortly before the place where they begin to differ."""
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, other, strict=False))
+    start = max(0, sum(1 for _ in same) - 80)
+    mark = "… " if start else ""
+    return mark + first[start:], mark + other[start:]
 
 
 def _alike(texts: dict[Place, Texts], first: Place, other: Place) -> int:
