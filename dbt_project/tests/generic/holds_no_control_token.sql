@@ -2,11 +2,15 @@
     Mistral, Gemma, Qwen and DeepSeek, as `finetune check` knows them. -#}
 {% test holds_no_control_token(model, column_name) %}
     {% do config(severity="warn") %}
+    {%- set marks = [
+        'INST', '/INST', 'TOOL_CALLS', 'TOOL_RESULTS', '/TOOL_RESULTS',
+        'AVAILABLE_TOOLS', 'SYSTEM_PROMPT', 'THINK', 'IMG', 'gMASK'
+    ] %}
 
     select {{ column_name }}
     from {{ model }}
     where
-        {{ column_name }} like '%<%>%'
+        position('<' in {{ column_name }}) > 0
         and {{ finetune.matches(
             column_name,
             '<[|][A-Za-z0-9_-]{1,40}[|]>|<｜[^<>]{1,40}｜>|</?s>|<</?SYS>>'
@@ -15,11 +19,12 @@
             ~ '|</?(think|tool_call|tool_response|tools)>'
             ~ '|<(extra_id_|unused)[0-9]{1,4}>|<(BOS|EOS|PAD|UNK)(_TOKEN)?>'
         ) }}
-        {% for mark in [
-            'INST', '/INST', 'TOOL_CALLS', 'TOOL_RESULTS', '/TOOL_RESULTS',
-            'AVAILABLE_TOOLS', 'SYSTEM_PROMPT', 'THINK', 'IMG', 'gMASK'
-        ] %}
-        or {{ column_name }} like '%[{{ mark }}]%'
-        {% endfor %}
+        or position('[' in {{ column_name }}) > 0
+        and (
+            {% for mark in marks %}
+            {{ column_name }} like '%[{{ mark }}]%'
+            {% if not loop.last %}or{% endif %}
+            {% endfor %}
+        )
 
 {% endtest %}

@@ -6,17 +6,11 @@
     select {{ column_name }}
     from {{ model }}
     where
-        (
-            {{ column_name }} like '%AKIA%'
-            or {{ column_name }} like '%ASIA%'
-            or {{ column_name }} like '%AIza%'
-            or {{ column_name }} like '%gh_|_%' escape '|'
-            or {{ column_name }} like '%|_live|_%' escape '|'
-            or {{ column_name }} like '%sk-%'
-            or {{ column_name }} like '%xox%'
-            or {{ column_name }} like '%eyJ%'
-            or {{ column_name }} like '%PRIVATE KEY%'
-        )
+        -- For speed alone: one short pattern costs less than nine of like, and a
+        -- quarter of the long one.
+        {{ finetune.matches(
+            column_name, 'AKIA|ASIA|AIza|gh[opusr]_|_live_|sk-|xox|eyJ|PRIVATE KEY'
+        ) }}
         and {{ finetune.matches(
             column_name,
             '(^|[^A-Za-z0-9_-])((AKIA|ASIA)[A-Z2-7]{16}|AIza[A-Za-z0-9_-]{35}'

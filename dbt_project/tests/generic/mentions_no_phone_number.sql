@@ -10,8 +10,7 @@
             {{ column_name }} like '%+%'
             or {{ column_name }} like '%00%'
             or {{ column_name }} like '%(%)%'
-            or lower({{ column_name }}) like '%tel%'
-            or lower({{ column_name }}) like '%fax%'
+            or {{ finetune.matches(column_name, '[Tt]el|TEL|[Ff]ax') }}
         )
         and {{ finetune.matches(
             column_name,
