@@ -117,5 +117,7 @@ def run_gate(
 
 def shortened(row: dict[str, Any]) -> str:
     """Return a row on one line, each value cut to 60 characters."""
-    cells = (visible(f"{name}={value!r}") for name, value in row.items())
+    # Cut before it is made visible, which takes many times the memory of a text.
+    cut = {n: v[:60] if isinstance(v, str) else v for n, v in row.items()}
+    cells = (visible(f"{name}={value!r}") for name, value in cut.items())
     return ", ".join(c if len(c) <= 60 else f"{c[:57]}..." for c in cells)

@@ -261,7 +261,7 @@ def _not_connected(error: psycopg.Error) -> FinetuneError:
     return FinetuneError(f"PostgreSQL: {said}; {[*fitting, usual][0]}")
 
 
-def is_ended(error: psycopg.Error) -> bool:
+def _is_ended(error: psycopg.Error) -> bool:
     """Say whether it was the connection that ended, not a statement."""
     return error.sqlstate is None or _REMEDIES.get(error.sqlstate) == _ENDED
 
@@ -276,7 +276,20 @@ def primary(error: psycopg.Error) -> str:
 
 def explained(error: psycopg.Error) -> FinetuneError:
     """Return what went wrong on a connection that was there, with what helps."""
-    remedy = _ENDED if is_ended(error) else _REMEDIES.get(error.sqlstate or "")
+    remedy = _ENDED if _is_ended(error) else _REMEDIES.get(error.sqlstate or "")
     if error.sqlstate == "57014" and "statement timeout" in str(error):
         remedy = _LONGER.format("statement_timeout")
     return FinetuneError("; ".join(filter(None, [primary(error), remedy])))
+
+
+def commit(connection: Connection) -> None:
+    """Commit; a connection that ends meanwhile leaves open whether it happened."""
+    try:
+        connection.commit()
+    except psycopg.Error as error:
+        if not _is_ended(error):
+            raise
+        raise FinetuneError(
+            f"{primary(error)}; whether the rows are in the table is not known: look, "
+            "or load them again with --replace"
+        ) from error

@@ -8,12 +8,14 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from exporter.engines.connection import Say, connected, explained, is_ended, primary
+from exporter.engines.connection import Say, commit, connected, explained, primary
 from exporter.engines.relations import Column, Kind, RawTable, Relation, Row, column
 from exporter.errors import FinetuneError
 from exporter.progress import waiting
 
-_CHUNK_ROWS = 100
+# How many rows are fetched at once, and how many bytes of them at most, unless one
+# row alone has more.
+_CHUNK_ROWS, _CHUNK_BYTES = 100, 1 << 25
 
 # How values of each type are written; to_json has numbers as they are, and dates
 # and times in ISO 8601 (PostgreSQL 18 documentation, "JSON Functions").
@@ -97,7 +99,10 @@ class Snapshot:
     def rows(
         self, relation: Relation, columns: Sequence[Column], key: Column
     ) -> Generator[Row]:
-        """Yield the rows in the order of a key's code points, in constant memory."""
+        """Yield the rows in the order of a key's code points.
+
+        Memory is bounded by `_CHUNK_BYTES` and the largest row.
+        """
         # Timestamps with a zone are written in UTC, wherever the server is.
         self._connection.execute("set local timezone to 'UTC'")
         order = key.expression + ("" if key.kind is Kind.TEXT else "::text")
@@ -108,10 +113,29 @@ class Snapshot:
         )
         # Chunks of rows cost half the time of row after row, by COPY or not
         # (psycopg 3.3); libpq has them from version 17.
-        size = _CHUNK_ROWS if psycopg.capabilities.has_stream_chunked() else 1
+        size = 1
+        if psycopg.capabilities.has_stream_chunked():
+            fitting = _CHUNK_BYTES // self._widest(relation, columns)
+            size = max(1, min(_CHUNK_ROWS, fitting))
         yield from self._connection.cursor().stream(
             query.encode(), binary=True, size=size
         )
+
+    def _widest(self, relation: Relation, columns: Sequence[Column]) -> int:
+        """Return the bytes of the longest row; the server keeps the lengths.
+
+        Asked before, as libpq takes the number of rows in a chunk once.
+        """
+        lengths = [
+            f"coalesce(octet_length({column.expression}), 0)"
+            for column in columns
+            if column.kind is Kind.TEXT or "jsonb" in column.expression
+        ]
+        [found] = self.query(
+            f"select max({' + '.join([*lengths, '1'])}) as bytes"
+            f" from {self.quoted(relation.schema, relation.name)}"
+        )
+        return int(found["bytes"] or 1)
 
 
 @contextmanager
@@ -248,20 +272,8 @@ def load(
                 copy.write(block)
         # Fresh statistics, so that the first build is planned for these rows.
         connection.execute(sql.SQL("analyze {}").format(name))
-        _commit(connection)
+        commit(connection)
     return cursor.rowcount
-
-
-def _commit(connection: psycopg.Connection) -> None:
-    try:
-        connection.commit()
-    except psycopg.Error as error:
-        if not is_ended(error):
-            raise
-        raise FinetuneError(
-            f"{primary(error)}; whether the rows are in the table is not known: look, "
-            "or load them again with --replace"
-        ) from error
 
 
 def _has_rows(connection: psycopg.Connection, name: sql.Identifier) -> bool:
