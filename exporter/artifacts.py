@@ -209,7 +209,7 @@ def raw_table(project_dir: Path) -> RawTable:
     path = project_dir / "dbt_project.yml"
     try:
         names = yaml.safe_load(path.read_bytes())["vars"]
-        return RawTable(
+        found = RawTable(
             names["raw_schema"],
             names["raw_table"],
             (names["id_column"], names["title_column"], names["content_column"]),
@@ -223,3 +223,11 @@ def raw_table(project_dir: Path) -> RawTable:
             f"{path}: vars must name raw_schema, raw_table, id_column, title_column "
             "and content_column"
         ) from error
+    for name in (found.schema, found.name, *found.columns):
+        # dbt 1.11 would execute the first two, and does not double the third.
+        if any(mark in str(name) for mark in ("{{", "{%", "{#", '"')):
+            raise FinetuneError(
+                f"{path}: the var {name!r} is no name that dbt can use, because of its "
+                "braces or quotes; load into a table of other names, or make a view"
+            )
+    return found

@@ -158,7 +158,8 @@ def _system_prompt(text: str | None, file: Path | None, none: bool) -> str | Non
         return ""
     if file is not None:
         try:
-            text = file.read_text(encoding="utf-8-sig").strip()
+            # As bytes, so that a carriage return stays one.
+            text = file.read_bytes().decode("utf-8-sig").strip()
         except OSError as error:
             raise FinetuneError(f"{file}: {error.strerror}") from error
         except UnicodeDecodeError as error:
