@@ -169,7 +169,8 @@ class Examples:
                 messages = chat_messages(prompt or self.system_prompt, question, answer)
                 tallies[split].add(count["pairs"], messages)
         for split, tally in tallies.items():
-            counts[split]["tokens"] = tally.facts()
+            histogram = tally.histogram()
+            counts[split]["tokens"] = {**tally.facts(), "histogram": histogram}
         return counts
 
     def _fault(self, key: str | None, last: str, row: Row) -> FinetuneError:

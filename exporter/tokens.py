@@ -3,6 +3,8 @@
 import heapq
 import json
 from array import array
+from bisect import bisect_right
+from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -17,6 +19,9 @@ from exporter.errors import FinetuneError
 _PER_MESSAGE = 4
 _PER_EXAMPLE = 3
 _LONGEST = 3
+
+# Whole numbers a quarter of an octave apart: 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, ...
+EDGES = sorted({round(2 ** (n / 4)) for n in range(160)})
 
 
 class Counter(NamedTuple):
@@ -137,6 +142,11 @@ class Tally:
     def above(self, limit: int) -> int:
         """Return how many examples have more tokens than the limit."""
         return sum(tokens > limit for tokens in self.counts)
+
+    def histogram(self) -> dict[str, int]:
+        """Return how many examples have so many tokens, up to the next of the EDGES."""
+        counts = Counts(EDGES[bisect_right(EDGES, size) - 1] for size in self.counts)
+        return {str(least): counts[least] for least in sorted(counts)}
 
     def facts(self) -> dict[str, Any]:
         """Return what a manifest says of the tokens."""

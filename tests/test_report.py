@@ -281,6 +281,7 @@ def test_the_bill_is_that_of_the_tokens(
     shutil.copytree(sample_files, files)
     document = json.loads((files / "manifest.json").read_bytes())
     tokens = {"encoding": "o200k_base", "exact": True, "total": 40_000}
+    tokens["histogram"] = {"64": 200, "1024": 103}
     document["splits"]["train"]["tokens"] = {
         **tokens,
         "longest": 9,
@@ -293,6 +294,10 @@ def test_the_bill_is_that_of_the_tokens(
     assert "<dd>20 %<" in page
     assert "<dd>120,000<" in page
     assert "<dd>$0.30<" in page
+    # The tokens are drawn, and the limit that three readers have by default.
+    assert "tokens, counted with o200k_base" in page
+    assert '<th scope="row">64 to 75</th><td class="n">200</td>' in page
+    assert ">1,024</text>" in page
 
 
 @pytest.mark.parametrize("dialect", ["gemini", "nova", "prompt-completion"])

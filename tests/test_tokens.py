@@ -153,6 +153,14 @@ def test_an_export_tells_its_tokens_and_passes_every_reader(sample: Workspace) -
     examples = json_lines(files / "train.jsonl")
     texts = [m["content"] for row in examples for m in row["messages"]]
     assert train["total"] == sum(len(t.encode()) for t in texts) + 15 * len(examples)
+    sizes = [
+        15 + sum(len(m["content"].encode()) for m in row["messages"])
+        for row in examples
+    ]
+    histogram = {int(least): count for least, count in train["histogram"].items()}
+    assert sum(histogram.values()) == len(examples)
+    assert histogram[max(histogram)] == sum(size >= max(histogram) for size in sizes)
+    assert min(histogram) <= min(sizes) < 1.25 * min(histogram)
     assert document["splits"]["validation"]["tokens"]["total"] == 0
     checked = sample.finetune("check")
     assert checked.returncode == 0

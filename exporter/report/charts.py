@@ -2,13 +2,13 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-# Whole numbers a half and a quarter of an octave apart: 1, 2, 3, 4, 6, 8, 11, 16, ...
-_HALVES, _QUARTERS = (
-    sorted({round(2 ** (n / steps)) for n in range(40 * steps)}) for steps in (2, 4)
-)
+from exporter.tokens import EDGES
+
+# Two steps an octave: 1, 2, 3, 4, 6, 8, 11, 16, ...
+_HALVES = sorted({round(2 ** (n / 2)) for n in range(80)})
 
 # So many values have a bar each; a limit that far off is not drawn.
 _EACH = 24
@@ -24,16 +24,21 @@ class Histogram(NamedTuple):
     total: int
 
 
-def histogram(values: Iterable[int], limits: Iterable[int] = ()) -> Histogram:
-    """Return the bars of values, none negative; the axis is logarithmic if long."""
+def histogram(
+    values: Iterable[int] | Mapping[int, int], limits: Iterable[int] = ()
+) -> Histogram:
+    """Return the bars of values, none negative; the axis is logarithmic if long.
+
+    A mapping has how many values there are from each of the EDGES on.
+    """
     counts = Counter(values)
     least, most = min(counts), max(counts)
     near = [limit for limit in limits if least < limit <= most * _FAR]
-    if most - least < _EACH and not near:
+    if most - least < _EACH and not near and not isinstance(values, Mapping):
         middle = max(0, 8 - (most - least)) // 2
         edges = [*range(max(0, least - middle), most + middle + 2)]
     else:
-        every = [0, *(_QUARTERS if most < 64 * max(1, least) else _HALVES)]
+        every = [0, *(EDGES if most < 64 * max(1, least) else _HALVES)]
         first = bisect_right(every, least) - 1
         edges = every[first : bisect_right(every, max([most, *near])) + 1]
     heights = [0] * (len(edges) - 1)

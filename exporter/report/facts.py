@@ -1,6 +1,7 @@
 """What the page and the card say, put together from manifest and survey."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -103,20 +104,35 @@ def _lengths(doc: dict[str, Any], survey: Survey) -> dict[str, Any]:
     )
     sizes = [size for side in survey.sides for size in side.tally.counts]
     limits = [limit for limit, _ in survey.rules.limits("tokens")]
+    charts = {
+        "answers": histogram(answers),
+        "titles": histogram(titles),
+        "sizes": histogram(sizes, limits),
+        "per_title": histogram(g.often for g in survey.groups("questions")),
+    }
+    longest, counted = max(sizes), _counted(doc)
+    if counted:
+        longest = max(facts["longest"] for facts in counted)
+        counts: Counter[int] = Counter()
+        for facts in counted:
+            counts.update({int(k): n for k, n in facts.get("histogram", {}).items()})
+        if counts:
+            charts["tokens"] = histogram(counts, limits)
     return {
         "answer_lengths": percentiles(answers, 50, 90, 100),
-        "charts": {
-            "answers": histogram(answers),
-            "titles": histogram(titles),
-            "sizes": histogram(sizes, limits),
-            "per_title": histogram(g.often for g in survey.groups("questions")),
-        },
+        "charts": charts,
         "held": {
             "examples": doc["splits"]["train"]["pairs"],
-            "tokens": max(sizes),
+            "tokens": longest,
             "bytes": max(doc["files"][s.path.name]["bytes"] for s in survey.sides),
         },
     }
+
+
+def _counted(doc: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what the export says of the tokens of its splits, if it counted them."""
+    found = (split.get("tokens") for split in doc["splits"].values())
+    return [facts for facts in found if facts and facts["exact"]]
 
 
 def _odd(

@@ -1,6 +1,7 @@
 """One pass over the training files: what a report shows of them, in bounded memory."""
 
 import heapq
+import re
 import unicodedata
 import zlib
 from array import array
@@ -29,6 +30,9 @@ SHORTER = "answer shorter than its title"
 # The scripts whose letters have names that begin otherwise.
 _SCRIPTS = {"CJK": "Han", "CANADIAN": "Canadian syllabics", "FULLWIDTH": "Latin"}
 _SCRIPTS |= {"HALFWIDTH": "Katakana", "MEETEI": "Meetei Mayek", "OL": "Ol Chiki"}
+
+
+_LETTER = re.compile("[A-Za-z]")
 
 
 class Place(NamedTuple):
@@ -98,13 +102,20 @@ class Side:
             self.openings.add(begin, line)
             self.endings.add(end, line)
         self.near.add_beside(sketch(answer), line, answer)
-        kinds = {*map(self._kind_of, {*question, *answer})}
-        kinds.discard("")
+        kinds = self._kinds(question + answer)
         if length < len(question):
             kinds.add(SHORTER)
-        self.seen.update(kinds)
-        for kind in kinds - self.first.keys():
-            self.first[kind] = line
+        for kind in kinds:
+            self.seen[kind] += 1
+            if kind not in self.first:
+                self.first[kind] = line
+
+    def _kinds(self, text: str) -> set[str]:
+        if text.isascii() and text.isprintable():
+            return {"Latin"} if _LETTER.search(text) else set()
+        kinds = {*map(self._kind_of, {*text})}
+        kinds.discard("")
+        return kinds
 
     def _keep(self, kind: str, most: int, item: tuple[int, int]) -> None:
         heap = self.kept[kind]
