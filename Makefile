@@ -82,7 +82,7 @@ lint: $(VENV)/dev ## Check style and types; change nothing
 	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
 
 .PHONY: format
-format: $(VENV)/dev ## Fix what can be fixed by itself
+format: $(VENV)/dev ## Fix what can be fixed automatically
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests

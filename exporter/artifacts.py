@@ -112,7 +112,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(path.read_bytes())
     except OSError as error:
-        raise FinetuneError(f"{path}: {error.strerror}; run dbt build first") from error
+        raise FinetuneError(f"{path}: {error.strerror}; run dbt build") from error
     except ValueError as error:
         raise FinetuneError(f"{path}: not JSON; run dbt build again") from error
     return value
@@ -216,7 +216,7 @@ def raw_table(project_dir: Path) -> RawTable:
         )
     except OSError as error:
         raise FinetuneError(
-            f"{path}: {error.strerror}; say where the project is with --project-dir"
+            f"{path}: {error.strerror}; name its folder with --project-dir DIR"
         ) from error
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise FinetuneError(

@@ -56,7 +56,7 @@ class DataSet(NamedTuple):
         if not self.system_prompt.strip():
             raise self.wrong(
                 "system_prompt",
-                "empty, because none is made up for columns of your own; write one "
+                "empty: with columns of your own you write your own; write it "
                 "there, or export with --system-prompt TEXT or --no-system",
             )
         return self.system_prompt.strip()
@@ -111,15 +111,15 @@ def read(manifest: dict[str, Any], name: str) -> DataSet:
             not isinstance(value, str) or not (value.strip() or key == "system_prompt")
         ):
             raise FinetuneError(
-                f"{path}.{key}: must be a text, but is {value!r}; write its name, or "
+                f"{path}.{key}: must be text, but is {value!r}; write a name, or "
                 "remove the key"
             )
     if exposure["type"] != "ml":
         raise FinetuneError(
-            f"{path}: the exposure is of type {exposure['type']}; write type: ml"
+            f"{path}: the type of the exposure is {exposure['type']}; write type: ml"
         )
     if keys.get("system") and keys.get("system_prompt"):
-        raise FinetuneError(f"{path}: has system and system_prompt; keep one of them")
+        raise FinetuneError(f"{path}: has both system and system_prompt; remove one")
     models = {
         key: _model(keys[key], exposure, manifest, f"{path}.{key}")
         for key in ("examples", "funnel", "outcomes")
@@ -145,6 +145,6 @@ def _model(
     if len(found) != 1:
         raise FinetuneError(
             f"{path}: {len(found) or 'no'} models named {name} in depends_on of the "
-            f"exposure; add ref('{name}') there"
+            f"exposure; add ref('{name}') to it"
         )
     return found[0]

@@ -11,3 +11,8 @@ def visible(text: object) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
     )
+
+
+def counted(number: int, thing: str) -> str:
+    """Return "1 row", or "1,234 rows" of a thing with a plain plural."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

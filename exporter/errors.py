@@ -4,7 +4,7 @@
 class FinetuneError(Exception):
     """The data, the file or the remote side said no.
 
-    Its text is one line that says what, where and how to mend it. The command
+    Its text is one line that says what, where and how to fix it. The command
     line prints it to stderr and exits with 1; any other exception is a bug and
     shows its traceback.
     """

@@ -86,8 +86,8 @@ class Examples:
         if kind is not Kind.TEXT and not (key == "id" and kind is Kind.WHOLE):
             raise data_set.wrong(
                 key,
-                f"column {name} of {self._build.examples} is no text; cast it in the "
-                "model",
+                f"column {name} of {self._build.examples} is not text; cast it to "
+                "text in the model",
             )
         return place
 
@@ -177,19 +177,24 @@ class Examples:
         """Return what is wrong with a row that cannot be an example."""
         data_set = self._build.data_set
         if not key:
-            return data_set.wrong("id", f"a row has no {data_set.id}; add not_null")
+            return data_set.wrong(
+                "id", f"a row has no {data_set.id}; add the test not_null"
+            )
         if key == last:
-            return data_set.wrong("id", f"{key!r} stands on two rows; add unique")
+            return data_set.wrong(
+                "id", f"{key!r} is the id of two rows; add the test unique"
+            )
         if key < last:
             return FinetuneError(
-                f"{self._build.examples}: {key} came after {last}, so the server does "
-                "not keep the order of a query; for Sail see docs/spark.md"
+                f"{self._build.examples}: {key} came after {last}: the server does not "
+                "keep the order of a query; for Sail see docs/spark.md"
             )
         for name, place in (("user", self._user), ("assistant", self._assistant)):
             if not row[place]:
                 column = self._names[place]
                 return data_set.wrong(
-                    name, f"{column} of {key!r} is empty; leave such rows out"
+                    name,
+                    f"{column} of {key!r} is empty; filter such rows out in the model",
                 )
         return data_set.wrong(
             "split",

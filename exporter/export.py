@@ -8,6 +8,7 @@ from typing import Any
 from exporter import manifest
 from exporter.artifacts import Build
 from exporter.chat import Prompt
+from exporter.display import counted
 from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
 from exporter.examples import Examples
@@ -59,7 +60,7 @@ def export(
             _say_what_was_dropped(moment, build, funnel, say)
             raise FinetuneError(
                 f"{build.examples} has no pair to train on, so nothing was written; "
-                "change the rule, or its var, that took the last rows"
+                "change the rule that dropped the last rows, or its var"
             )
         with drafts(output_dir, *manifest.NAMES) as (clean, train, valid, proof):
             # Left open by an error, it would wait for its connection for ever.
@@ -95,7 +96,7 @@ def _say_what_was_dropped(
     fatal = next((r["rule"] for r in funnel.rules if r.get("rows_after") == 0), "")
     rows = dropped_samples(moment, build, funnel, limit=3).get(fatal, [])
     if rows:
-        say(f"{fatal} took the last rows, such as:")
+        say(f"{fatal} dropped the last rows, such as:")
     for row in rows:
         say(f"  {shortened(row)}")
 
@@ -120,6 +121,6 @@ def _say_of_the_result(
     for fewest, names in limits("examples", readers):
         if train["pairs"] < fewest:
             say(
-                f"warning: {train['pairs']} training examples; {', '.join(names)} "
-                f"refuse fewer than {fewest}"
+                f"warning: {counted(train['pairs'], 'training example')}; "
+                f"{', '.join(names)} refuse fewer than {fewest}"
             )

@@ -170,11 +170,13 @@ def _refuse_target(path: Path, inputs: Sequence[Path]) -> None:
         return
     if not stat.S_ISREG(there.st_mode):
         raise FinetuneError(
-            f"{path}: is there already and no plain file; choose another name"
+            f"{path}: exists and is not a plain file; choose another name"
         )
     for given in inputs:
         if given.exists() and given.samefile(path):
-            raise FinetuneError(f"{path}: would replace its own input; choose another")
+            raise FinetuneError(
+                f"{path}: would overwrite its own input; choose another name"
+            )
 
 
 def append(path: Path, line: bytes) -> None:
@@ -232,7 +234,7 @@ def locked(
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
                     raise FinetuneError(
-                        f"{folder}: another command is at work there; wait until it "
+                        f"{folder}: another command is writing there; wait until it "
                         "ends"
                     ) from error
             except OSError as error:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from exporter.artifacts import Build, DataTest
-from exporter.display import visible
+from exporter.display import counted, visible
 from exporter.engines.relations import Column, Relation, Row
 from exporter.errors import FinetuneError
 from exporter.progress import Step, step
@@ -58,7 +58,7 @@ def run_test(snapshot: Snapshot, test: DataTest) -> TestResult:
     failures = counted["failures"]
     if failures is None:
         raise FinetuneError(
-            f"test {test.name}: fail_calc {test.fail_calc} gives null; make it a number"
+            f"test {test.name}: fail_calc {test.fail_calc} is null; it must be a number"
         )
     if test.severity == "error" and counted["should_error"]:
         status = "fail"
@@ -103,15 +103,15 @@ def run_gate(
             if result.status == "fail":
                 for row in offending_rows(snapshot, test, limit=3):
                     say(f"  {shortened(row)}")
-                say(f"  the rest: dbt show --limit 100 --select {test.name}")
+                say(f"  show more: dbt show --limit 100 --select {test.name}")
             results.append(result)
     failed = [result.name for result in results if result.status == "fail"]
     if failed:
         raise FinetuneError(
-            f"{len(failed)} of {len(results)} tests failed, so nothing was written: "
-            f"{', '.join(failed)}; fix the rows or the rules and run dbt build"
+            f"{len(failed)} of {counted(len(results), 'test')} failed, so nothing was "
+            f"written: {', '.join(failed)}; fix the rows or the rules and run dbt build"
         )
-    say(f"gate: {len(results)} tests on the rows to be written, none failed")
+    say(f"gate: {counted(len(results), 'test')} on the rows to be written, none failed")
     return results
 
 

@@ -102,7 +102,7 @@ def document(folder: Path) -> dict[str, Any]:
     _, found = _read(folder)
     if not {"data_set", "funnel", "gate"} <= found.keys():
         raise FinetuneError(
-            f"{folder / _MANIFEST}: of an older version; run finetune export again"
+            f"{folder / _MANIFEST}: written by an older version; run finetune export"
         )
     return found
 
@@ -166,7 +166,7 @@ def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:
         try:
             now = _facts(path)
         except OSError as error:
-            found.append(Problem(path, f"{error.strerror}, but in the manifest"))
+            found.append(Problem(path, f"{error.strerror}, but it is in the manifest"))
             continue
         for fact, is_now, was in zip(facts._fields, now, facts, strict=True):
             if is_now != was:

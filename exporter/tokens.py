@@ -82,7 +82,7 @@ def from_file(path: Path) -> Counter:
     except Exception as error:  # The library raises nothing narrower.
         reason = str(error).splitlines()[0][:100]
         raise FinetuneError(
-            f"{path}: no tokenizer.json of a model: {reason}"
+            f"{path}: not the tokenizer.json of a model: {reason}"
         ) from error
 
     def count(text: str) -> int:

@@ -169,18 +169,18 @@ def test_each_data_set_has_its_own_tests_prompt_and_folder(shop: Workspace) -> N
 def test_several_data_sets_and_no_name_lists_them(shop: Workspace) -> None:
     code, out, talk = export(shop)
     assert (code, out) == (2, "")
-    assert "name one of the data sets: stored, support" in talk
+    assert "the project has several data sets; name one: stored, support" in talk
     code, out, talk = export(shop, "dashboard")
     assert (code, out) == (2, "")
-    assert "there is no data set dashboard; there is stored, support" in talk
+    assert "no data set dashboard; the project has stored, support" in talk
 
 
 def test_rows_that_can_be_no_examples_are_named(shop: Workspace) -> None:
     table = "finetune.answers_stored"
     for change, reason in [
-        ("answer = ''", "assistant: answer of 'a%bQuestion 1' is empty; leave such"),
+        ("answer = ''", "assistant: answer of 'a%bQuestion 1' is empty; filter such"),
         ("question = null", "user: question of 'a%bQuestion 1' is empty"),
-        ("\"key %\" = 'a%bQuestion 2'", "id: 'a%bQuestion 2' stands on two rows"),
+        ("\"key %\" = 'a%bQuestion 2'", "id: 'a%bQuestion 2' is the id of two rows"),
         ('"key %" = null', "id: a row has no key %"),
     ]:
         shop.sql(f"create table kept as table {table}")
@@ -209,11 +209,11 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "no text": (
         lambda keys: keys.update(assistant="price"),
-        "assistant: column price of finetune.answers is no text; cast it in the model",
+        "assistant: column price of finetune.answers is not text; cast it to text",
     ),
     "an id of no order": (
         lambda keys: keys.update(id="price"),
-        "id: column price of finetune.answers is no text",
+        "id: column price of finetune.answers is not text",
     ),
     "no such model": (
         lambda keys: keys.update(examples="products"),
@@ -221,9 +221,9 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "two prompts": (
         lambda keys: keys.update(system_prompt="Be kind."),
-        ": has system and system_prompt; keep one of them",
+        ": has both system and system_prompt; remove one",
     ),
-    "a number": (lambda keys: keys.update(split=1), "split: must be a text, but is 1"),
+    "a number": (lambda keys: keys.update(split=1), "split: must be text, but is 1"),
     "a side of its own": (
         lambda keys: keys.update(split="question"),
         "split: question of '1' is 'Question 1', but must be train or validation",
@@ -259,7 +259,7 @@ def test_a_type_that_no_file_can_hold_is_refused_by_its_column(
     code, _, talk = export(shop, "stored", "-o", "refused")
     shop.sql("alter table finetune.answers_stored drop column mood")
     assert code == 1
-    assert "finetune.answers_stored: column mood is of type mood, which has no" in talk
+    assert "finetune.answers_stored: column mood is of type mood, which cannot" in talk
 
 
 def test_a_project_without_a_data_set_is_told_how_to_declare_one(

@@ -366,9 +366,7 @@ def test_a_table_of_ones_own_is_never_seeded(folder: Path) -> None:
         sample = REPOSITORY / "examples/products.csv"
         code, _, error = finetune(folder, "local", "seed", sample)
         assert code == 1
-        assert error.endswith(
-            "does not exist; load your rows into it: finetune load FILE"
-        )
+        assert error.endswith("does not exist; run finetune load FILE")
 
 
 def test_dbt_finds_a_server_that_was_started_with_nothing_set(folder: Path) -> None:

@@ -98,8 +98,8 @@ def test_the_prompt_can_be_given_as_text_or_file_or_left_out(sample: Workspace) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--system-prompt", "a", "--no-system"], "exclude each other"),
-        (["--system-prompt", " "], "for none say --no-system"),
+        (["--system-prompt", "a", "--no-system"], "give only one"),
+        (["--system-prompt", " "], "give a text, or --no-system"),
         (["--frobnicate"], "No such option"),
     ],
 )
@@ -161,7 +161,7 @@ def test_an_empty_result_writes_nothing_and_shows_which_rule_took_the_rows(
     sample.build("--vars", "{min_title_occurrences: 1000}")
     done = sample.finetune("export")
     assert done.returncode == 1
-    assert "title_repeated took the last rows, such as:" in done.stderr
+    assert "title_repeated dropped the last rows, such as:" in done.stderr
     assert "title='GNOME" in done.stderr
     assert "has no pair to train on, so nothing was written" in done.stderr
     assert contents(sample.folder / "files") == before
@@ -216,7 +216,7 @@ def test_two_exports_into_one_folder_do_not_mix(sample: Workspace) -> None:
     finally:
         os.close(descriptor)
     assert done.returncode == 1
-    assert "another command is at work there" in done.stderr
+    assert "another command is writing there" in done.stderr
 
 
 @pytest.mark.parametrize(

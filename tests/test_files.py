@@ -94,7 +94,7 @@ def test_an_input_is_never_replaced(workspace: Workspace, name: str) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
-    assert "would replace its own input" in done.stderr
+    assert "would overwrite its own input" in done.stderr
     assert contents(folder) == {"in.jsonl": text, "hard.jsonl": text}
 
 
@@ -146,7 +146,7 @@ def test_a_lock_file_is_its_owners_alone_and_is_not_waited_for_without_end(
     start = time.monotonic()
     with (
         locked(tmp_path, "lock"),
-        pytest.raises(FinetuneError, match="another command is at work there"),
+        pytest.raises(FinetuneError, match="another command is writing there"),
         locked(tmp_path, "lock", seconds=0.1),
     ):
         pass

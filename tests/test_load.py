@@ -132,7 +132,7 @@ REFUSED = {
     "D18_lfs_pointer.jsonl": ": a Git LFS pointer, not the file; git lfs pull",
     "D19_no_id.csv": "has title, content, wanted are uid, title, content: name yours "
     "with --id COLUMN (or --no-id if the rows have none)",
-    "G9_html_page.jsonl": ": a page in HTML or XML",
+    "G9_html_page.jsonl": ": an HTML or XML page",
 }
 
 
@@ -171,7 +171,7 @@ MORE_REFUSED = {
         b'[{"uid":1,"title":"a","content":"b"},\n{"uid":2 "title"}]',
         ":2: not a JSON array: Expecting ',' delimiter",
     ),
-    "nothing": (b"\xef\xbb\xbf\n \n", "holds no row: the file is empty"),
+    "nothing": (b"\xef\xbb\xbf\n \n", "the file is empty"),
 }
 
 
@@ -441,8 +441,8 @@ def test_a_bad_line_at_the_end_leaves_the_table_as_it_was(
     assert done.stderr == (
         "finetune: standard input:5001: key 'uid' is missing; the object has none: "
         "name yours with --id COLUMN --title COLUMN --content COLUMN (or --no-id if "
-        "the rows have none); nothing was loaded: fix the line, or set such lines "
-        "aside with --rejects FILE\n"
+        "the rows have none); nothing was loaded: fix the line, or skip bad lines "
+        "with --rejects FILE\n"
     )
     assert workspace.sql("select * from product") == before
 
@@ -465,10 +465,10 @@ def test_bad_lines_can_be_set_aside_with_their_reasons(workspace: Workspace) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("uid,title,content\n", "no row was found; nothing was changed"),
+        ("uid,title,content\n", "found no row; nothing was changed"),
         ("", "the file is empty"),
-        (GOOD * 40 + "{}\n" * 11, "11 of 51 lines are bad, which is too many"),
-        ("{}\n" * 3, "none of 3 lines holds a row: nothing was changed"),
+        (GOOD * 40 + "{}\n" * 11, "11 of 51 lines are bad, too many"),
+        ("{}\n" * 3, "none of 3 lines holds a row: nothing was loaded"),
     ],
 )
 def test_a_file_of_no_rows_or_many_bad_lines_replaces_nothing(
@@ -494,7 +494,7 @@ def test_columns_and_table_can_be_named_without_a_project(workspace: Workspace) 
     assert "columns sku, name, body loaded; passed over: price" in done.stderr
     assert '  raw_table: "items"\n  id_column: "sku"\n' in done.stderr
     done = workspace.finetune("load", path, *names)
-    assert "or name --table, --id, --title and --content" in done.stderr
+    assert "or give --table, --id, --title and --content" in done.stderr
 
 
 def test_rows_without_an_id_load_when_told_so(workspace: Workspace) -> None:
@@ -570,10 +570,10 @@ FAULTS = {
         ["headless.csv"],
         "headless.csv:1: no column uid; the file has 1, lamp, bright",
     ),
-    "an empty file": (["empty.csv"], "empty.csv: holds no row: the file is empty"),
+    "an empty file": (["empty.csv"], "empty.csv: the file is empty"),
     "no project": (
         ["rows.jsonl", "--project-dir", "nowhere"],
-        "nowhere/dbt_project.yml: No such file or directory; say where the project is",
+        "nowhere/dbt_project.yml: No such file or directory; name its folder with",
     ),
 }
 

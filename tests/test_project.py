@@ -201,7 +201,7 @@ def test_a_relation_of_another_shape_is_refused(sample: Workspace) -> None:
         " select *, 1 as split from finetune.int_finetune__pairs_deduplicated"
     )
     line = refusal(sample, "export", "--no-system")
-    assert "split: column split of finetune.training_pairs is no text" in line
+    assert "split: column split of finetune.training_pairs is not text" in line
 
 
 def test_a_view_that_may_not_be_read_is_one_clear_line(sample: Workspace) -> None:

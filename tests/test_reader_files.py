@@ -40,8 +40,8 @@ closings: [{date: 2020-01-01, what: nothing is trained, state: closed}]
         (NEW.replace("title:", "titel:"), ":1: titel is none of"),
         ("kind: library\n", ":1: title is missing"),
         ("", ":1: the file is not a mapping"),
-        (NEW + "like: nobody\n", ":6: nobody is no reader"),
-        (NEW + "instead: [nobody]\n", ":6: nobody is no reader"),
+        (NEW + "like: nobody\n", ":6: nobody is not a reader"),
+        (NEW + "instead: [nobody]\n", ":6: nobody is not a reader"),
     ],
 )
 def test_a_fault_in_a_file_is_named_with_its_line(

@@ -207,7 +207,7 @@ def test_the_models_own_tokenizer_counts_exactly(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     wrong = finetune("recipe", "trl", "--tokenizer", "tokenizer.json", cwd=tmp_path)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
-    assert "tokenizer.json: no tokenizer.json of a model" in wrong.stderr
+    assert "tokenizer.json: not the tokenizer.json of a model" in wrong.stderr
     missing = finetune("recipe", "trl", "--tokenizer", "none.json", cwd=tmp_path)
     assert missing.returncode == 1
 
@@ -235,7 +235,7 @@ def test_a_recipe_fits_the_last_export(sample: Workspace) -> None:
         assert done.stdout
     unknown = sample.finetune("recipe", "gpt")
     assert unknown.returncode == 2
-    assert "gpt is none of openai, azure" in unknown.stderr
+    assert "gpt is not a reader; the readers are openai, azure" in unknown.stderr
 
 
 def test_readers_are_listed_and_shown_whole(tmp_path: Path) -> None:

@@ -301,7 +301,7 @@ def test_the_target_must_be_that_of_the_build(
     built_on_spark: Workspace, sample: Workspace
 ) -> None:
     line = refusal(built_on_spark)
-    assert "dbt built on spark, but --target is postgres; say --target spark" in line
+    assert "dbt built on spark, but --target is postgres; give --target spark" in line
     line = refusal(sample, "--target", "spark")
     assert "dbt built on postgres, but --target is spark" in line
 

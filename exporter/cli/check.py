@@ -138,7 +138,8 @@ def _rules(names: tuple[str, ...], dialect: str) -> Rules:
     for name in names:
         if name not in known:
             raise click.BadParameter(
-                f"{name} is none of {', '.join(known)}", param_hint="--for"
+                f"{name} is not a reader; the readers are {', '.join(known)}",
+                param_hint="--for",
             )
         own = known[name].dialect
         if dialect and own != dialect:

@@ -9,6 +9,7 @@ import orjson
 
 from exporter.cli.console import EXIT_CODES
 from exporter.diff import compare
+from exporter.display import counted
 
 _COUNTS = ("came", "went", "changed_side", "kept")
 
@@ -39,7 +40,7 @@ def diff(old: Path, new: Path, as_json: bool, exit_code: bool) -> None:
 def _markdown(old: Path, new: Path, found: dict[str, Any]) -> list[str]:
     lines = [f"### {_text(old)} → {_text(new)}", ""]
     if found["equal"]:
-        return [*lines, f"Nothing changed: {found['pairs']['kept']:,} pairs."]
+        return [*lines, f"Nothing changed: {counted(found['pairs']['kept'], 'pair')}."]
     lines += ["| | came | went | changed side | kept |", "| --- " * 5 + "|"]
     for unit in ("pairs", "titles"):
         counts = [f"{found[unit][kind]:,}" for kind in _COUNTS]

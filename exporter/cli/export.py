@@ -116,7 +116,7 @@ def export(
         prompt: Prompt = data_set.prompt if said is None else said or None
         output_dir = output_dir or Path("files", "" if chosen.only else data_set.name)
         if no_gate:
-            say("WARNING: --no-gate: the rows are not tested, and the manifest says so")
+            say("WARNING: --no-gate: the rows are not tested; the manifest records it")
         counter = tokens.counter(encoding) if count_tokens else None
         if counter and counter.caveat:
             say(f"{counter.caveat}; counting bytes, an upper bound")
@@ -152,7 +152,7 @@ def _system_prompt(text: str | None, file: Path | None, none: bool) -> str | Non
     """Return the prompt that the options ask for, "" for none, None if they do not."""
     if sum([text is not None, file is not None, none]) > 1:
         raise click.UsageError(
-            "--system-prompt, --system-prompt-file and --no-system exclude each other"
+            "--system-prompt, --system-prompt-file and --no-system: give only one"
         )
     if none:
         return ""
@@ -167,5 +167,7 @@ def _system_prompt(text: str | None, file: Path | None, none: bool) -> str | Non
                 f"{file}: not UTF-8: {error.reason}; save it as UTF-8"
             ) from error
     if text is not None and not text.strip():
-        raise click.UsageError("the system prompt is empty; for none say --no-system")
+        raise click.UsageError(
+            "the system prompt is empty; give a text, or --no-system"
+        )
     return text

@@ -71,7 +71,9 @@ def read_last_build(build: Build, target: str, limit: int) -> tuple[Funnel, Samp
     """
     data_set = build.data_set
     if build.funnel is None:
-        raise data_set.wrong("funnel", "missing; name the model that counts the rows")
+        raise data_set.wrong(
+            "funnel", "missing; name the model that counts what each rule drops"
+        )
     if limit and build.outcomes is None:
         raise data_set.wrong(
             "outcomes", "missing; name the model that says which rule dropped a row"

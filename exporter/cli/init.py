@@ -28,5 +28,5 @@ def init(folder: Path) -> None:
     activate = Path(sys.prefix, "bin/activate")
     if shutil.which("finetune") is None and activate.exists():
         commands.insert(0, f". {shlex.quote(str(activate))}")
-    say("\n  ".join(["the sample into files/, on an embedded PostgreSQL:", *commands]))
-    say("then your own rows:\n  finetune load FILE --replace\n  make export")
+    say("\n  ".join(["next, to export the sample into files/:", *commands]))
+    say("then, with rows of your own:\n  finetune load FILE --replace\n  make export")

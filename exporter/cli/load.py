@@ -9,6 +9,7 @@ import orjson
 from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, say
 from exporter.cli.server import server, with_dbt
+from exporter.display import counted
 from exporter.engines import postgres
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
@@ -85,11 +86,11 @@ def load(
                     raise
                 draft.finish()
                 publish(draft)
-            say(f"{_counted(intake.bad_lines, 'bad line')} set aside in {rejects}")
-    say(f"{_counted(count, 'row')} loaded into {raw}")
+            say(f"{counted(intake.bad_lines, 'bad line')} set aside in {rejects}")
+    say(f"{counted(count, 'row')} loaded into {raw}")
     if intake.bad_lines:
         say(
-            f"{_counted(intake.lines, 'line')} read: {intake.row_lines:,} hold rows, "
+            f"{counted(intake.lines, 'line')} read: {intake.row_lines:,} hold rows, "
             f"{intake.bad_lines:,} set aside, {intake.other_lines:,} header or blank"
         )
     if not terse:
@@ -108,7 +109,7 @@ def _raw_table(project_dir: Path, names: Sequence[str | None]) -> RawTable:
             found = artifacts.raw_table(project_dir)
         except FinetuneError as error:
             raise FinetuneError(
-                f"{error}, or name --table, --id, --title and --content"
+                f"{error}, or give --table, --id, --title and --content"
             ) from error
     uid, title, content = (
         given or other for given, other in zip(columns, found.columns, strict=True)
@@ -156,25 +157,21 @@ def _blocks(
             )
     if intake.rows and intake.too_many:
         raise FinetuneError(
-            f"{intake.bad_lines:,} of {_counted(intake.lines, 'line')} are bad, which "
-            "is too many: nothing was changed; fix them first"
+            f"{intake.bad_lines:,} of {counted(intake.lines, 'line')} are bad, "
+            "too many: nothing was loaded; fix them first"
         )
     if not intake.rows and intake.bad_lines:
         raise FinetuneError(
-            f"none of {_counted(intake.lines, 'line')} holds a row: nothing was "
-            f"changed; the last fault: {intake.last}"
+            f"none of {counted(intake.lines, 'line')} holds a row: nothing was "
+            f"loaded; the last fault: {intake.last}"
         )
 
 
 def _refuse(bad: Reject) -> None:
     raise FinetuneError(
-        f"{bad}; nothing was loaded: fix the line, or set such lines aside with "
+        f"{bad}; nothing was loaded: fix the line, or skip bad lines with "
         "--rejects FILE"
     )
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _say_how_to_go_on(project_dir: Path, raw: RawTable) -> None:

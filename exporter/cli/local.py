@@ -46,14 +46,18 @@ def local_start() -> None:
             name for name in embedded.CONNECTION_VARIABLES if name in os.environ
         )
         raise FinetuneError(
-            f"every command would use the server that PG* names; unset {names}"
+            f"PG* names a server of your own, so the embedded one is not used; "
+            f"unset {names}"
         )
     folder = LOCAL_FOLDER.absolute()
     variables = embedded.start(folder)
     say("running until: finetune local stop")
     if not embedded.socket_beside(folder):
         exports = " ".join(f"{name}={value}" for name, value in variables.items())
-        say(f"this folder's name is too long for dbt to find it: export {exports}")
+        say(
+            f"the path of this folder is too long for dbt to find the server: "
+            f"export {exports}"
+        )
 
 
 @local.command("stop", epilog=EXIT_CODES)
@@ -130,7 +134,5 @@ def local_seed(
                 say("PG* names a server of your own: nothing loaded")
             return
         if own_server() or table != _SAMPLE:
-            raise FinetuneError(
-                f"{table} does not exist; load your rows into it: finetune load FILE"
-            )
+            raise FinetuneError(f"{table} does not exist; run finetune load FILE")
         context.invoke(load, files=files, terse=True, project_dir=project_dir)

@@ -48,7 +48,7 @@ def choose(
     found = artifacts.read_artifacts(project_dir, target_path or project_dir / "target")
     if found.engine != target:
         raise FinetuneError(
-            f"dbt built on {found.engine}, but --target is {target}; say --target "
+            f"dbt built on {found.engine}, but --target is {target}; give --target "
             f"{found.engine}, or run dbt build"
         )
     names = sorted(dataset.declared(found.manifest))
@@ -58,10 +58,12 @@ def choose(
             "declare a data set as docs/datasets.md shows and run dbt build"
         )
     if name is None and len(names) > 1:
-        raise click.UsageError(f"name one of the data sets: {', '.join(names)}")
+        raise click.UsageError(
+            f"the project has several data sets; name one: {', '.join(names)}"
+        )
     if name is not None and name not in names:
         raise click.UsageError(
-            f"there is no data set {name}; there is {', '.join(names)}"
+            f"no data set {name}; the project has {', '.join(names)}"
         )
     data_set = dataset.read(found.manifest, name or names[0])
     return Chosen(found, data_set, len(names) == 1)

@@ -25,7 +25,8 @@ def readers(name: str | None) -> None:
         return
     if name not in known:
         raise click.BadParameter(
-            f"{name} is none of {', '.join(known)}", param_hint="NAME"
+            f"{name} is not a reader; the readers are {', '.join(known)}",
+            param_hint="NAME",
         )
     click.echo("\n".join(_lines(known[name])))
 

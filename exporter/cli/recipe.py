@@ -47,7 +47,8 @@ def recipe(
     known = {name: r for name, r in read_readers().items() if r.recipe}
     if reader not in known:
         raise click.BadParameter(
-            f"{reader} is none of {', '.join(known)}", param_hint="READER"
+            f"{reader} is not a reader; the readers are {', '.join(known)}",
+            param_hint="READER",
         )
     chosen = known[reader]
     document = manifest.read(output_dir)

@@ -78,8 +78,8 @@ def report(
         click.echo(path)
     if len(written) == 1:
         say(
-            f"{output_dir / CARD} stays as it is, because finetune report did not "
-            "write it; remove it to get a card"
+            f"{output_dir / CARD} is not replaced, because finetune report did not "
+            "write it; to get a card: rm {output_dir / CARD}"
         )
 
 

@@ -35,7 +35,7 @@ def _extra(
             extra[key] = orjson.loads(text)
         except ValueError as error:
             raise click.BadParameter(
-                f"{value!r}: the part behind = must be JSON, a text in double quotes"
+                f"{value!r}: the part after = must be JSON, with text in double quotes"
             ) from error
         if not key or not equals:
             raise click.BadParameter(f"{value!r} is not KEY=JSON")
@@ -133,7 +133,9 @@ def train(
                 say(f"created {job.id}; follow it with: finetune watch {job.id}")
             else:
                 status = endpoint.clean(job.status)
-                say(f"{job.id} is the same and {status}; another one with --again")
+                say(
+                    f"{job.id} is an equal job and {status}; to create another: --again"
+                )
     except KeyboardInterrupt:
         raise FinetuneError(
             "stopped; finetune train again finds the job if it was created"

@@ -16,7 +16,7 @@ from exporter.errors import FinetuneError
 def _job(_context: click.Context, _argument: click.Parameter, value: str) -> str:
     """Return the id, which also is part of a file's name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.:-]*", value, re.ASCII):
-        raise click.BadParameter(f"{value!r} is no id of a job")
+        raise click.BadParameter(f"{value!r} is not the id of a job")
     return value
 
 
@@ -64,7 +64,8 @@ def watch(
     if outcome["status"] != "succeeded":
         why = f": {outcome['error']}" if outcome["error"] else ""
         raise FinetuneError(
-            f"{job}: {visible(outcome['status'])}{why}; mend it and train again"
+            f"{job}: {visible(outcome['status'])}{why}; fix the data or the options "
+            "and train again"
         )
     tokens = outcome["trained_tokens"]
     trained = f"{tokens:,}" if isinstance(tokens, int) else "an unknown number of"

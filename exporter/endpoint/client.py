@@ -114,8 +114,8 @@ class Endpoint:
                 return
             page = self._answer(doing, page.get_next_page)
         raise FinetuneError(
-            f"{self.name}: {doing} comes to no end after {len(seen):,}; see that "
-            "OPENAI_BASE_URL is right, or delete there what is not needed"
+            f"{self.name}: {doing} does not end after {len(seen):,}; check "
+            "OPENAI_BASE_URL, or delete what is not needed there"
         )
 
     def deliver(
@@ -167,8 +167,8 @@ class Endpoint:
     def no_sense(self, doing: str) -> NoAnswerError:
         """Return that an answer is not of the form of its route."""
         return NoAnswerError(
-            f"{self.name}: the answer to {doing} makes no sense; see that "
-            "OPENAI_BASE_URL is right, most end in /v1"
+            f"{self.name}: the answer to {doing} is not what OpenAI's API answers; "
+            "check OPENAI_BASE_URL, most end in /v1"
         )
 
     def clean(self, text: object) -> str:
@@ -195,7 +195,7 @@ def number(value: object) -> float:
 def _key() -> str:
     key = os.environ.get("OPENAI_API_KEY", "")
     if not key:
-        raise FinetuneError("OPENAI_API_KEY is not set; put the endpoint's key there")
+        raise FinetuneError("OPENAI_API_KEY is not set; export OPENAI_API_KEY=KEY")
     for place, character in enumerate(key, 1):
         if not "!" <= character <= "~":
             what = unicodedata.name(character, "a control character").lower()
@@ -216,8 +216,8 @@ def _address() -> tuple[str, str, str]:
         parts, host, port = urlsplit(""), None, None
     if not host or parts.scheme not in ("http", "https"):
         raise FinetuneError(
-            "OPENAI_BASE_URL is no address such as https://api.openai.com/v1; "
-            "mend or unset it"
+            "OPENAI_BASE_URL is not an address such as https://api.openai.com/v1; "
+            "fix or unset it"
         )
     shown = f"[{host}]" if ":" in host else host
     where = f"{shown}:{port}" if port else shown

@@ -19,9 +19,9 @@ from exporter.errors import FinetuneError
 _NOT_NOW = {408, 409, 429, 500, 503}
 
 _REMEDIES = {
-    401: "put a key of this endpoint into OPENAI_API_KEY",
+    401: "set OPENAI_API_KEY to a key of this endpoint",
     403: "ask the provider for access; see docs/endpoints.md for other endpoints",
-    404: "see that OPENAI_BASE_URL is right; most end in /v1",
+    404: "check OPENAI_BASE_URL; most end in /v1",
     409: "wait until the other request is done and run it again",
     413: "send it in smaller pieces with --parts-above",
     429: "too many requests or no credit left; wait and run it again",
@@ -51,15 +51,15 @@ def explained(endpoint: Endpoint, doing: str) -> Iterator[None]:
         ) from None
     except openai.APIConnectionError as error:
         raise NoAnswerError(
-            f"{name}: {endpoint.clean(_cause(error))}, on {doing}; see that the "
-            "address in OPENAI_BASE_URL is right and run it again"
+            f"{name}: {endpoint.clean(_cause(error))}, on {doing}; check the "
+            "address in OPENAI_BASE_URL and run it again"
         ) from None
     except openai.APIStatusError as error:
         raise _refusal(endpoint, doing, error) from None
     except TooLargeError:
         raise NoAnswerError(
             f"{name}: the answer to {doing} is larger than {ANSWER_MEGABYTES} MB or "
-            f"{ANSWER_VALUES:,} values; see that OPENAI_BASE_URL is right"
+            f"{ANSWER_VALUES:,} values; check OPENAI_BASE_URL"
         ) from None
     except _NO_SENSE:
         raise endpoint.no_sense(doing) from None

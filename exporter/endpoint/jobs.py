@@ -79,9 +79,7 @@ def _unlisted(endpoint: Endpoint, model: str, refusal: FinetuneError) -> str:
     if not names:
         return f"{endpoint.name} lists no models; {model} is taken on trust"
     near = difflib.get_close_matches(model, names, n=3, cutoff=0.5) or names[:3]
-    raise FinetuneError(
-        f"{endpoint.name}: there is no model {model}; there is {', '.join(near)}"
-    )
+    raise FinetuneError(f"{endpoint.name}: no model {model}; it has {', '.join(near)}")
 
 
 def _date(value: object) -> date | None:
@@ -121,7 +119,7 @@ def request(
         _put(body, key.split("."), value)
     suffix = body.get("suffix")
     if suffix is not None and not 1 <= len(suffix) <= 64:
-        raise FinetuneError(f"suffix: {len(suffix)} characters; give it 1 to 64")
+        raise FinetuneError(f"suffix: {len(suffix)} characters; a suffix has 1 to 64")
     hashes = [source.facts.sha256 for source in sources]
     requested = {**body, "training_file": hashes[0], "validation_file": None}
     if hashes[1:]:
@@ -148,7 +146,7 @@ def _put(body: dict[str, Any], keys: list[str], value: object) -> None:
     for key in parents:
         child = body.setdefault(key, {})
         if not isinstance(child, dict):
-            raise FinetuneError(f"--extra {'.'.join(keys)}: {key} is no object")
+            raise FinetuneError(f"--extra {'.'.join(keys)}: {key} is not an object")
         body = child
     if value is None:
         body.pop(last, None)
@@ -161,7 +159,7 @@ def _check_metadata(metadata: object) -> None:
     if not isinstance(metadata, dict) or not all(
         isinstance(value, str) for value in metadata.values()
     ):
-        raise FinetuneError("metadata: must be an object of texts")
+        raise FinetuneError("metadata: must be an object whose values are text")
     if len(metadata) > 16:
         raise FinetuneError(
             f"metadata: {len(metadata)} pairs with our five; an endpoint takes 16"

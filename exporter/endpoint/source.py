@@ -11,6 +11,7 @@ from exporter import manifest
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, read_rules
+from exporter.display import counted
 from exporter.endpoint.client import Endpoint
 from exporter.errors import FinetuneError
 from exporter.files import FileFacts
@@ -176,8 +177,8 @@ def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
     fewest = provider.limits.get("examples", 1)
     if lines < fewest:
         raise FinetuneError(
-            f"{folder / manifest.TRAINING}: {lines} examples, but fine-tuning takes "
-            f"{fewest} or more; loosen a rule and export again"
+            f"{folder / manifest.TRAINING}: {counted(lines, 'example')}, but "
+            f"fine-tuning takes {fewest} or more; loosen a rule and export again"
         )
     sources = [
         Source(folder / name, files[name])

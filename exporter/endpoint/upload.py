@@ -148,14 +148,14 @@ def await_processed(
         if file.status == "error":
             why = endpoint.clean(file.status_details) or "no reason given"
             raise FinetuneError(
-                f"{endpoint.name}: {file.id} cannot be used: {why}; mend the data, or "
+                f"{endpoint.name}: {file.id} cannot be used: {why}; fix the data, or "
                 "send it again with --force"
             )
         left = deadline - time.monotonic()
         if left <= 0:
             raise FinetuneError(
                 f"{endpoint.name}: {file.id} is still {status!r} after "
-                f"{wait:g} s; run it again to wait on"
+                f"{wait:g} s; run it again to go on waiting"
             )
         if not told:
             say(f"{file.id} is {status}; waiting until it is processed")

@@ -155,7 +155,7 @@ def _give(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
         raise FinetuneError(
-            f"{path}: is a link, where the server wants a folder; remove it"
+            f"{path}: is a link, but the server needs a folder; remove it"
         ) from error
     try:
         user = server_user()
@@ -295,7 +295,7 @@ def _initialise(bindir: Path, data: Path) -> None:
         reason = " ".join(made.stderr.split())
         if "could not look up effective user ID" in reason:
             reason = f"user {os.geteuid()} has no entry in the passwd file; add one"
-        raise FinetuneError(f"the embedded PostgreSQL cannot be made: {reason}")
+        raise FinetuneError(f"the embedded PostgreSQL cannot be set up: {reason}")
     unfinished.rename(data)
 
 

@@ -221,7 +221,7 @@ def load(
     """
     first = next(blocks, None)
     if first is None:
-        raise FinetuneError("no row was found; nothing was changed")
+        raise FinetuneError("found no row; nothing was changed")
     name = sql.Identifier(table.schema, table.name)
     columns = table.columns if with_id else table.columns[1:]
     with connected(say) as connection:
@@ -246,11 +246,11 @@ def load(
         else:
             _require_columns(connection, table, columns)
             if mode == "replace":
-                with waiting(f"{table} to be let go of by who reads it"):
+                with waiting(f"{table} until nobody reads it"):
                     connection.execute(sql.SQL("truncate {}").format(name))
             elif mode is None and _has_rows(connection, name):
                 raise FinetuneError(
-                    f"{table} has rows already; say --replace or --append"
+                    f"{table} has rows already; add --replace or --append"
                 )
         # Frozen rows are read without being written again (the first scan of a
         # million wrote 133 MB of log). Nobody else can see the table before the
@@ -290,6 +290,6 @@ def _require_columns(
     for wanted in columns:
         if wanted not in found:
             raise FinetuneError(
-                f"{table} has no column {wanted}; it has {', '.join(found)}: name "
-                "them in the file as there, or load into another --table"
+                f"{table} has no column {wanted}; it has {', '.join(found)}: rename "
+                "the file's columns, or load into another --table"
             )

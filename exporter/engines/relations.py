@@ -63,8 +63,8 @@ def column(
     """
     if type_ not in forms:
         raise FinetuneError(
-            f"{relation}: column {name} is of type {type_}, which has no form in "
-            "JSON; cast it to text in the model, or leave it out"
+            f"{relation}: column {name} is of type {type_}, which cannot be "
+            "written as JSON; cast it to text in the model, or leave it out"
         )
     kind, form = forms[type_]
     return Column(name, kind, form.replace("{}", quoted))

@@ -102,7 +102,7 @@ class Reader:
             return
         raise FinetuneError(
             f"{self.title}: {what} ({self.source()}); {self.advice(today)}, or try "
-            "with --ignore-dates"
+            "it with --ignore-dates"
         )
 
     def refuse_route(self, route: str) -> None:
@@ -113,7 +113,7 @@ class Reader:
         """
         if route not in self.routes:
             raise FinetuneError(
-                f"{self.title} has an API of its own, not OpenAI's {route} route; see "
+                f"{self.title} has its own API, not OpenAI's {route} route; see "
                 f"finetune recipe {self.name}, or set OPENAI_BASE_URL to another "
                 "endpoint"
             )
@@ -158,7 +158,7 @@ def read_readers(folder: Path = FOLDER) -> dict[str, Reader]:
             if "like" in document:
                 if document["like"] not in paths:
                     where = shape.line_of(paths[name], "like:")
-                    raise FinetuneError(f"{where}: {document['like']} is no reader")
+                    raise FinetuneError(f"{where}: {document['like']} is not a reader")
                 limits = add(document["like"]).limits | limits
             known = {k: v for k, v in limits.items() if isinstance(v, int)}
             readers[name] = Reader(name, limits=known, **document)
@@ -170,7 +170,7 @@ def read_readers(folder: Path = FOLDER) -> dict[str, Reader]:
         for name in reader.instead:
             if name not in paths:
                 where = shape.line_of(paths[reader.name], "instead:")
-                raise FinetuneError(f"{where}: {name} is no reader")
+                raise FinetuneError(f"{where}: {name} is not a reader")
     kinds = ["provider", "trainer", "library"]
     ordered = sorted(
         readers.values(), key=lambda r: (-len(r.routes), kinds.index(r.kind))

@@ -73,7 +73,7 @@ def look(source: Source, columns: Columns, intake: Intake) -> Look:
     blank = re.match(rb"[\s\x1a]*", head)
     start = blank.end() if blank else 0
     if start == len(head):
-        raise FinetuneError(f"{source.name}: holds no row: the file is empty")
+        raise FinetuneError(f"{source.name}: the file is empty")
     number = 1 + head.count(source.end_of_line, 0, start)
     text = head[start:]
     if text[:1] == b"[" and not re.match(rb"\[\s*[^\s\[{\]]", text):
@@ -106,7 +106,7 @@ def _refuse_other_formats(source: Source, head: bytes) -> None:
         raise FinetuneError(f"{source.name}: a tar archive; tar -xf {path}")
     if _PAGE.match(head.lstrip()):
         raise FinetuneError(
-            f"{source.name}: a page in HTML or XML, no rows; download the file itself"
+            f"{source.name}: an HTML or XML page, not rows; download the file itself"
         )
     start = head[:100]
     for order, first in (("LE", 1), ("BE", 0)):

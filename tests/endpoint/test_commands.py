@@ -101,7 +101,7 @@ def test_a_file_that_the_endpoint_cannot_process_is_an_error(
     server.statuses = ["uploaded", "error"]
     result = finetune("upload")
     assert result.code == 1
-    assert "cannot be used: no reason given; mend the data" in result.err
+    assert "cannot be used: no reason given; fix the data" in result.err
 
 
 def test_a_file_that_is_never_processed_is_not_waited_for_without_end(
@@ -110,7 +110,9 @@ def test_a_file_that_is_never_processed_is_not_waited_for_without_end(
     server.statuses = ["uploaded"]
     result = finetune("upload", "--wait", "0.3")
     assert result.code == 1
-    assert "is still 'uploaded' after 0.3 s; run it again to wait on" in result.err
+    assert (
+        "is still 'uploaded' after 0.3 s; run it again to go on waiting" in result.err
+    )
 
 
 def test_a_dry_run_prints_the_very_request_and_creates_nothing(
@@ -189,7 +191,7 @@ def test_a_job_of_the_same_request_is_not_created_again(
         server.add_job(metadata={"request_sha256": "another"})
     second = finetune("train", "--model", MODEL, "--yes")
     assert (second.code, second.out) == (0, first.out)
-    assert f"is the same and {status}; another one with --again" in second.err
+    assert f"is an equal job and {status}; to create another: --again" in second.err
     assert len(server.jobs) == 31
     server.exchanges.clear()  # The description knows no status "pending".
 
@@ -280,7 +282,7 @@ def test_an_unknown_model_is_refused_with_those_that_are_like_it(
     finetune("upload")
     result = finetune("train", "--model", "gpt-4.1-mini", "--yes")
     assert (result.code, server.jobs) == (1, {})
-    assert f"there is no model gpt-4.1-mini; there is {MODEL}" in result.err
+    assert f"no model gpt-4.1-mini; it has {MODEL}" in result.err
 
 
 def test_an_endpoint_that_lists_no_models_is_trusted(
@@ -307,11 +309,11 @@ def test_a_model_that_was_shut_down_is_refused(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--suffix", "x" * 65], "suffix: 65 characters; give it 1 to 64"),
-        (["--suffix", ""], "suffix: 0 characters; give it 1 to 64"),
+        (["--suffix", "x" * 65], "suffix: 65 characters; a suffix has 1 to 64"),
+        (["--suffix", ""], "suffix: 0 characters; a suffix has 1 to 64"),
         (["--extra", f'metadata={{"a":"{"x" * 513}"}}'], "a value 512"),
         (["--extra", f'metadata={{"{"k" * 65}":"x"}}'], "at most 64 characters"),
-        (["--extra", 'metadata={"a":1}'], "must be an object of texts"),
+        (["--extra", 'metadata={"a":1}'], "must be an object whose values are text"),
         (
             [
                 "--extra",
@@ -319,7 +321,7 @@ def test_a_model_that_was_shut_down_is_refused(
             ],
             "17 pairs",
         ),
-        (["--extra", "model.x=1"], "--extra model.x: model is no object"),
+        (["--extra", "model.x=1"], "--extra model.x: model is not an object"),
     ],
 )
 def test_what_the_endpoint_would_refuse_is_refused_before_it(
@@ -379,7 +381,7 @@ def damage(folder: Path, kind: str) -> None:
     [
         ("changed", "train.jsonl: sha256 "),
         ("shortened", "valid.jsonl: sha256 "),
-        ("missing", "valid.jsonl: No such file or directory, but in the manifest"),
+        ("missing", "valid.jsonl: No such file or directory, but it is in the mani"),
         ("no manifest", "manifest.json: No such file or directory"),
         ("wrong manifest", "manifest.json: not a manifest of finetune export"),
         ("too few", "9 examples, but fine-tuning takes 10 or more"),
@@ -412,7 +414,7 @@ def test_a_base_url_that_is_none_is_refused(
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     result = finetune("upload")
     assert (result.code, server.requests) == (1, [])
-    assert "OPENAI_BASE_URL is no address" in result.err
+    assert "OPENAI_BASE_URL is not an address" in result.err
 
 
 @pytest.mark.parametrize(

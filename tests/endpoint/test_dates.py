@@ -70,7 +70,7 @@ def test_from_its_day_on_it_is_refused(
     with pytest.raises(FinetuneError) as caught:
         reader.refuse_closed(today, model)
     assert said in str(caught.value)
-    assert str(caught.value).endswith("or try with --ignore-dates")
+    assert str(caught.value).endswith("or try it with --ignore-dates")
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,9 @@ def test_a_gzipped_answer_is_read_and_another_coding_refused(
     raw: Callable[..., Raw], finetune: Finetune
 ) -> None:
     raw(lambda _, __: iter([whole(gzip.compress(b"{}"), "content-encoding: gzip")]))
-    assert "makes no sense" in finetune("upload", "--retries", "0").err
+    assert (
+        "is not what OpenAI's API answers" in finetune("upload", "--retries", "0").err
+    )
     raw(lambda _, __: iter([whole(b"{}", "content-encoding: gzip")]))
     assert "is no gzip" in finetune("upload", "--retries", "0").err
     raw(lambda _, __: iter([whole(b"{}", "content-encoding: br")]))
@@ -234,7 +236,7 @@ def test_json_that_is_too_deep_or_no_object_makes_no_sense(
     options = ["--model", MODEL, "--yes"] if command == "train" else []
     result = finetune(command, *options, "--retries", "0")
     assert (result.code, result.err.count("\n")) == (1, 1)
-    assert "makes no sense" in result.err
+    assert "is not what OpenAI's API answers" in result.err
 
 
 def pages(*, repeat: bool) -> Callable[[str, int], Iterator[bytes]]:
@@ -255,7 +257,7 @@ def test_pages_without_end_are_given_up(
     endpoint = raw(pages(repeat=False))
     result = finetune("upload", "--retries", "0")
     assert (result.code, result.err.count("\n")) == (1, 1)
-    assert "listing the files comes to no end after 101,000" in result.err
+    assert "listing the files does not end after 101,000" in result.err
     assert len(endpoint.requests) == 101
 
 

@@ -27,11 +27,11 @@ COMPLETE = "POST /uploads/{upload_id}/complete"
 JOBS = "POST /fine_tuning/jobs"
 
 SAID = {
-    "drop": "see that the address in OPENAI_BASE_URL is right and run it again",
+    "drop": "check the address in OPENAI_BASE_URL and run it again",
     400: "why",
-    401: "the key is refused; put a key of this endpoint into OPENAI_API_KEY",
+    401: "the key is refused; set OPENAI_API_KEY to a key of this endpoint",
     403: "why; ask the provider for access",
-    404: "why; see that OPENAI_BASE_URL is right",
+    404: "why; check OPENAI_BASE_URL",
     409: "why; wait until the other request is done",
     413: "Payload Too Large; send it in smaller pieces with --parts-above",
     422: "why",
@@ -65,7 +65,7 @@ def test_an_endpoint_that_refuses_connections_is_named(
     assert result.code == 1
     assert result.err == (
         f"finetune: http://127.0.0.1:{port}/v1: Connection refused, on listing the "
-        "files; see that the address in OPENAI_BASE_URL is right and run it again\n"
+        "files; check the address in OPENAI_BASE_URL and run it again\n"
     )
 
 

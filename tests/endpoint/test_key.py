@@ -51,7 +51,7 @@ def test_a_missing_key_is_said(
         monkeypatch.setenv("OPENAI_API_KEY", key)
     result = finetune("upload")
     assert (result.code, server.requests) == (1, [])
-    assert "OPENAI_API_KEY is not set; put the endpoint's key there" in result.err
+    assert "OPENAI_API_KEY is not set; export OPENAI_API_KEY=KEY" in result.err
 
 
 def test_a_wrong_key_is_not_shown_when_the_endpoint_repeats_it(

@@ -61,7 +61,7 @@ def test_a_job_that_ends_without_a_model_exits_with_1(
     why = ": bad data" if end == "failed" else ""
     assert (result.code, result.out) == (1, "")
     assert result.err.endswith(
-        f"finetune: {job}: {end}{why}; mend it and train again\n"
+        f"finetune: {job}: {end}{why}; fix the data or the options and train again\n"
     )
     assert orjson.loads((folder / "jobs.jsonl").read_bytes())["status"] == end
 

@@ -218,7 +218,7 @@ def test_of_several_at_once_each_ends_well_or_says_that_it_waits(
     for process in several:
         _, said = process.communicate(timeout=60)
         codes.append(process.returncode)
-        assert process.returncode == 0 or "another command is at work there" in said
+        assert process.returncode == 0 or "another command is writing there" in said
     assert 0 in codes
     assert subject.state() == NEW
     assert not subject.left_over()
