@@ -1,4 +1,12 @@
-"""The one exception that the user can act on."""
+"""The one exception that the user can act on, and what a machine runs out of."""
+
+import errno
+
+# A disk, a limit or the memory ends; anything else of the kind would be a bug.
+_EXHAUSTED = {
+    *(errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE),
+    *(errno.ENOMEM, errno.ENOSPC, errno.EROFS),
+}
 
 
 class FinetuneError(Exception):
@@ -8,3 +16,15 @@ class FinetuneError(Exception):
     line prints it to stderr and exits with 1; any other exception is a bug and
     shows its traceback.
     """
+
+
+def exhausted(error: Exception) -> str | None:
+    """Return what the machine has no more of, or None if the error is another."""
+    if isinstance(error, MemoryError):
+        return "no memory is left"
+    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    if isinstance(error, RuntimeError) and str(error).startswith("can't start new"):
+        return "no thread can be started"
+    return None

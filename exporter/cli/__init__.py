@@ -12,7 +12,7 @@ from exporter import __version__
 from exporter.cli.console import EXIT_CODES, say
 from exporter.cli.progress import show
 from exporter.display import visible
-from exporter.errors import FinetuneError
+from exporter.errors import FinetuneError, exhausted
 from exporter.progress import announce_to
 
 # In the order of the work; each is in the module of its name.
@@ -99,4 +99,10 @@ def main() -> None:
         cli(prog_name="finetune")
     except FinetuneError as error:
         say(f"finetune: {visible(error)}")
+        sys.exit(1)
+    except Exception as error:
+        lacking = exhausted(error)
+        if lacking is None:
+            raise
+        say(f"finetune: {visible(lacking)}; make room or raise the limit, and repeat")
         sys.exit(1)

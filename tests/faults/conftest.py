@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,27 +19,20 @@ FOLDER = "FINETUNE_FAULTS_FOLDER"
 class Ledger:
     """What stood after each fault, by its kind and the command."""
 
-    def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], Counter[str]] = {}
+    def __init__(self, folder: str | None) -> None:
+        self._path = Path(folder, f"{os.getpid()}.jsonl") if folder else None
 
     def add(self, kind: str, subject: subjects.Subject, state: str) -> None:
-        key = (kind.removeprefix("SIG"), subject.name)
-        self._counts.setdefault(key, Counter())[state] += 1
-
-    def write(self, folder: Path) -> None:
-        path = folder / f"{os.getpid()}.jsonl"
-        with path.open("a") as file:
-            for (kind, command), counts in self._counts.items():
-                row = {"kind": kind, "command": command, **counts}
+        """Write it at once, so that a run that is stopped has its figures, too."""
+        row = {"kind": kind.removeprefix("SIG"), "command": subject.name, state: 1}
+        if self._path:
+            with self._path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
 
 
 @pytest.fixture(scope="session")
-def ledger() -> Iterator[Ledger]:
-    kept = Ledger()
-    yield kept
-    if os.environ.get(FOLDER):
-        kept.write(Path(os.environ[FOLDER]))
+def ledger() -> Ledger:
+    return Ledger(os.environ.get(FOLDER))
 
 
 @pytest.fixture(scope="session")

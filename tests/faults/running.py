@@ -71,11 +71,12 @@ class Runner:
                 "do": do,
                 "moment": moment,
             }
-            request = {
+            request: dict[str, object] = {
                 "arguments": arguments,
                 "environment": workspace.environment | (variables or {}),
                 "folder": str(workspace.folder),
-                "plan": plan,
+                # The trace of the moments would not fit a small limit, either.
+                "plan": None if limits else plan,
                 "stdin": "/dev/null",
                 "stdout": stdout or str(scratch / "out"),
                 "limits": limits or {},
