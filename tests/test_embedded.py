@@ -8,13 +8,16 @@ import signal
 import site
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from exporter.engines import embedded
+from exporter.engines.home import MAX_SOCKET_FOLDER
 from tests.conftest import DBT, REPOSITORY, clean_environment, open_folder
 
 ROOT = os.geteuid() == 0
@@ -174,6 +177,70 @@ def test_sigterm_stops_the_command_and_the_server(folder: Path) -> None:
     assert not is_running(folder)
 
 
+def ended(pid: int) -> bool:
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        )
+    except FileNotFoundError:
+        return True
+
+
+def pids_in(folder: Path) -> list[int]:
+    """Return the processes that name the folder, or work in it, but this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            named = os.fsencode(folder) in (path / "cmdline").read_bytes()
+            if (named or (path / "cwd").resolve() == folder) and not ended(
+                int(path.name)
+            ):
+                found.append(int(path.name))
+    return found
+
+
+@pytest.mark.parametrize("moment", ["at work", "starting"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_a_killed_command_leaves_neither_server_nor_program_behind(
+    folder: Path, number: signal.Signals, moment: str
+) -> None:
+    process = start(folder, "local", "run", "--", "sleep", "60")
+    if moment == "at work":
+        wait_until(lambda: len(pids_in(folder)) > 3)
+        wait_until(is_running, folder)
+        wait_until(
+            lambda: any(
+                b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                for pid in pids_in(folder)
+            )
+        )
+    else:
+        wait_until((home(folder) / "data.new").exists)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 129)
+    wait_until(lambda: not pids_in(folder))
+    assert not is_running(folder)
+    assert not list((home(folder) / "socket").glob(".s.*"))
+    assert query(folder, "select 1") == (0, "1", "")
+
+
+def test_programs_end_with_a_make_that_is_killed(folder: Path) -> None:
+    command = f"{sys.executable} -m exporter local run -- sleep 60"
+    (folder / "Makefile").write_text(f"all:\n\t{command}\n")
+    with subprocess.Popen(
+        ["make"],
+        cwd=folder,
+        env=clean_environment() | {"PYTHONPATH": PACKAGES},
+        stderr=subprocess.DEVNULL,
+    ) as make:
+        wait_until(is_running, folder)
+        time.sleep(1)
+        make.kill()
+    wait_until(lambda: not pids_in(folder))
+    assert not is_running(folder)
+
+
 def test_data_survive_a_kill_of_server_and_command(folder: Path) -> None:
     query(folder, "create table kept as select 42 as answer")
     with start(folder, "local", "run", "--", "sleep", "3") as process:
@@ -206,7 +273,7 @@ def test_a_long_path_is_no_hindrance(folder: Path) -> None:
     assert query(deep, "select 1") == (0, "1", "")
     code, out, _ = finetune(deep, "local", "run", "--", "sh", "-c", "echo $PGHOST")
     assert code == 0
-    assert len(os.fsencode(out)) < embedded.MAX_SOCKET_FOLDER
+    assert len(os.fsencode(out)) < MAX_SOCKET_FOLDER
 
 
 @pytest.mark.parametrize("name", ["socket", "data.new"])
@@ -223,6 +290,14 @@ def test_a_planted_link_hands_nothing_to_the_server_user(
     after = victim.stat()
     assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
     assert [path.name for path in victim.iterdir()] == ["kept"]
+
+
+def test_a_planted_link_is_not_made_a_file(folder: Path) -> None:
+    (folder / ".postgres").mkdir()
+    (folder / ".postgres" / "kept").symlink_to(folder / "victim")
+    assert finetune(folder, "local", "start")[0] == 1
+    assert not (folder / "victim").exists()
+    (folder / ".postgres" / "kept").unlink()
 
 
 @pytest.mark.skipif(not ROOT, reason="only root could hand over what is not its own")
@@ -261,15 +336,37 @@ def test_a_closed_project_folder_is_no_hindrance(folder: Path) -> None:
     closed = folder / "closed"
     shutil.copytree(folder / "dbt_project", closed / "dbt_project")
     closed.chmod(0o700)
-    assert query(closed, "create table kept as select 1 as one")[0] == 0
+    code, _, error = query(closed, "create table kept as select 1 as one")
+    assert code == 0
     assert query(closed, "select one from kept") == (0, "1", "")
     assert closed.stat().st_mode & 0o777 == 0o700
     if ROOT:
-        assert (closed / ".postgres").is_symlink()
+        place = closed / ".postgres"
+        # Where nothing is cleaned up by age, and said once.
+        assert place.readlink().parent == Path("/var/lib/finetune")
+        assert error == f"{place}: its data are in {place.readlink()}"
         shutil.rmtree(home(closed))
-        # What is lost with /var/tmp is made anew.
-        assert query(closed, "select 1") == (0, "1", "")
+        code, _, error = query(closed, "select 1")
+        assert code == 0
+        assert "are gone; it starts empty" in error
         shutil.rmtree(home(closed))
+
+
+@pytest.mark.skipif(not ROOT, reason="only root's server runs as another user")
+def test_data_from_before_are_found_and_can_be_moved_as_it_says(folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    before = Path(tempfile.mkdtemp(prefix="finetune-", dir="/var/tmp"))
+    before.chmod(0o711)
+    (closed / ".postgres").symlink_to(before)
+    code, _, error = query(closed, "create table kept as select 1 as one")
+    assert code == 0
+    commands = error.partition("keep them: ")[2]
+    assert f"its data are in {before}, where systems clean up by age" in error
+    subprocess.run(["/bin/sh", "-c", commands], check=True)
+    assert not before.exists()
+    assert query(closed, "select one from kept") == (0, "1", "")
+    shutil.rmtree(home(closed))
 
 
 @pytest.fixture

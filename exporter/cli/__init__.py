@@ -10,6 +10,7 @@ import click
 
 from exporter import __version__
 from exporter.cli.console import EXIT_CODES, say
+from exporter.cli.programs import end_with_make
 from exporter.cli.progress import show
 from exporter.display import visible
 from exporter.errors import FinetuneError, exhausted
@@ -90,7 +91,10 @@ def _interrupt(_: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; the only place where errors become exit codes."""
     # A stopped command still leaves through its `finally` clauses.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores the second.
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    end_with_make()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGALRM, _interrupt)

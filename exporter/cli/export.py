@@ -1,7 +1,6 @@
 """`finetune export`: the tested pairs into files."""
 
 import os
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +10,9 @@ import click
 from exporter import artifacts, building, freshness, tokens
 from exporter.chat import DIALECTS, Prompt
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, TARGET, say
+from exporter.cli.programs import run_program
 from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
-from exporter.cli.server import pasteable_remedies, server, wait_for, with_dbt
+from exporter.cli.server import pasteable_remedies, server, with_dbt
 from exporter.engines.connection import connection_environment
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
@@ -140,8 +140,7 @@ def export(
 def _run_dbt(command: list[str]) -> None:
     """Run dbt; what it says is talk, because standard output is for the paths."""
     environment = os.environ | connection_environment()
-    process = subprocess.Popen(command, env=environment, stdout=sys.stderr)
-    code = wait_for(process)
+    code = run_program(command, environment, sys.stderr)
     if code == building.STOPPED:
         raise KeyboardInterrupt
     if code:

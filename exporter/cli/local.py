@@ -1,7 +1,6 @@
 """`finetune local`: the embedded PostgreSQL and programs that use it."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,9 +9,11 @@ import click
 from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
-from exporter.cli.server import LOCAL_FOLDER, own_server, server, wait_for
+from exporter.cli.programs import run_program
+from exporter.cli.server import LOCAL_FOLDER, own_server, server
 from exporter.engines import embedded, postgres
 from exporter.engines.connection import connection_environment
+from exporter.engines.home import socket_beside
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 
@@ -50,9 +51,9 @@ def local_start() -> None:
             f"unset {names}"
         )
     folder = LOCAL_FOLDER.absolute()
-    variables = embedded.start(folder)
+    variables = embedded.start(folder, say)
     say("running until: finetune local stop")
-    if not embedded.socket_beside(folder):
+    if not socket_beside(folder):
         exports = " ".join(f"{name}={value}" for name, value in variables.items())
         say(
             f"the path of this folder is too long for dbt to find the server: "
@@ -87,11 +88,7 @@ def local_run(command: tuple[str, ...], target: str) -> None:
         # dbt is beside Python, also where no environment was activated.
         here = Path(sys.executable).parent
         environment["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{here}"
-        try:
-            process = subprocess.Popen(command, env=environment)
-        except OSError as error:
-            raise FinetuneError(f"{command[0]}: {error.strerror}") from error
-        code = wait_for(process)
+        code = run_program(command, environment)
     sys.exit(code if code >= 0 else 128 - code)
 
 

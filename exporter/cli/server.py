@@ -3,11 +3,11 @@
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from exporter.cli.console import say
 from exporter.engines import embedded, spark
 from exporter.errors import FinetuneError
 from exporter.progress import waiting
@@ -54,22 +54,6 @@ def server(target: str = "postgres") -> Iterator[None]:
         return
     with ExitStack() as stack:
         with waiting(f"the PostgreSQL in {LOCAL_FOLDER} to start"):
-            serving = embedded.serving(LOCAL_FOLDER.absolute())
+            serving = embedded.serving(LOCAL_FOLDER.absolute(), say)
             os.environ.update(stack.enter_context(serving))
         yield
-
-
-def wait_for(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a command, return its exit code; pass a SIGTERM on to it."""
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue  # The terminal has sent it to the command too.
-        except SystemExit:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            raise
