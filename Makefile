@@ -64,9 +64,8 @@ $(VENV)/npm: $(VENV)/dev
 	    || echo 'npm is absent: axe and html-validate do not look at the report' >&2
 
 .PHONY: docs
-docs: $(VENV)/pyvenv.cfg profiles.yml ## Describe models and tests in dbt_project/target/index.html
-	$(BIN)/finetune local run -- $(BIN)/dbt docs generate --static \
-	    --project-dir dbt_project --profiles-dir .
+docs: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Describe models and tests in one page
+	@$(SHIPPED) docs
 
 ##@ Develop
 

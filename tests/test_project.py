@@ -1,6 +1,7 @@
 """The dbt project by itself: vars, other tables, other servers, clear refusals."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,19 @@ def test_descriptions_stand_in_the_database(built_sample: Workspace) -> None:
         "select obj_description('finetune.filter_funnel'::regclass)"
     )
     assert comment.strip().endswith("one row per rule.")
+
+
+def test_the_documentation_is_one_page_that_says_what_the_project_is(
+    sample: Workspace,
+) -> None:
+    done = sample.dbt("docs", "generate", "--static")
+    assert done.returncode == 0, done.stdout
+    page = (sample.project / "target/static_index.html").read_text()
+    overview = (sample.project / "models/overview.md").read_text()
+    for model in re.findall(r"^\| `(\w+)` \|", overview, flags=re.MULTILINE):
+        assert list((sample.project / "models").rglob(f"{model}.sql")), model
+    assert "SQL decides which rows, Python" in page
+    assert sample.finetune("export").returncode == 0
 
 
 def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:
