@@ -117,29 +117,30 @@ faults: $(VENV)/dev ## Strike every command at every moment; write docs/reliabil
 	FINETUNE_FAULTS_FOLDER=.faults $(BIN)/pytest -n 2 -m 'faults or not faults' tests/faults
 	$(BIN)/python -m tests.faults.page faults .faults
 
-# The readers that the rules speak of, as they were run; torch is large.
-READERS := together==1.5.35 datasets==5.2.0 mistral-common==1.13.1 trl==1.16.0 \
-    mlx-lm==0.32.2 'mlx[cpu]' tinker-cookbook==0.1.0 torch==2.13.0
+# Environments of the readers and trainers that are run; torch is large. What does
+# not go together with the others' dependencies is installed alone.
+TRAINERS := readers recipes llama-factory axolotl
+ALONE_readers := amzn-nova-forge==1.4.10 nemo-automodel==0.7.0
+ALONE_recipes := dashscope==2.0.2
+ALONE_llama-factory := llamafactory==0.9.5 torchaudio==2.11.0
+ALONE_axolotl := axolotl==0.19.0 axolotl-contribs-lgpl==0.0.7 axolotl-contribs-mit==0.0.6
 
-$(VENV)-readers/pyvenv.cfg:
-	$(PYTHON) -m venv $(VENV)-readers
-	$(VENV)-readers/bin/python -m pip install --quiet --disable-pip-version-check \
-	    $(READERS)
+$(TRAINERS:%=$(VENV)-%/complete): $(VENV)-%/complete: tests/trainers/%.txt
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --requirement $<
+	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --no-deps --ignore-requires-python $(ALONE_$*)
+	@# torchaudio's compiled part wants CUDA; without the file it does without.
+	rm -f $(VENV)-$*/lib/python3*/site-packages/torchaudio/lib/*.so
 	@touch $@
 
 .PHONY: test-readers
-test-readers: $(VENV)/dev $(VENV)-readers/pyvenv.cfg ## Run the real readers beside ours
+test-readers: $(VENV)/dev $(VENV)-readers/complete ## Run the real readers; write what they did to docs/check.md
 	$(BIN)/pytest -n 2 -m readers tests/test_readers.py
 
-# A trainer for the recipes; torch is large.
-$(VENV)-recipes/pyvenv.cfg:
-	$(PYTHON) -m venv $(VENV)-recipes
-	$(VENV)-recipes/bin/python -m pip install --quiet --disable-pip-version-check \
-	    torch==2.13.0 trl==1.16.0
-	@touch $@
-
 .PHONY: test-recipes
-test-recipes: $(VENV)/dev $(VENV)-recipes/pyvenv.cfg ## Execute TRL's recipe with a tiny model
+test-recipes: $(VENV)/dev $(VENV)-recipes/complete $(VENV)-llama-factory/complete $(VENV)-axolotl/complete ## Execute recipes with a tiny model; write what they did to docs/check.md
 	$(BIN)/pytest -m recipes tests/test_trained_recipes.py
 
 # Spark's own programs: half a gigabyte, and they need Java.

@@ -22,7 +22,7 @@ _CHAT_TEMPLATE = (
 
 def together(path: Path) -> str | None:
     """Run the check that Together's client makes before an upload."""
-    report = import_module("together.utils.files").check_file(path)
+    report = import_module("together.lib.utils.files").check_file(path)
     return None if report["is_check_passed"] else str(report["message"])
 
 
@@ -106,6 +106,37 @@ def tinker(path: Path) -> str | None:
     return None
 
 
+def nemo(path: Path) -> str | None:
+    """Read the file as NeMo Automodel's chat dataset, and make tokens of the rows."""
+    module = import_module("nemo_automodel.components.datasets.llm.chat_dataset")
+    rows = module.ChatDataset(str(path), _tokenizer())
+    for place in range(len(rows)):
+        rows[place]
+    return None if len(rows) else "no row"
+
+
+def nova(path: Path) -> str | None:
+    """Validate each row by the model of AWS's own package for Nova."""
+    # Its packages import what talks to AWS; the validator alone does not need it.
+    place = Path(import_module("filetype").__file__ or "").parents[1]
+    for name in ("", ".core", ".dataset", ".dataset.dataset_validator", ".util"):
+        package = import_module("types").ModuleType(f"amzn_nova_forge{name}")
+        package.__path__ = [str(place / package.__name__.replace(".", "/"))]
+        sys.modules.setdefault(package.__name__, package)
+    folder = "amzn_nova_forge.dataset.dataset_validator"
+    sample = import_module(f"{folder}.sft_dataset_validator").SFTConverseDatasetSample
+    enums = import_module("amzn_nova_forge.core.enums")
+    context = {
+        "model": enums.Model.NOVA_LITE_2,
+        "platform": enums.Platform.BEDROCK,
+        "training_method": enums.TrainingMethod.SFT_LORA,
+    }
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if line:
+            sample.model_validate(json.loads(line), context=context)
+    return None
+
+
 def _load(path: Path) -> Any:
     datasets = import_module("datasets")
     with tempfile.TemporaryDirectory() as cache:
@@ -182,6 +213,8 @@ READERS: dict[str, Callable[[Path], str | None]] = {
     "mlx": mlx,
     "trl": trl,
     "tinker": tinker,
+    "nemo": nemo,
+    "nova": nova,
 }
 
 

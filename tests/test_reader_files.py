@@ -15,6 +15,8 @@ from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, read_readers
 from tests.conftest import REPOSITORY
 from tests.corpus import good
+from tests.measured import ROW, rows
+from tests.test_readers import PACKAGES
 
 NEW = """\
 title: A reader of tomorrow
@@ -160,3 +162,19 @@ def test_another_form_of_the_line_is_three_files(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(line.replace("assistant", "model") * 8)
     wrong = ours(tmp_path, *check)
     assert "messages[1].role" in wrong.stdout
+
+
+@pytest.mark.parametrize(
+    ("table", "names"),
+    [
+        ("recipes", ["axolotl", "llama-factory", "mlx", "trl"]),
+        ("lengths", ["bytes", "exact"]),
+        ("readers", sorted(PACKAGES)),
+    ],
+)
+def test_what_runs_have_measured_stands_in_the_documents(
+    table: str, names: list[str]
+) -> None:
+    body = rows(table)
+    assert [match["name"] for match in ROW.finditer(body)] == names
+    assert ROW.sub("", body) == ""

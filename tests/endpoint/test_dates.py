@@ -127,6 +127,42 @@ def test_an_upload_to_a_closed_endpoint_sends_nothing(
     assert len(server.files) == 2
 
 
+@pytest.mark.parametrize(
+    ("day", "closed"),
+    [
+        ("2027-01-05", []),
+        ("2027-01-06", ["api.openai.com"]),
+        ("2027-01-14", ["api.openai.com"]),
+        ("2027-04-01", ["api.openai.com"]),
+        ("2027-05-02", ["api.openai.com", "mine.openai.azure.com"]),
+        ("2028-01-01", ["api.openai.com", "mine.openai.azure.com"]),
+    ],
+)
+def test_an_upload_is_refused_on_each_day_where_it_has_closed(
+    day: str,
+    closed: list[str],
+    server: Server,
+    finetune: Finetune,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("connection", "upload"):
+        module = import_module(f"exporter.cli.{name}")
+        monkeypatch.setattr(module, "today", lambda: date.fromisoformat(day))
+    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+    for host in ("api.openai.com", "mine.openai.azure.com"):
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://{host}/v1")
+        sent = len(server.requests)
+        result = finetune("upload")
+        assert result.code == int(host in closed), result.err
+        if host in closed:
+            assert len(server.requests) == sent
+            refusal = result.err.splitlines()[-1]
+            assert "Nebius Token Factory (finetune recipe nebius)" in refusal
+            assert ("Azure OpenAI, Microsoft Foundry (finetune" in refusal) == (
+                len(closed) == 1
+            )
+
+
 def test_an_upload_for_a_model_that_has_ended_sends_no_file(
     server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
