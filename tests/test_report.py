@@ -5,7 +5,9 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +15,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from exporter.chat import chat_line
 from tests.conftest import BROWSER, NPM, MakeWorkspace, Workspace, json_lines
 
 Scheme = Literal["light", "dark"]
@@ -340,6 +343,106 @@ def test_a_card_of_somebody_else_stays(
     assert (files / "README.md").read_text() == "# Mine\n"
 
 
+def write_export(
+    sample_files: Path,
+    folder: Path,
+    examples: Iterable[tuple[str, str]],
+    **facts: object,
+) -> None:
+    """Write an export of these questions and answers, with the sample's manifest."""
+    folder.mkdir()
+    digest, size, lines = hashlib.sha256(), 0, 0
+    with (folder / "train.jsonl").open("wb") as file:
+        for question, answer in examples:
+            line = chat_line(system="Be brief.", title=question, description=answer)
+            file.write(line)
+            digest.update(line)
+            size, lines = size + len(line), lines + 1
+    shutil.copy(sample_files / "clean.jsonl", folder)
+    document = json.loads((sample_files / "manifest.json").read_bytes())
+    document["files"]["train.jsonl"] = {
+        "sha256": digest.hexdigest(),
+        "bytes": size,
+        "lines": lines,
+    }
+    document["splits"]["train"] = {"titles": 1, "pairs": lines, "characters": size}
+    (folder / "manifest.json").write_text(json.dumps(document | facts))
+
+
+@pytest.mark.parametrize(
+    ("examples", "facts", "shown"),
+    [
+        ([("lamp", "it shines")], {}, "One conversation"),
+        ([("1", "2")] * 12, {"system_prompt": None}, "The same answer, under several"),
+        ([("lamp", "it shines")], {"funnel": []}, "names no funnel"),
+        (
+            [("lamp", "it shines")],
+            {"funnel": [{"step<b>": 7}]},
+            "The data set&#39;s own",
+        ),
+        ([("lamp", "it shines")], {"vars": {}}, "<td>none</td>"),
+        (
+            [("lamp", "it shines")],
+            {"gate": {"ran": False, "tests": []}},
+            "The rows were not tested",
+        ),
+        (
+            [("lamp", "write to AKIAQWERTYUIOPASDFGH now")],
+            {},
+            "(not shown)",
+        ),
+    ],
+)
+def test_other_exports_have_a_report(
+    sample_files: Path,
+    workspace: Workspace,
+    examples: list[tuple[str, str]],
+    facts: dict[str, object],
+    shown: str,
+) -> None:
+    write_export(sample_files, workspace.folder / "files", examples, **facts)
+    done = workspace.finetune("report")
+    assert done.returncode == 0, done.stderr
+    page = (workspace.folder / "files/report.html").read_text()
+    assert shown.replace("&#39;", "'") in page.replace("&#39;", "'")
+
+
+def test_a_manifest_that_counts_otherwise_than_its_files_is_refused(
+    sample_files: Path, workspace: Workspace
+) -> None:
+    folder = workspace.folder / "files"
+    write_export(sample_files, folder, [("lamp", "it shines")], splits={"train": {}})
+    done = workspace.finetune("report")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (
+        "its manifest is of another version; run finetune export again" in done.stderr
+    )
+
+
+@pytest.mark.slow
+def test_400_000_pairs_take_200_mb_and_a_page_of_one(
+    sample_files: Path, workspace: Workspace
+) -> None:
+    rows = json_lines(sample_files / "clean.jsonl")
+    write_export(
+        sample_files,
+        workspace.folder / "files",
+        (
+            (f"{row['title']} {n % 300_000}", f"{n} {row['description']}")
+            for n, row in zip(range(400_000), cycle(rows))
+        ),
+    )
+    measured = (
+        "import resource, subprocess, sys;"
+        "subprocess.run([sys.executable, '-m', 'exporter', 'report'], check=True);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)"
+    )
+    done = workspace.run([sys.executable, "-c", measured])
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) < 200
+    assert (workspace.folder / "files/report.html").stat().st_size < 1_000_000
+
+
 def test_what_changed_since_an_earlier_export_is_shown(
     sample_files: Path, workspace: Workspace
 ) -> None:
@@ -359,5 +462,7 @@ def test_what_changed_since_an_earlier_export_is_shown(
     assert done.returncode == 0, done.stderr
     text = re.sub("<[^>]*>", " ", (files / "report.html").read_text())
     assert re.search(r"pairs +1 +0 +0 +302 ", text)
-    assert "&#39;min_title_occurrences&#39;: 9" in text
+    assert re.search(
+        r"vars +min_title_occurrences: 9 +min_title_occurrences: 10 ", text
+    )
     assert len(json_lines(files / "clean.jsonl")) == 303

@@ -22,6 +22,10 @@ from exporter.report.texts import as_code, ending, opening, shown
 PAGE, CARD = "report.html", "README.md"
 _MARK = "Written by finetune report, which replaces it as long as this line is here"
 
+# Beside what every manifest has.
+_KEYS = {"splits", "vars", "dialect", "dbt", "relation", "snapshot", "system_prompt"}
+_SIDES = {"train": manifest.TRAINING, "validation": manifest.VALIDATION}
+
 Samples = dict[str, list[dict[str, Any]]]
 
 
@@ -41,13 +45,13 @@ def write(
         FinetuneError: The folder holds no export, or not as it was written.
     """
     doc = manifest.document(folder)
+    _refuse_other_version(folder, doc)
     names = [PAGE] if _is_foreign(folder / CARD) else [PAGE, CARD]
     with drafts(folder, *names) as opened:
         for problem in manifest.problems(folder):
             raise FinetuneError(f"{problem.file}: {problem.what}; run finetune export")
-        sides = [manifest.TRAINING, manifest.VALIDATION]
-        paths = [folder / name for name in sides if name in doc["files"]]
-        survey = Survey(paths, read_rules(dialect=doc.get("dialect", "messages")))
+        paths = [folder / n for n in _SIDES.values() if n in doc["files"]]
+        survey = Survey(paths, read_rules(dialect=doc["dialect"]))
         facts = context(doc, survey, wishes)
         facts["samples"] = samples(doc)
         facts["changed"] = compare(since, folder) if since else None
@@ -56,6 +60,22 @@ def write(
             draft.finish()
         publish(*opened)
     return [draft.path for draft in opened]
+
+
+def _refuse_other_version(folder: Path, doc: dict[str, Any]) -> None:
+    """Refuse a manifest that lacks keys, or counts other examples than its files."""
+    lines = {name: facts["lines"] for name, facts in doc["files"].items()}
+    try:
+        right = doc.keys() >= _KEYS and all(
+            doc["splits"][side]["pairs"] == lines.get(name, 0)
+            for side, name in _SIDES.items()
+        )
+    except (KeyError, TypeError):
+        right = False
+    if not right or not lines.get(manifest.TRAINING):
+        raise FinetuneError(
+            f"{folder}: its manifest is of another version; run finetune export again"
+        )
 
 
 def _is_foreign(path: Path) -> bool:

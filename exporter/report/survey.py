@@ -183,7 +183,8 @@ class Survey:
     def groups(self, what: str) -> Iterator[Group]:
         """Yield each different one of "questions", "answers", "openings", "endings"."""
         for side in self.sides:
-            held: Repeats = getattr(side, what, None) or getattr(side.contents, what)
+            # Not `or`: one that holds nothing is as false as none.
+            held = getattr(side if hasattr(side, what) else side.contents, what)
             for often, line in held.groups():
                 yield Group(what, often, side.place(line))
 
