@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from exporter.gate import TestResult
 
 CLEAN, TRAINING, VALIDATION = "clean.jsonl", "train.jsonl", "valid.jsonl"
-_MANIFEST = "manifest.json"
-NAMES = (CLEAN, TRAINING, VALIDATION, _MANIFEST)
+MANIFEST = "manifest.json"
+NAMES = (CLEAN, TRAINING, VALIDATION, MANIFEST)
 
 _CHUNK_BYTES = 1 << 20
 
@@ -102,7 +102,7 @@ def document(folder: Path) -> dict[str, Any]:
     _, found = _read(folder)
     if not {"data_set", "funnel", "gate"} <= found.keys():
         raise FinetuneError(
-            f"{folder / _MANIFEST}: written by an older version; run finetune export"
+            f"{folder / MANIFEST}: written by an older version; run finetune export"
         )
     return found
 
@@ -117,7 +117,7 @@ def read(folder: Path) -> Manifest:
 
 
 def _read(folder: Path) -> tuple[Manifest, dict[str, Any]]:
-    path = folder / _MANIFEST
+    path = folder / MANIFEST
     try:
         content = path.read_bytes()
         found = orjson.loads(content)

@@ -1,10 +1,7 @@
 """The command line: the only part that prints, reads options and exits."""
 
-import signal
 import sys
-import weakref
 from importlib import import_module
-from types import FrameType
 
 import click
 
@@ -12,6 +9,7 @@ from exporter import __version__
 from exporter.cli.console import EXIT_CODES, say
 from exporter.cli.programs import end_with_make
 from exporter.cli.progress import show
+from exporter.cli.stops import note_what_stands, stop_behind, stoppable
 from exporter.display import visible
 from exporter.errors import FinetuneError, exhausted
 from exporter.progress import announce_to
@@ -55,6 +53,13 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(f"exporter.cli.{name}"), name)
         return command
 
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except BaseException as error:
+            note_what_stands(context, error)
+            raise
+
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, COMMANDS))
         for title, commands in GROUPS.items():
@@ -76,37 +81,19 @@ def cli() -> None:
     """
 
 
-def _interrupt(_: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, but not where Python would print and drop it.
-
-    An exception within the callback of a weak reference is lost (CPython 3.11,
-    seen in one of three stops of a busy `finetune train`): try again in 10 ms.
-    """
-    if frame is not None and frame.f_code.co_filename == weakref.__file__:
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-        return
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the command line; the only place where errors become exit codes."""
-    # A stopped command still leaves through its `finally` clauses.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores the second.
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
-    end_with_make()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-        signal.signal(signal.SIGALRM, _interrupt)
-    announce_to(show)
-    try:
-        cli(prog_name="finetune")
-    except FinetuneError as error:
-        say(f"finetune: {visible(error)}")
-        sys.exit(1)
-    except Exception as error:
-        lacking = exhausted(error)
-        if lacking is None:
-            raise
-        say(f"finetune: {visible(lacking)}; make room or raise the limit, and repeat")
-        sys.exit(1)
+    with stoppable():
+        end_with_make()
+        announce_to(show)
+        try:
+            cli(prog_name="finetune")
+        except Exception as error:
+            lacking = error if isinstance(error, FinetuneError) else exhausted(error)
+            if lacking is None or stop_behind(error):
+                raise
+            more = (
+                "" if lacking is error else "; make room or raise the limit, and repeat"
+            )
+            say(f"finetune: {visible(lacking)}{more}")
+            sys.exit(1)

@@ -12,7 +12,8 @@ EXIT_CODES = """\b
 Exit codes:
   0  done
   1  the data, the file or the server said no; one line says how to fix it
-  2  wrong usage"""
+  2  wrong usage
+  130, 143, 129  stopped by Ctrl-C, SIGTERM, SIGHUP; a line says what stands"""
 
 PROJECT_DIR = click.option(
     "--project-dir",

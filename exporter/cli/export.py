@@ -1,18 +1,21 @@
 """`finetune export`: the tested pairs into files."""
 
 import os
+import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from exporter import artifacts, building, freshness, tokens
+from exporter import artifacts, building, freshness, manifest, tokens
 from exporter.chat import DIALECTS, Prompt
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, TARGET, say
 from exporter.cli.programs import run_program
 from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
 from exporter.cli.server import pasteable_remedies, server, with_dbt
+from exporter.cli.stops import Stopped, stands
 from exporter.engines.connection import connection_environment
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
@@ -121,6 +124,7 @@ def export(
         if counter and counter.caveat:
             say(f"{counter.caveat}; counting bytes, an upper bound")
         require_writable(output_dir)
+        stands(_standing(output_dir / manifest.MANIFEST))
         with server(target):
             build = artifacts.read_build(chosen.artifacts, data_set)
             written = run_export(
@@ -142,9 +146,26 @@ def _run_dbt(command: list[str]) -> None:
     environment = os.environ | connection_environment()
     code = run_program(command, environment, sys.stderr)
     if code == building.STOPPED:
-        raise KeyboardInterrupt
+        raise Stopped(signal.SIGINT)
     if code:
         raise FinetuneError("the build failed, as dbt says above; nothing was written")
+
+
+def _standing(last: Path) -> Callable[[], str]:
+    """Return what says whether the names were exchanged, of which this is the last."""
+
+    def identity() -> tuple[int, int] | None:
+        try:
+            there = last.lstat()
+        except OSError:
+            return None
+        return there.st_ino, there.st_mtime_ns
+
+    before = identity()
+    return lambda: (
+        f"the files in {last.parent} are "
+        f"{'as they were' if identity() == before else 'all new'}"
+    )
 
 
 def _system_prompt(text: str | None, file: Path | None, none: bool) -> str | None:

@@ -9,6 +9,7 @@ import click
 
 from exporter import template
 from exporter.cli.console import EXIT_CODES, QUIET, say
+from exporter.cli.stops import stands
 
 
 @click.command(epilog=EXIT_CODES)
@@ -20,7 +21,10 @@ def init(folder: Path) -> None:
     DIR is the folder, by default this one. If one of the files exists already,
     nothing is written. Prints the paths.
     """
-    for path in template.write(folder):
+    stands("nothing was written")
+    written = template.write(folder)
+    stands("every file is written")
+    for path in written:
         click.echo(path)
     commands = ["make export"]
     if folder.resolve() != Path.cwd():

@@ -9,6 +9,7 @@ import orjson
 from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, say
 from exporter.cli.server import server, with_dbt
+from exporter.cli.stops import stands
 from exporter.display import counted
 from exporter.engines import postgres
 from exporter.engines.relations import RawTable
@@ -62,6 +63,7 @@ def load(
     del names[1]
     raw = _raw_table(project_dir, names)
     columns = Columns(None if no_id else raw.columns[0], *raw.columns[1:])
+    stands(f"nothing was loaded; {raw} is as it was")
     with server():
         if rejects is None:
             intake = Intake(_refuse, say)
@@ -133,6 +135,7 @@ def _load(
             mode=mode,
             say=say,
             with_id=columns.id is not None,
+            loaded=lambda count: stands(f"{counted(count, 'row')} loaded into {raw}"),
         )
 
 

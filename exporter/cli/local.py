@@ -11,6 +11,7 @@ from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
 from exporter.cli.programs import run_program
 from exporter.cli.server import LOCAL_FOLDER, own_server, server
+from exporter.cli.stops import stands
 from exporter.engines import embedded, postgres
 from exporter.engines.connection import connection_environment
 from exporter.engines.home import socket_beside
@@ -50,6 +51,7 @@ def local_start() -> None:
             f"PG* names a server of your own, so the embedded one is not used; "
             f"unset {names}"
         )
+    stands("finetune local stop stops what was started")
     folder = LOCAL_FOLDER.absolute()
     variables = embedded.start(folder, say)
     say("running until: finetune local stop")
@@ -64,6 +66,7 @@ def local_start() -> None:
 @local.command("stop", epilog=EXIT_CODES)
 def local_stop() -> None:
     """Stop the embedded server, even if it is in use."""
+    stands("finetune local stop again sees to it")
     stopped = embedded.stop(LOCAL_FOLDER.absolute())
     say("stopped" if stopped else "not running")
 
@@ -88,6 +91,7 @@ def local_run(command: tuple[str, ...], target: str) -> None:
         # dbt is beside Python, also where no environment was activated.
         here = Path(sys.executable).parent
         environment["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{here}"
+        stands(f"{command[0]} was stopped, too")
         code = run_program(command, environment)
     sys.exit(code if code >= 0 else 128 - code)
 

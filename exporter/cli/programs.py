@@ -10,7 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from exporter.cli.stops import Stopped
 from exporter.errors import FinetuneError
+from exporter.files import signals_wait
 
 # Looked up here, as little may be done between fork and exec; prctl(2) of Linux.
 _LIBC = ctypes.CDLL(None)
@@ -24,32 +26,55 @@ def run_program(
 ) -> int:
     """Run a program to its end and return its exit code.
 
-    SIGTERM, SIGHUP and our death end it, too; the terminal's Ctrl-C is its own.
+    What stops us ends it, too, and so does our death; the terminal's Ctrl-C is its
+    own, and stops us if it ended by it.
 
     Raises:
         FinetuneError: It cannot be run.
     """
-    try:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdout=stdout,
-            preexec_fn=end_with_parent,  # noqa: PLW1509 (one system call)
-        )
-    except OSError as error:
-        raise FinetuneError(f"{command[0]}: {error.strerror}") from error
+    process = heard = None
     while True:
         try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue  # The terminal has sent it to the command too.
-        except SystemExit:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            if process is None:
+                with signals_wait():
+                    process = subprocess.Popen(
+                        command,
+                        env=environment,
+                        stdout=stdout,
+                        preexec_fn=end_with_parent,  # noqa: PLW1509 (one system call)
+                    )
+            code = process.wait()
+            break
+        except OSError as error:
+            raise FinetuneError(f"{command[0]}: {error.strerror}") from error
+        except Stopped as stop:
+            if process is None:
+                raise
+            if stop.number == signal.SIGINT and _on_terminal():
+                heard = stop  # The terminal has sent it to the program, too.
+                continue
+            _end(process, stop.number)
             raise
+    if heard and code in (-heard.number, 128 + heard.number):
+        raise heard
+    return code
+
+
+def _on_terminal() -> bool:
+    """Say whether Ctrl-C of a terminal goes to our programs, too."""
+    try:
+        with Path("/dev/tty").open("rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes], number: int) -> None:
+    process.send_signal(number)
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def end_with_parent() -> None:

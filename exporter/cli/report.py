@@ -10,6 +10,7 @@ from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, QUIET, say
 from exporter.cli.funnel import Samples, read_last_build
 from exporter.cli.project import choose
 from exporter.cli.server import LOCAL_FOLDER, own_server, server
+from exporter.cli.stops import stands
 from exporter.errors import FinetuneError
 from exporter.report import CARD, write
 from exporter.report.facts import Wishes
@@ -68,6 +69,7 @@ def report(
     the rules dropped are shown if the database of the build can be reached.
     """
     wishes = Wishes(epochs, price, license, languages)
+    stands(f"the page and the card in {output_dir} are whole, old or new")
     written = write(
         output_dir,
         wishes,

@@ -15,6 +15,7 @@ from exporter.cli.connection import (
     connection_options,
 )
 from exporter.cli.console import OUTPUT_DIR, QUIET, say, today
+from exporter.cli.stops import stands
 from exporter.cli.watch import watch
 from exporter.endpoint import jobs
 from exporter.endpoint import upload as uploads
@@ -120,26 +121,25 @@ def train(
     endpoint = connect("jobs", timeout=timeout, retries=retries)
     if not ignore_dates:
         endpoint.provider.refuse_closed(today(), model)
-    try:
-        with locked(output_dir):
-            body = _request(endpoint, options, output_dir)
-            if dry_run:
-                click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
-                return
-            job = None if again else jobs.find_equal(endpoint, body)
-            if job is None:
-                _ask(endpoint, body, yes=yes)
-                job = jobs.create(endpoint, body, again=again)
-                say(f"created {job.id}; follow it with: finetune watch {job.id}")
-            else:
-                status = endpoint.clean(job.status)
-                say(
-                    f"{job.id} is an equal job and {status}; to create another: --again"
-                )
-    except KeyboardInterrupt:
-        raise FinetuneError(
-            "stopped; finetune train again finds the job if it was created"
-        ) from None
+    with locked(output_dir):
+        stands(f"no job was created at {endpoint.name}")
+        body = _request(endpoint, options, output_dir)
+        if dry_run:
+            click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+            return
+        job = None if again else jobs.find_equal(endpoint, body)
+        if job is None:
+            _ask(endpoint, body, yes=yes)
+            stands(
+                f"a job may have been created at {endpoint.name}; finetune train "
+                "again finds it before it creates one"
+            )
+            job = jobs.create(endpoint, body, again=again)
+            say(f"created {job.id}; follow it with: finetune watch {job.id}")
+        else:
+            status = endpoint.clean(job.status)
+            say(f"{job.id} is an equal job and {status}; to create another: --again")
+    stands(f"the job goes on: finetune watch {job.id} follows it")
     click.echo(job.id)
     if follow:
         context.invoke(

@@ -15,6 +15,7 @@ from exporter.cli.connection import (
     connection_options,
 )
 from exporter.cli.console import OUTPUT_DIR, QUIET, say, today
+from exporter.cli.stops import stands
 from exporter.endpoint import jobs, parts
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
@@ -25,7 +26,6 @@ from exporter.endpoint.source import (
     checked_sources,
     refuse_faults,
 )
-from exporter.errors import FinetuneError
 from exporter.files import locked
 from exporter.progress import Step, step
 
@@ -83,30 +83,27 @@ def upload(
     endpoint = connect("files", timeout=timeout, retries=retries)
     if not ignore_dates:
         endpoint.provider.refuse_closed(today(), model)
-    try:
-        with locked(output_dir):
-            sources = checked_sources(endpoint, output_dir)
-            manifest.verify(output_dir)
-            for note in jobs.model_notes(endpoint, model, today()) if model else []:
-                say(f"warning: {note}")
-            refuse_faults(sources, endpoint.provider.name)
-            parts.cancel_left_open(endpoint, output_dir, say)
-            found = [
-                None if force else uploads.find(endpoint, source) for source in sources
-            ]
-            for source, there in zip(sources, found, strict=True):
-                if there is None:
-                    with _sending(endpoint, source, parts_above, part_size) as sending:
-                        file = uploads.send(endpoint, source, sending)
-                else:
-                    file = there
-                    say(f"{source.name} is at {endpoint.name} already, not sent again")
-                uploads.await_processed(endpoint, file, wait=wait, say=say)
-                click.echo(file.id)
-    except KeyboardInterrupt:
-        raise FinetuneError(
-            "stopped; finetune upload again sends what is missing"
-        ) from None
+    with locked(output_dir):
+        stands(f"nothing was made at {endpoint.name}")
+        sources = checked_sources(endpoint, output_dir)
+        manifest.verify(output_dir)
+        for note in jobs.model_notes(endpoint, model, today()) if model else []:
+            say(f"warning: {note}")
+        refuse_faults(sources, endpoint.provider.name)
+        parts.cancel_left_open(endpoint, output_dir, say)
+        found = [
+            None if force else uploads.find(endpoint, source) for source in sources
+        ]
+        for source, there in zip(sources, found, strict=True):
+            if there is None:
+                with _sending(endpoint, source, parts_above, part_size) as sending:
+                    file = uploads.send(endpoint, source, sending)
+            else:
+                file = there
+                say(f"{source.name} is at {endpoint.name} already, not sent again")
+            stands(f"{file.id} is at {endpoint.name}; finetune upload again finds it")
+            uploads.await_processed(endpoint, file, wait=wait, say=say)
+            click.echo(file.id)
 
 
 @contextmanager
@@ -127,6 +124,15 @@ def _sending(
         nonlocal sent
         sent += count
 
+    def standing() -> str:
+        if sent < size:
+            return f"nothing of {source.name} was made at {endpoint.name}"
+        return (
+            f"{source.name} may be at {endpoint.name}; finetune upload again finds it, "
+            "or sends it"
+        )
+
+    stands(standing)
     with step(Step(f"sending {source.path.name}", size, "bytes", lambda: sent)):
         yield Sending(limit, int(part_size * MEGABYTE), advanced, say)
     rate = sent / MEGABYTE / max(time.monotonic() - start, 1e-3)

@@ -7,6 +7,7 @@ import click
 
 from exporter.cli.connection import EPILOG, connection_options
 from exporter.cli.console import OUTPUT_DIR, say
+from exporter.cli.stops import stands
 from exporter.display import visible
 from exporter.endpoint import watch as watching
 from exporter.endpoint.client import Endpoint
@@ -47,6 +48,7 @@ def watch(
     """
     endpoint = Endpoint(timeout=timeout, retries=retries)
     endpoint.provider.refuse_route("jobs")
+    stands(f"the job goes on: finetune watch {job} comes back to it")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         ended = watching.follow(
@@ -57,10 +59,6 @@ def watch(
         raise FinetuneError(
             f"{error.filename or output_dir}: {error.strerror}"
         ) from error
-    except KeyboardInterrupt:
-        raise FinetuneError(
-            f"stopped watching; the job goes on: finetune watch {job} comes back to it"
-        ) from None
     if outcome["status"] != "succeeded":
         why = f": {outcome['error']}" if outcome["error"] else ""
         raise FinetuneError(

@@ -71,6 +71,8 @@ class Endpoint:
             http_client=GuardedClient(),
         )
         self.once = self.patient.with_options(max_retries=0)
+        # For what is put in order while a command is being stopped.
+        self.hasty = self.once.with_options(timeout=min(timeout, 5))
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name})"

@@ -26,6 +26,7 @@ from exporter.errors import FinetuneError
 from exporter.files import append
 
 if TYPE_CHECKING:
+    from openai import OpenAI
     from openai.types import FileObject, Upload
 
 _PARALLEL_PARTS = 3
@@ -48,7 +49,7 @@ def cancel_left_open(
             continue
         if where == endpoint.name and isinstance(upload_id, str) and upload_id:
             say(f"cancelling {upload_id}, which a stopped command left open")
-            _cancel(endpoint, upload_id)
+            _cancel(endpoint, endpoint.patient, upload_id)
             note.unlink()
 
 
@@ -118,9 +119,8 @@ def _open_upload(
         append(note, orjson.dumps({"endpoint": endpoint.name, "id": upload.id}))
         yield upload
     except BaseException:
-        say(f"cancelling {upload.id}")
         try:
-            _cancel(endpoint, upload.id)
+            _cancel(endpoint, endpoint.hasty, upload.id)
             note.unlink(missing_ok=True)
         except NoAnswerError as error:
             say(f"{error}; the next finetune upload cancels it")
@@ -128,11 +128,11 @@ def _open_upload(
     note.unlink()
 
 
-def _cancel(endpoint: Endpoint, upload_id: str) -> None:
+def _cancel(endpoint: Endpoint, client: "OpenAI", upload_id: str) -> None:
     try:
         endpoint.ask(
             f"cancelling {upload_id}",
-            lambda: endpoint.patient.uploads.cancel(upload_id),
+            lambda: client.uploads.cancel(upload_id),
         )
     except NoAnswerError:
         raise

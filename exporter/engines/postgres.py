@@ -1,6 +1,6 @@
 """PostgreSQL: the snapshot of an export, and COPY into the raw table."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from exporter.engines.connection import Say, commit, connected, explained, primary
 from exporter.engines.relations import Column, Kind, RawTable, Relation, Row, column
 from exporter.errors import FinetuneError
+from exporter.files import signals_wait
 from exporter.progress import waiting
 
 # How many rows are fetched at once, and how many bytes of them at most, unless one
@@ -207,13 +208,15 @@ def load(
     mode: str | None,
     say: Say,
     with_id: bool = True,
+    loaded: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Copy rows of (id, title, content) into the raw table; return how many.
 
     The rows come as blocks of CSV. One transaction, begun when the first of them
     is there: the table is made when it is missing, and after an error it is as
     it was. `mode` says what to do with rows that are there: "replace", "append",
-    or None to refuse. `say` is told for whose lock it waits.
+    or None to refuse. `say` is told for whose lock it waits, `loaded` the count as
+    soon as the rows stand.
 
     Raises:
         FinetuneError: The server refuses, a column is missing or takes no such
@@ -272,7 +275,9 @@ def load(
                 copy.write(block)
         # Fresh statistics, so that the first build is planned for these rows.
         connection.execute(sql.SQL("analyze {}").format(name))
-        commit(connection)
+        with signals_wait():
+            commit(connection)
+            loaded(cursor.rowcount)
     return cursor.rowcount
 
 

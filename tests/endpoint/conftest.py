@@ -1,7 +1,6 @@
 """A folder of exported files, an endpoint, and the command against it."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -80,9 +79,8 @@ Finetune = Callable[..., Result]
 @pytest.fixture
 def finetune(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Finetune]:
+) -> Finetune:
     """Run the command in this process."""
-    before = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["finetune", *arguments])
@@ -97,8 +95,7 @@ def finetune(
         assert isinstance(code, int)
         return Result(code, out, err)
 
-    yield run
-    signal.signal(signal.SIGTERM, before)
+    return run
 
 
 @pytest.fixture

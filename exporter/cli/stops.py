@@ -1,0 +1,97 @@
+"""Ctrl-C, SIGTERM and SIGHUP: each ends a command in order, with one line."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from exporter.cli.console import say
+from exporter.display import visible
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+_KEY = "exporter.stands"
+
+
+class Stopped(SystemExit):
+    """A signal came. No KeyboardInterrupt, which Click would make its own of."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+        self.stands = "nothing was changed"
+
+
+def stands(what: str | Callable[[], str]) -> None:
+    """Name what stands, from now on, if a signal stops the command."""
+    click.get_current_context().meta[_KEY] = what
+
+
+def note_what_stands(context: click.Context, error: BaseException) -> None:
+    """Let a stop know what the command named last."""
+    stop = stop_behind(error)
+    if stop and _KEY in context.meta:
+        what = context.meta[_KEY]
+        stop.stands = what if isinstance(what, str) else what()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let signals stop the block, which is left through its `finally` clauses.
+
+    What is said in the end is one line, whatever they made of it. A signal that
+    is ignored, as under nohup, stays so.
+    """
+    before = {n: signal.getsignal(n) for n in _SIGNALS}
+    heeded = [n for n, handler in before.items() if handler is not signal.SIG_IGN]
+    hook = sys.unraisablehook
+    try:
+        sys.unraisablehook = _raise_again
+        for number in heeded:
+            signal.signal(number, _stop)
+        yield
+    except BaseException as error:
+        stop = stop_behind(error)
+        if stop is None:
+            raise
+        for number in heeded:
+            signal.signal(number, signal.SIG_IGN)
+        say(f"finetune: stopped; {visible(stop.stands)}")
+        raise stop from None
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+def stop_behind(error: BaseException | None) -> Stopped | None:
+    """Return the stop that an exception is, or that it came of."""
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _raise_again(lost: "UnraisableHookArgs") -> None:
+    """Stop once more where Python drops an exception.
+
+    It does so in the callback of a weak reference, in `__del__`, and where a
+    generator is thrown away.
+    """
+    if isinstance(lost.exc_value, Stopped):
+        number = lost.exc_value.number
+        signal.signal(signal.SIGALRM, lambda *_: _stop(number, None))
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    else:
+        sys.__unraisablehook__(lost)

@@ -1,0 +1,222 @@
+"""A stopped command says in one line what stands, at whatever moment it was."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Workspace, clean_environment
+from tests.endpoint.conftest import export
+
+NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+# It sends itself a signal at the n-th of the events that Python audits: imports,
+# opened files, sockets and processes, threads, and the like.
+AT_THE_NTH = """
+import os, sys
+import exporter.__main__ as program
+place, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+count = 0
+def heard(*_):
+    global count
+    count += 1
+    if count == place:
+        os.kill(os.getpid(), number)
+sys.addaudithook(heard)
+program.main()
+"""
+
+
+def stopped_at(
+    place: int, number: int, *arguments: str, folder: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", AT_THE_NTH, str(place), str(int(number)), *arguments],
+        check=False,
+        cwd=folder,
+        env=clean_environment() | variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [*zip([1, 300, 1000, 1500, 2000, 3000, 5000, 8000], 3 * NUMBERS, strict=False)],
+)
+@pytest.mark.parametrize("command", ["readers", "check", "init new", "upload"])
+def test_a_command_that_is_stopped_says_what_stands_in_one_line(
+    tmp_path: Path, command: str, place: int, number: int
+) -> None:
+    export(tmp_path / "files", [f"title {n}" for n in range(12)], [])
+    # Nobody listens there.
+    endpoint = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    done = stopped_at(place, number, *command.split(), folder=tmp_path, **endpoint)
+    if "finetune: stopped" not in done.stderr:
+        # It has not so many moments, and did what it does.
+        assert done.returncode == (command == "upload"), done.stderr
+        assert place >= 1000
+        return
+    assert done.returncode == 128 + number
+    said = [line for line in done.stderr.splitlines() if line.startswith("finetune: ")]
+    assert len(said) == 1
+    assert re.fullmatch(
+        "finetune: stopped; (nothing was (changed|written|made at .*)"
+        "|every file is written|the command was at its end)",
+        said[0],
+    )
+    assert "Traceback" not in done.stderr
+    if "nothing was" in said[0]:
+        assert not (tmp_path / "new").exists()
+    assert {path.name for path in (tmp_path / "files").iterdir()} == {
+        "train.jsonl",
+        "manifest.json",
+    }
+
+
+def test_what_python_drops_stops_all_the_same() -> None:
+    program = """
+import os, signal, time, weakref
+from exporter.cli import stops
+class Thing: pass
+thing = Thing()
+heard = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+with stops.stoppable():
+    del thing
+    time.sleep(20)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=15,
+    )
+    assert (done.returncode, done.stderr) == (
+        143,
+        "finetune: stopped; nothing was changed\n",
+    )
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            'trap \'\' HUP INT; exec "$0" -c "$1" 2000 1 readers',
+            sys.executable,
+            AT_THE_NTH,
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_load_that_is_stopped_has_loaded_nothing_or_says_so(
+    workspace: Workspace, number: int
+) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "exporter", "load", "-"],
+        cwd=workspace.folder,
+        env=workspace.environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdin is not None
+    child.stdin.write("uid,title,content\n" + "1,a lamp,a bright one\n" * 200_000)
+    child.stdin.flush()
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 128 + number
+    assert err == "finetune: stopped; nothing was loaded; public.product is as it was\n"
+    assert workspace.sql("select to_regclass('public.product')") == [(None,)]
+
+
+def test_an_export_that_is_stopped_says_that_the_old_files_stand(
+    sample: Workspace,
+) -> None:
+    sample.export()
+    old = (sample.folder / "files" / "manifest.json").read_bytes()
+    for number in NUMBERS:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "exporter", "export"],
+            cwd=sample.folder,
+            env=sample.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with sample.connect() as connection:
+            # It waits for the lock until it is stopped.
+            connection.autocommit = False
+            connection.execute(
+                "lock table finetune.training_pairs in access exclusive mode"
+            )
+            while not connection.execute(
+                "select from pg_locks where not granted"
+            ).fetchall():
+                pass
+            child.send_signal(number)
+            out, err = child.communicate(timeout=60)
+        assert (child.returncode, out) == (128 + number, "")
+        assert err == "finetune: stopped; the files in files are as they were\n"
+    assert (sample.folder / "files" / "manifest.json").read_bytes() == old
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_what_local_run_runs_is_stopped_with_it(
+    workspace: Workspace, number: int
+) -> None:
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "exporter",
+            "local",
+            "run",
+            "--",
+            "sh",
+            "-c",
+            "echo $$; exec sleep 60",
+        ],
+        cwd=workspace.folder,
+        env=workspace.environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    pid = int(child.stdout.readline())
+    child.send_signal(number)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 128 + number
+    assert err.endswith("finetune: stopped; sh was stopped, too\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("command", ["readers", "check --list-rules", "--help"])
+def test_a_reader_that_goes_away_is_no_news(tmp_path: Path, command: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m exporter {command} | head -n 1', sys.executable],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=tmp_path,
+    )
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
