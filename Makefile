@@ -117,6 +117,14 @@ faults: $(VENV)/dev ## Strike every command at every moment; write docs/reliabil
 	FINETUNE_FAULTS_FOLDER=.faults $(BIN)/pytest -n 2 -m 'faults or not faults' tests/faults
 	$(BIN)/python -m tests.faults.page faults .faults
 
+SOAK_MINUTES ?= 20
+
+.PHONY: soak
+soak: $(VENV)/dev ## Repeat the whole way for SOAK_MINUTES; write docs/reliability.md
+	mkdir -p .soak
+	$(BIN)/python -m tests.soak $(SOAK_MINUTES) $(CURDIR)/.soak
+	$(BIN)/python -m tests.faults.page soak .soak
+
 # Environments of the readers and trainers that are run; torch is large. What does
 # not go together with the others' dependencies is installed alone.
 TRAINERS := readers recipes llama-factory axolotl

@@ -23,18 +23,28 @@ _ENTRIES = {
     "profiles.yml": "profiles.yml.example",
 }
 
+# While it is there, what an `init` that was killed has written is its own.
+_MARK = ".finetune-init.part"
+
 
 def write(folder: Path) -> list[Path]:
     """Write all of it into the folder, made if missing; return what lies there.
 
     Nothing that exists is touched, and nothing is written through a link; after
-    an error nothing of it is left.
+    an error nothing of it is left. What a killed call left is completed.
 
     Raises:
         FinetuneError: A file exists already, or the folder cannot be written.
     """
     files = {folder / name: source for name, source in _files()}
-    taken = sorted({path for file in files for path in _in_the_way(file, folder)})
+    mark = folder / _MARK
+    begun = {
+        file
+        for file, source in files.items()
+        if mark.is_file() and _is_begun(file, source)
+    }
+    others = files.keys() - begun
+    taken = sorted({path for file in others for path in _in_the_way(file, folder)})
     if taken:
         raise FinetuneError(
             f"{', '.join(map(str, taken[:3]))}{', ...' if taken[3:] else ''} exists "
@@ -42,8 +52,14 @@ def write(folder: Path) -> list[Path]:
         )
     made: list[Path] = []
     try:
+        _make_folders(folder, made)
+        if not mark.is_file():
+            mark.open("xb").close()
+            made.append(mark)
         for path, source in files.items():
             _make_folders(path.parent, made)
+            if path in begun:
+                path.unlink()
             with path.open("xb") as file:
                 made.append(path)
                 file.write(source.read_bytes())
@@ -57,7 +73,17 @@ def write(folder: Path) -> list[Path]:
                 "choose another folder: finetune init DIR"
             ) from error
         raise
+    mark.unlink()
     return [folder / name for name in _ENTRIES]
+
+
+def _is_begun(path: Path, source: Path) -> bool:
+    """Say whether the file holds the beginning of our text, or all of it."""
+    return (
+        path.is_file()
+        and not path.is_symlink()
+        and source.read_bytes().startswith(path.read_bytes())
+    )
 
 
 def _files() -> Iterator[tuple[str, Path]]:

@@ -23,6 +23,8 @@ class Subject:
 
     name: ClassVar[str]
     arguments: tuple[str, ...]
+    # Whether it may be run again after it has been done.
+    repeats: ClassVar[bool] = True
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
         self.workspace, self.runner = workspace, runner
@@ -224,17 +226,19 @@ class Train(Upload):
 
 
 class Init(Subject):
-    """A folder of one's own: all of it, or nothing that is in the way."""
+    """A folder of one's own: all of it, or what a repeat completes."""
 
     name = "init"
     arguments = ("init", "shop")
+    repeats = False
 
     def prepare(self) -> None:
         shutil.rmtree(self.workspace.folder / "shop", ignore_errors=True)
 
     def state(self) -> str:
-        files = [p for p in (self.workspace.folder / "shop").rglob("*") if p.is_file()]
-        if not files:
+        folder = self.workspace.folder / "shop"
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        if not files or folder / ".finetune-init.part" in files:
             return OLD
         return NEW if len(files) > 40 else LOST
 
