@@ -6,6 +6,7 @@ no more than what developers have.
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from exporter.chat import chat_line
 from exporter.checking.files import check_file
 from exporter.checking.rules import Finding, read_rules
-from exporter.readers import read_readers
+from exporter.readers import read_readers, recipes
 from tests.conftest import REPOSITORY, SHARED_DATA
 from tests.corpus import clean, encoded, faulty, lines
 from tests.measured import record
@@ -125,6 +126,35 @@ def test_the_real_reader_takes_our_lines_of_every_data_set(
                         )
                     )
     assert real_verdicts(reader, files) == dict.fromkeys(files)
+
+
+@pytest.mark.readers
+@pytest.mark.parametrize(
+    ("reader", "commands"),
+    [
+        ("together", ["tg ft create"]),
+        ("huggingface", ["hf auth login", "hf repos create", "hf upload"]),
+    ],
+)
+def test_the_clients_know_the_options_of_their_recipes(
+    reader: str, commands: list[str]
+) -> None:
+    text = recipes.render(
+        read_readers()[reader], Path("files"), examples=12, valid_examples=3
+    ).replace("\\\n", "")
+    for command in commands:
+        used = re.findall(rf"{command}(?= |$).*", text, re.MULTILINE)
+        assert used
+        name, *words = command.split()
+        known = subprocess.run(
+            [PYTHON.with_name(name), *words, "--help"],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"COLUMNS": "200", "HF_HUB_OFFLINE": "1"},
+            check=True,
+        ).stdout
+        for option in re.findall(r"(?<= )--?[a-z][a-z-]*", " ".join(used)):
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), option
 
 
 @pytest.mark.readers

@@ -109,6 +109,11 @@ def test_what_is_forgotten_stands_in_the_recipe(name: str, said: str) -> None:
     assert said in recipe(name)
 
 
+def test_a_recipe_says_whether_it_was_run() -> None:
+    run = {name for name in RECIPES if not recipe(name).startswith("# Not run")}
+    assert run == {"trl", "mlx", "llama-factory", "axolotl"}
+
+
 def test_llama_factory_finds_the_files_that_its_recipe_writes(tmp_path: Path) -> None:
     (tmp_path / ODD).mkdir()
     text = recipe("llama-factory", ODD).replace("llamafactory-cli", "echo ran")

@@ -24,7 +24,8 @@ class Reader:
 
     `limits` are in bytes, examples and tokens; one that is missing does not
     exist or is stated nowhere. `routes` are those of OpenAI's API that its
-    hosts have.
+    hosts have. `proof` says what was done with the recipe: it was executed, its
+    options are those of the client's parser, or nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Reader:
     closings: list[dict[str, Any]] = field(default_factory=list)
     instead: list[str] = field(default_factory=list)
     models: dict[str, date] = field(default_factory=dict)
+    proof: str = ""
     recipe: str = ""
 
     def source(self) -> str:

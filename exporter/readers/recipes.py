@@ -105,7 +105,7 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
 
     Facts are `valid_examples` and `examples`, `model`, and `lengths` if the
     recipe needs them. A path is quoted for the language it stands in: `sh`,
-    `py`, `json` (YAML too).
+    `py`, `json` (YAML too). A recipe that nobody has executed says so.
     """
     # Text, not HTML, is made here.
     environment = jinja2.Environment(  # noqa: S701
@@ -125,7 +125,13 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
     # A name that begins with a dash would be taken for an option.
     place = f"./{folder}" if str(folder).startswith("-") else str(folder)
     lengths = facts.get("lengths")
-    return environment.from_string(reader.recipe).render(
+    needs = "a GPU" if reader.kind == "trainer" else "an account"
+    proofs = {
+        "executed": "",
+        "parsed": f"# Not run: it needs {needs}; the client knows the options.\n",
+        "": f"# Not run: it needs {needs}.\n",
+    }
+    return proofs[reader.proof] + environment.from_string(reader.recipe).render(
         folder=place,
         train=f"{place}/train.jsonl",
         valid=f"{place}/valid.jsonl" if facts["valid_examples"] else "",

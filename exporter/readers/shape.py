@@ -39,6 +39,7 @@ SHAPE: dict[str, Any] = {
     ],
     "instead": _TEXTS,
     "models": {"": "timestamp"},
+    "proof": ("executed", "parsed"),
     "recipe": "str",
 }
 _REQUIRED = ("title", "kind", "sources")
