@@ -1,4 +1,4 @@
-{#- The rows in which two texts are equal, or equal but for case. -#}
+{#- The rows in which two texts are equal, or equal except for case. -#}
 {% test differs_from(model, column_name, other) %}
 {% do config(severity="warn") %}
 

@@ -1,4 +1,4 @@
-{#- The texts that are, as a whole, what programs write for nothing. -#}
+{#- The texts that are, as a whole, what programs write for a missing value. -#}
 {% test is_no_null_word(model, column_name) %}
 {% do config(severity="warn") %}
 
