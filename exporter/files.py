@@ -41,7 +41,7 @@ class _HashedFile(io.FileIO):
         try:
             count = super().write(data)
         except OSError as error:
-            # Said here, lest who reads meanwhile takes it for an input's fault.
+            # Raised here, so that it is not taken for an error of reading.
             raise _cannot_write(self._folder, error) from error
         self.sha256.update(memoryview(data)[:count])
         return count
@@ -217,7 +217,7 @@ def locked(
     Waits at most `seconds`.
 
     Raises:
-        FinetuneError: Another command is at work there, or it cannot be opened.
+        FinetuneError: Another command is writing there, or it cannot be opened.
     """
     deadline = time.monotonic() + seconds
     try:

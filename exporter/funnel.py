@@ -21,7 +21,7 @@ _SHOWN = (
     "titles_dropped",
     "titles_after",
 )
-# The columns of examples that tell of merged rows; of a text, a sample has this much.
+# The columns of the examples that show merged rows, and the length of a sample's text.
 _LINEAGE = {"copies", "first_uid"}
 _CUT = 200
 

@@ -171,7 +171,7 @@ def first_uids(clean: Path, split: str, lines: Sequence[int]) -> dict[int, str]:
     """Return the first uid of the pairs on these lines of a split's file.
 
     Line n of a split is its n-th pair in clean.jsonl. Without that file, or
-    where a pair has no uid, there is nothing to tell.
+    where a pair has no uid, there is nothing to show.
     """
     uids: dict[int, str] = {}
     if not clean.is_file():

@@ -1,4 +1,4 @@
-"""Numbers of payment cards and bank accounts, told by their check digits."""
+"""Numbers of payment cards and bank accounts, known by their check digits."""
 
 import re
 

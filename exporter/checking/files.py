@@ -54,7 +54,7 @@ See = Callable[[int, list[Any]], None]
 
 
 class Contents(NamedTuple):
-    """What a file holds, for what is told of it and compared with others."""
+    """What a file holds, for its summary and to compare it with others."""
 
     path: Path
     examples: int
@@ -139,7 +139,7 @@ class _Checker:
         line: int | None = None,
         readers: list[str] | None = None,
     ) -> None:
-        """Report a fault, if one of the readers minds it."""
+        """Report a fault, if it is one for a reader asked about."""
         finding = self._rules.finding(
             fault.rule,
             file=str(self._path).encode("utf-8", "backslashreplace").decode(),

@@ -1,4 +1,4 @@
-"""Keys that somebody has left in a text, told by prefix and checksum."""
+"""Keys that somebody has left in a text, known by prefix and checksum."""
 
 import re
 import zlib

@@ -28,7 +28,7 @@ class Rule(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A rule that a file breaks, where, and the readers that mind."""
+    """A rule that a file breaks, where, and the readers it concerns."""
 
     file: str
     line: int | None
@@ -58,7 +58,7 @@ class Rules(NamedTuple):
         detail: str = "",
         readers: Sequence[str] | None = None,
     ) -> Finding | None:
-        """Return what the readers (all of them) say of a fault, if they mind.
+        """Return what the readers (all of them) say of a fault, if it is one for them.
 
         If one refuses the fault, those who merely suffer are not named.
         """

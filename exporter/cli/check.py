@@ -151,7 +151,7 @@ def _rules(names: tuple[str, ...], dialect: str) -> Rules:
 
 
 def _list_rules(rules: Rules, *, as_json: bool) -> None:
-    """Print each rule, its meaning and the readers that mind."""
+    """Print each rule, its meaning and the readers that it concerns."""
     for name, rule in rules.rules.items():
         minding: dict[str, list[str]] = {"error": [], "warning": []}
         for reader, severities in rules.severities.items():

@@ -1,1 +1,1 @@
-"""Whatever speaks OpenAI's Files, Uploads and fine-tuning routes."""
+"""Endpoints with OpenAI's Files, Uploads and fine-tuning routes."""

@@ -37,7 +37,7 @@ def follow(
     there is no answer, more and more seldom, without end.
 
     Raises:
-        FinetuneError: The endpoint refuses, such as for want of the job.
+        FinetuneError: The endpoint refuses, such as when there is no such job.
     """
     log = folder / f".events-{job_id}.jsonl"
     said = {str(event.get("id")) for event in _values(log)}

@@ -27,7 +27,7 @@ from exporter.engines.programs import binaries, reachable_binaries, run
 from exporter.errors import FinetuneError
 from exporter.files import locked, open_lock, signals_wait
 
-# With none of these set, libpq has been told nothing, and the embedded server
+# With none of these set, libpq has no server to use, and the embedded one
 # serves (PostgreSQL 18 documentation, "Environment Variables").
 CONNECTION_VARIABLES = (
     "PGHOST",

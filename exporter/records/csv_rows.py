@@ -41,7 +41,7 @@ class _Record(NamedTuple):
 
 
 class _Reader:
-    """What was read and not yet told apart.
+    """What was read and not yet split into records.
 
     Whole blocks of plain rows are taken at once: a tenth of the time that the
     csv module wants. What is left is judged row by row: a quoted field over many

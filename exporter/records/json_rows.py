@@ -70,7 +70,7 @@ def array_rows(
     """Yield the rows of one JSON array, whose elements are counted as its lines.
 
     Raises:
-        FinetuneError: It is broken; what follows cannot be told apart.
+        FinetuneError: It is broken; what follows cannot be split into rows.
     """
     number = seen.first_line
     decoder = codecs.getincrementaldecoder("utf-8")()

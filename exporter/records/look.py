@@ -60,7 +60,7 @@ class Look(NamedTuple):
 
 
 def look(source: Source, columns: Columns, intake: Intake) -> Look:
-    """Tell what a file is, and take what stands before its rows.
+    """Say what a file is, and take what stands before its rows.
 
     Raises:
         FinetuneError: It is not what can be read, or lacks a column.
