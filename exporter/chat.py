@@ -67,7 +67,7 @@ def chat_template(system: Prompt, dialect: str = "messages") -> bytes:
 
 def joined(line: bytes) -> bytes:
     """Return the line with a prompt and a question as the one text that they are."""
-    return line.replace(_JOINT, b"\\n\\n")
+    return line.replace(_JOINT, b"\\n\\n", 1)
 
 
 def _messages(system: orjson.Fragment | None) -> Row:

@@ -137,7 +137,7 @@ class Examples:
         prompt_of_all = None if self._system is SLOT else self._system
         same_line = chat_template(prompt_of_all, self._dialect)
         own_line = chat_template(SLOT, self._dialect)
-        in_two = self._dialect == "prompt-completion"
+        in_two = self._dialect == "prompt-completion" and self._system is not None
         # Out of the loop, where every look-up is made for millions of rows.
         key_place, numbered = self._key, self._columns[self._key].kind is Kind.WHOLE
         user, assistant = self._user, self._assistant

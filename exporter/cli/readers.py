@@ -52,6 +52,7 @@ def _lines(reader: Reader) -> list[str]:
         "dialect": [reader.dialect],
         "limits": [f"{kind}: {limit:,}" for kind, limit in reader.limits.items()],
         **{verb: [", ".join(rules)] * bool(rules) for verb, rules in judged.items()},
+        "reserved": [", ".join(reader.reserved)] * bool(reader.reserved),
         "wants": [*reader.wants.values()],
         "closings": [f"{c['date']}: {c['what']}" for c in reader.closings],
         "instead": [reader.advice(today())] * bool(reader.instead),
