@@ -54,7 +54,8 @@ def export(
         results = run_gate(moment, build, say) if gate else []
         table = funnel_table(funnel.rules)
         if table:
-            say(table)
+            for line in table.split("\n"):
+                say(line)
         questions = examples.questions()
         if not questions.keys() - {"validation"}:
             _say_what_was_dropped(moment, build, funnel, say)

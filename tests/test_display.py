@@ -4,9 +4,11 @@ import json
 import unicodedata
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.cli.console import say
 from exporter.display import visible
 from tests.conftest import Workspace
 
@@ -74,3 +76,10 @@ def test_what_a_checked_file_says_cannot_steer_the_terminal(
     done = workspace.finetune("check", name)
     assert done.returncode == 1
     assert_harmless(done.stdout + done.stderr)
+
+
+def test_no_newline_within_what_is_said_forges_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("sending files\nfinetune: forged", "second")
+    assert capsys.readouterr().err == "sending files\\nfinetune: forged\nsecond\n"

@@ -59,15 +59,15 @@ QUIET = click.option(
 CLEARED: ContextVar[str] = ContextVar("cleared", default="")
 
 
-def say(text: str) -> None:
-    """Talk to the user; data alone goes to standard output.
+def say(*lines: str) -> None:
+    """Talk to the user, line by line; data alone goes to standard output.
 
-    Newlines are ours: foreign text within comes `visible`, on one line.
+    A newline within a line is foreign, and shown as an escape, like all control
+    characters: else it would forge a line of ours.
     """
     if is_quiet():
         return
-    lines = "\n".join(map(visible, text.split("\n")))
-    click.echo(CLEARED.get() + lines, err=True)
+    click.echo(CLEARED.get() + "\n".join(map(visible, lines)), err=True)
 
 
 def is_quiet() -> bool:

@@ -32,5 +32,12 @@ def init(folder: Path) -> None:
     activate = Path(sys.prefix, "bin/activate")
     if shutil.which("finetune") is None and activate.exists():
         commands.insert(0, f". {shlex.quote(str(activate))}")
-    say("\n  ".join(["next, to export the sample into files/:", *commands]))
-    say("then, with rows of your own:\n  finetune load FILE --replace\n  make export")
+    say(
+        "next, to export the sample into files/:",
+        *(f"  {command}" for command in commands),
+    )
+    say(
+        "then, with rows of your own:",
+        "  finetune load FILE --replace",
+        "  make export",
+    )
