@@ -151,6 +151,10 @@ test-readers: $(VENV)/dev $(VENV)-readers/complete ## Run the real readers; writ
 test-recipes: $(VENV)/dev $(VENV)-recipes/complete $(VENV)-llama-factory/complete $(VENV)-axolotl/complete ## Execute recipes with a tiny model; write what they did to docs/check.md
 	$(BIN)/pytest -m recipes tests/test_trained_recipes.py
 
+.PHONY: harm
+harm: $(VENV)/dev ## Measure the warnings of harm; write the tables of docs/check.md
+	$(BIN)/python -m tests.harm_figures
+
 # Spark's own programs: half a gigabyte, and they need Java.
 $(VENV)-cluster/complete:
 	$(PYTHON) -m venv $(VENV)-cluster

@@ -2,7 +2,10 @@
 
 import json
 
-from tests.conftest import REPOSITORY, Workspace
+import pytest
+
+from tests.conftest import REPOSITORY, SHARED_DATA, Workspace
+from tests.harm_figures import alarms, planted_table, sets, table_in_the_docs
 
 CASE = REPOSITORY / "tests/cases/F8_harm_from_table_to_file.csv"
 
@@ -42,3 +45,17 @@ def test_harm_in_the_table_is_said_by_the_gate_the_manifest_and_the_check(
         "null-word",
         "special-token",
     }
+
+
+def test_what_is_found_of_planted_harm_is_what_the_documents_say(
+    workspace: Workspace,
+) -> None:
+    assert planted_table(workspace) in table_in_the_docs("planted")
+
+
+@pytest.mark.parametrize("name", ["bundled sample", "appstream_cc0"])
+def test_what_is_warned_of_in_real_texts_is_what_the_documents_say(name: str) -> None:
+    found = sets([name])
+    if not found:
+        pytest.skip(f"{SHARED_DATA} is absent, and with it {name}")
+    assert f"| {name} | {alarms(found[name])} |\n" in table_in_the_docs("real")

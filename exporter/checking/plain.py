@@ -20,17 +20,18 @@ _FORM = re.compile(
     rb"(\{.*\"content\": ?\")[^\"\\]*"
     rb"(\"\}, ?\{\"role\": ?\"assistant\", ?\"content\": ?\")[^\"\\]*(\"\}\]\}\n)"
 )
-_QUOTE, _BACKSLASH, _LESS, _AT, _HYPHEN, _UNDERSCORE = b'"\\<@-_'
+_QUOTE, _BACKSLASH, _LESS, _AT, _UNDERSCORE, _TILDE = b'"\\<@_~'
 _J, _DELETE, _C2, _C3, _E2, _EF = b"J\x7f\xc2\xc3\xe2\xef"
 
 # Cheap questions about a line of JSON in UTF-8: without these a text of it holds
 # nothing of a kind.
 _MAY_BE_TOKEN = re.compile(
-    rb"<(?:[|<\xef]|/?s>|[a-z]{2,12}_|(?:bos|eos|pad|unk|mask|sop|eop|image|video)>"
-    rb"|/?t(?:hink|ools)>|/tool|[BEPU][A-Z]{2}|unused)"
+    rb"<(?:[|<\xef]|/?s>|[a-z]{2,12}[_|:]|/?t(?:hink|ools)>|/tool|[BEPU][A-Z]{2}"
+    rb"|(?:bos|eos|pad|unk|mask|sop|eop|eo[ah]|image|video|reponame)>|unused|SPECIAL)"
 )
 _MAY_BE_MARK = re.compile(
-    rb"\[/?(?:INST|TOOL|AVAIL|SYSTEM|THINK|CALL|ARGS|IMG|EOS|gMASK|sMASK)"
+    rb"\[(?:\||/?(?:INST|TOOL|AVAIL|SYSTEM|THINK|CALL|ARGS|IMG|gMASK|sMASK|BOS|EO[ST]"
+    rb"|PAD|UNK|PREF|MIDD|SUFF|BEGIN|AUDIO|TRANS|MODEL))"
 )
 _MAY_BE_MOJIBAKE = re.compile(
     rb"\xc3[\x82-\xb4](?:\xc2[\x80-\xbf]|\xc5[\x92\x93\xa0\xa1\xb8\xbd\xbe]|\xc6\x92"
@@ -43,11 +44,12 @@ _LINE_END = re.compile(rb"\xe2\x80[\xa8\xa9]")
 _MAY_BE_ESCAPE = re.compile(rb"\\[\\u]")
 # Digits as 0, and what stands between groups of them as a blank.
 _KINDS = bytes.maketrans(b"123456789-./()", b"0" * 9 + b" " * 5)
-_MAY_BE_NUMBER = re.compile(rb"0(?:0{6}| 0{5}|0 00 00|00 000 0|00  000|000 0000 0)")
+_MAY_BE_NUMBER = re.compile(rb"0(?: {0,2}0){6}")
 _MAY_BE_KEY = re.compile(
-    rb"-(?:[A-Za-z0-9_]{16}|[0-9]{10}|----BEGIN|proj|svca|admi|ant-)"
+    rb"-(?:[A-Za-z0-9_-]{16}|[0-9]{10}|----BEGIN|proj|svca|admi|ant-)"
 )
-_MAY_BE_NAMED_KEY = re.compile(rb"_[A-Za-z0-9+/]{16}")
+_MAY_BE_NAMED_KEY = re.compile(rb"_[A-Za-z0-9+/_-]{16}")
+_MAY_BE_DOTTED_KEY = re.compile(rb"\.(?:[A-Za-z0-9_-]{16}|slack)")
 _MAY_BE_CLOUD_KEY = re.compile(rb"A(?:[KS]IA[A-Z2-7]|Iza)")
 
 
@@ -105,7 +107,7 @@ class Alike:
             or (_C3 in line and _MAY_BE_MOJIBAKE.search(line))
             or (_EF in line and _MAY_BE_ODD.search(line))
             or _says_nothing(question, answer)
-            or not (safe or is_safe(line))
+            or not (safe or is_safe(line) or _is_harmless(question, answer))
         ):
             return None
         return self._prompt, question, answer
@@ -171,10 +173,14 @@ def plain(line: bytes, *, safe: bool = False) -> list[Any] | None:  # noqa: PLR0
     if (
         line[-2:-1] == b"\r"
         or _says_nothing(question, answer)
-        or not (safe or is_safe(line))
+        or not (safe or is_safe(line) or _is_harmless(question, answer, prompt))
     ):
         return None
     return messages
+
+
+def _is_harmless(*texts: str) -> bool:
+    return not any(next(text_harms(text), None) for text in texts)
 
 
 def _is_odd(line: bytes, question: str, answer: str, prompt: str) -> bool:
@@ -201,6 +207,8 @@ def is_safe(lines: bytes) -> bool:
         or _MAY_BE_NUMBER.search(lines.translate(_KINDS))
         or _MAY_BE_KEY.search(lines)
         or _MAY_BE_CLOUD_KEY.search(lines)
+        or _MAY_BE_DOTTED_KEY.search(lines)
+        or (_TILDE in lines and b"]~" in lines)
         or (_UNDERSCORE in lines and _MAY_BE_NAMED_KEY.search(lines))
         or (_J in lines and b"eyJ" in lines)
         or (_LESS in lines and _MAY_BE_TOKEN.search(lines))

@@ -44,6 +44,22 @@ deduplicated as (
     group by pair_id
     order by pair_id
 
+),
+
+-- Looked through while they are at hand, so that no test need read them again.
+looked_through as (
+
+    select
+        pair_id,
+        title,
+        description,
+        title_occurrences,
+        copies,
+        first_uid,
+        {{ finetune.harms_in('description') }} as harms
+
+    from deduplicated
+
 )
 
-select * from deduplicated
+select * from looked_through

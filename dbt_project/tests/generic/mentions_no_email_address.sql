@@ -4,8 +4,6 @@
 
     select {{ column_name }}
     from {{ model }}
-    where
-        {{ column_name }} like '%@%'
-        and {{ finetune.matches(column_name, '[A-Za-z0-9]@([A-Za-z]|[0-9]{3})[A-Za-z0-9-]*[.][A-Za-z]') }}
+    where {{ finetune.has_harm('email_address', column_name) }}
 
 {% endtest %}

@@ -5,20 +5,6 @@
 
     select {{ column_name }}
     from {{ model }}
-    where
-        (
-            {{ column_name }} like '%+%'
-            or {{ column_name }} like '%00%'
-            or {{ column_name }} like '%(%)%'
-            or {{ finetune.matches(column_name, '[Tt]el|TEL|[Ff]ax') }}
-        )
-        and {{ finetune.matches(
-            column_name,
-            '(^|[^0-9A-Za-z.,])([+]|00)[1-9][0-9]{0,2}[ ()/.-]{1,2}[0-9(]'
-            ~ '([ ()/.-]{0,2}[0-9]){6,12}($|[^0-9])'
-            ~ '|(^|[^0-9A-Za-z.,])[+][1-9][0-9]{9,13}($|[^0-9])'
-            ~ '|(^|[^0-9A-Za-z])[(]0?[1-9][0-9]{1,4}[)] ?[0-9]{3,4}[ -][0-9]{3,5}($|[^0-9])'
-            ~ '|([Tt]el|TEL|[Ff]ax)([.: ]|efon)*[0-9]{2,5}[ /-]([ /-]{0,2}[0-9]){5,10}'
-        ) }}
+    where {{ finetune.has_harm('phone_number', column_name) }}
 
 {% endtest %}

@@ -1,0 +1,10 @@
+{#- The texts with the number of a payment card, by issuer, length and Luhn: of
+    bank accounts there is no test, since their check takes a number of 60 digits. -#}
+{% test mentions_no_card_number(model, column_name) %}
+    {% do config(severity="warn") %}
+
+    select {{ column_name }}
+    from {{ model }}
+    where {{ finetune.has_harm('card_number', column_name) }}
+
+{% endtest %}
