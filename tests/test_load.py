@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter import records
+from exporter.checking.files import check_file
+from exporter.checking.rules import Finding, read_rules
 from exporter.errors import FinetuneError
 from tests.conftest import REPOSITORY, Workspace
 from tests.corpus import Row, rows_in
@@ -76,6 +79,21 @@ MORE_READ: dict[str, tuple[bytes, list[Row]]] = {
     ),
     "joined files": (
         b"uid,title,content\n1,a,b\n\xef\xbb\xbfuid,title,content\n2,c,d\n",
+        [("1", "a", "b"), ("2", "c", "d")],
+    ),
+    "a header again in capitals": (
+        b'uid,title,content\n1,a,b\n"UID", Title ,CONTENT\n2,c,d\n',
+        [("1", "a", "b"), ("2", "c", "d")],
+    ),
+    "gzip twice": (
+        gzip.compress(gzip.compress(GOOD.encode())),
+        [("1", "lamp", "bright")],
+    ),
+    "commas after objects, and record separators": (
+        (
+            b'\x1e{"uid":"1","title":"a","content":"b"},\n'
+            b'\x1e{"uid":"2","title":"c","content":"d"},\n'
+        ),
         [("1", "a", "b"), ("2", "c", "d")],
     ),
     "a bar and sep=": (b"sep=|\nuid|title|content\n1|a|b,c\n", [("1", "a", "b,c")]),
@@ -153,7 +171,7 @@ MORE_REFUSED = {
         "iconv -f UTF-16BE -t UTF-8",
     ),
     "UTF-32": ("uid,title,content\n".encode("utf-32"), "iconv -f UTF-32 -t UTF-8"),
-    "Parquet": (b"PAR1\x15\x04", "a Parquet file; duckdb -c"),
+    "Parquet": (b"PAR1\x15\x04", "a Parquet file; pip install duckdb; python3 -c"),
     "xlsx": (
         b"PK\x03\x04....[Content_Types].xml",
         "an Excel file; save it as CSV UTF-8",
@@ -166,6 +184,12 @@ MORE_REFUSED = {
     "a long document": (
         b'{\n "n": 1,\n "items": [\n' + b'  {"uid": 1, "title": "a"},\n' * 20_000,
         "perhaps items; jq -c '.. | objects | select(has(\"title\"))'",
+    ),
+    "an empty zip": (b"PK\x05\x06" + bytes(18), "a zip archive; unzip "),
+    "Markdown": (b"| uid | title |\n|---|---|\n", "a table in Markdown"),
+    "joined files whose columns differ in order": (
+        b"uid,title,content\n1,a,b\nTitle,uid,content\nc,2,d\n",
+        ":3: a header with the columns in another order",
     ),
     "a broken array": (
         b'[{"uid":1,"title":"a","content":"b"},\n{"uid":2 "title"}]',
@@ -185,11 +209,37 @@ def test_the_like_of_it_is_named_with_its_remedy(name: str, tmp_path: Path) -> N
     assert message in str(error.value)
 
 
+def test_the_command_for_parquet_can_be_pasted_whatever_the_path(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / 'it\'s a "best of" $HOME; `ls`.parquet'
+    path.write_bytes(b"PAR1")
+    with pytest.raises(FinetuneError) as loading:
+        rows_in(path)
+    checking: list[Finding] = []
+    check_file(path, read_rules(), checking.append)
+    said = [f.fix for f in checking if f.rule == "parquet"]
+    for text in (str(loading.value), *said):
+        *_, flag, program, argument = shlex.split(text[text.index("python3") :])
+        assert (flag, argument) == ("-c", str(path))
+        compile(program, "", "exec")
+    assert len(said) == 1
+
+
 def test_an_open_quote_costs_its_own_line() -> None:
     rows, [reject], intake = rows_in(CASES / "B1_open_quote.csv")
     assert [row[0] for row in rows] == [str(n) for n in (1, *range(3, 40))]
     assert str(reject).endswith("B1_open_quote.csv:3: not CSV: a quote is never closed")
     assert (intake.row_lines, intake.bad_lines, intake.other_lines) == (38, 1, 1)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_an_open_quote_in_the_last_row_is_no_row_lost(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f'uid,title,content\n1,a,b\n2,lamp,"bright{end}', newline="")
+    rows, [reject], intake = rows_in(path)
+    assert (rows, reject.line) == ([("1", "a", "b")], 3)
+    assert (intake.row_lines, intake.bad_lines, intake.other_lines) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("closing", ["", '24" wide', 'wide 12"', '"well quoted"'])
@@ -297,6 +347,64 @@ def test_a_damaged_line_of_csv_costs_no_other_row(
     assert [row for row in others if row not in read] == []
     assert intake.lines == len(lines)
     assert intake.bad_lines == len(rejects) <= 1
+
+
+@in_a_folder
+@given(data=st.data(), ascii_only=st.booleans())
+def test_a_damaged_line_of_json_costs_no_other_row(
+    tmp_path: Path, data: st.DataObject, ascii_only: bool
+) -> None:
+    texts = data.draw(st.lists(st.tuples(TEXT, MAYBE_TEXT), min_size=2, max_size=20))
+    rows: list[Row] = [(str(number), *text) for number, text in enumerate(texts)]
+    lines = [
+        json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=ascii_only)
+        for row in rows
+    ]
+    hurt = data.draw(st.integers(0, len(rows) - 1))
+    line = lines[hurt].encode()
+    cut = data.draw(st.integers(0, len(line)))
+    junk = data.draw(st.sampled_from([b'"', b"{", b"}", b",", b"\\", b"\0", b"\xff"]))
+    rest = data.draw(st.sampled_from([line[cut:], line[cut + 1 :], b""]))
+    raw = [text.encode() for text in lines]
+    raw[hurt] = line[:cut] + junk + rest
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\n".join([*raw, b""]))
+    try:
+        read, rejects, intake = rows_in(path)
+    except FinetuneError:
+        return  # Nothing is loaded: the first line says what the file is.
+    others = [row for row in rows if row != rows[hurt]]
+    assert [row for row in others if row not in read] == []
+    assert len(rejects) == intake.bad_lines <= 1
+    assert (intake.lines, intake.rows) == (len(lines), len(read))
+
+
+@in_a_folder
+@given(data=st.data())
+def test_a_damaged_line_within_texts_of_many_lines_loses_count_of_none(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    text = st.lists(TEXT.map(lambda t: " ".join(t.split())), min_size=1, max_size=4)
+    texts = data.draw(st.lists(text, min_size=4, max_size=12))
+    output = io.StringIO()
+    rows = [(str(n), "lamp", "\n".join(lines)) for n, lines in enumerate(texts)]
+    csv.writer(output, lineterminator="\n").writerows([COLUMNS, *rows])
+    lines = output.getvalue().split("\n")[:-1]
+    hurt = data.draw(st.integers(1, len(lines) - 1))
+    cut = data.draw(st.integers(0, len(lines[hurt])))
+    junk = data.draw(st.sampled_from('",\0'))
+    lines[hurt] = lines[hurt][:cut] + junk + lines[hurt][cut:]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join([*lines, ""]), newline="\n")
+    read, _, intake = rows_in(path)
+    assert (intake.lines, intake.rows) == (len(lines), len(read))
+    # What ends before the damage is as it was.
+    ended = 1
+    for row, (uid, title, content) in zip(rows, read, strict=False):
+        ended += (row[2].count("\n")) + 1
+        if ended > hurt:
+            break
+        assert (uid, title, content or "") == row
 
 
 @in_a_folder

@@ -5,7 +5,7 @@ begin with the same byte.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class CsvForm:
@@ -37,7 +37,14 @@ class CsvForm:
         group = rb"(%b|%b)" % (self._quoted, self._plain)
         fields = [group if place in places else one for place in range(width)]
         row = re.escape(self.between).join(fields) + self.end
-        return re.compile(rb"%b|[^\r\n]*[\r\n]" % row)
+        return re.compile(rb"%b|[^\r\n]*[\r\n]|[^\r\n]+\Z" % row)
+
+    def header_again(self, names: Iterable[str]) -> re.Pattern[bytes]:
+        """Return what finds a line that begins with one of the names."""
+        either = b"|".join(re.escape(name.encode()) for name in names)
+        line = rb"(?:\A|[\r\n])[ \t]*%b?(?:%b)%b?[ \t]*%b"
+        s, q = re.escape(self.between), self.quote
+        return re.compile(line % (q, either, q, s), re.IGNORECASE)
 
     def sure_rows(self, width: int, *, spaced: bool) -> re.Pattern[bytes]:
         """Return what takes rows beyond doubt, as many as there are."""

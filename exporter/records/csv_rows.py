@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from exporter.errors import FinetuneError
 from exporter.records.csv_form import CsvForm
 from exporter.records.look import Look, not_utf8
 from exporter.records.rows import (
@@ -65,14 +66,10 @@ class _Reader:
         self.plain = self.form.plain_rows(width, self.places)
         self.sure = self.form.sure_rows(width, spaced=seen.spaced)
         self.likely = self.form.likely_row(width, spaced=seen.spaced)
+        self.again = self.form.header_again({seen.header[0], *columns.wanted()})
         in_file = sorted(self.places)
         self.order = [in_file.index(place) for place in self.places]
-        names = [
-            column.encode()
-            for column in sorted(columns.wanted(), key=seen.header.index)
-        ]
-        nothing = tuple(b"" for _ in names)
-        self.odd = [nothing, tuple(names), tuple(b'"%b"' % name for name in names)]
+        self.nothing = tuple(b"" for _ in self.places)
 
     def next_block(self) -> bytes | None:
         """Return the next rows; None at the end."""
@@ -121,7 +118,7 @@ class _Reader:
             except UnicodeDecodeError:
                 return None
         rows = self.plain.findall(block)
-        if any(map(rows.__contains__, self.odd)):
+        if self.nothing in rows or self.again.search(block):
             return None
         lines = block.count(self.source.end_of_line)
         lines += not block.endswith(self.source.end_of_line)
@@ -196,8 +193,7 @@ class _Reader:
         fault = self._bytes_fault(text)
         if fault:
             return self._set_aside(start, record.end, fault)
-        values = [value.strip() for value in record.values]
-        if [values[0].removeprefix(_BOM), *values[1:]] == self.header:
+        if self._is_header(record.values):
             self.intake.note(
                 f"{self.source.name}:{self.number}: the header again, passed over"
             )
@@ -208,6 +204,21 @@ class _Reader:
             rows.append(SEPARATOR.join(map(_quoted, fields)) + b"\n")
         self.number += lines
         return record.end
+
+    def _is_header(self, values: list[bytes]) -> bool:
+        """Say whether a row is the header again, in capitals or not.
+
+        Raises:
+            FinetuneError: It is that of a file with another order of columns.
+        """
+        names = [value.removeprefix(_BOM).strip().lower() for value in values]
+        wanted = [name.lower() for name in self.header]
+        if names != wanted and len(names) > 1 and sorted(names) == sorted(wanted):
+            raise FinetuneError(
+                f"{self.source.name}:{self.number}: a header with the columns in "
+                "another order: two files were joined; load each by itself"
+            )
+        return names == wanted
 
     def _read(self, start: int) -> _Record:
         """Read a row of any length, in more of the file if it goes on there."""

@@ -154,13 +154,14 @@ def _row(line: bytes, name: str, columns: Columns) -> str:
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(TOO_LONG)
     try:
-        text = line.decode("utf-8-sig").strip(" \t\r\n\x1a")
+        text = line.decode("utf-8-sig").strip(" \t\r\n\x1a\x1e")
     except UnicodeDecodeError as error:
         raise ValueError(not_utf8(name, error)) from error
     if not text:
         return ""
     try:
-        value = exact_json.only(text)
+        # A comma after the object, as between elements of an array, is no doubt.
+        value = exact_json.only(text[:-1] if text.endswith("},") else text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg}: column {error.colno}") from error
     except RecursionError as error:

@@ -15,7 +15,14 @@ from exporter.records.source import HEAD_BYTES, Source
 
 # First bytes of what is no text (gzip is unpacked before), and the way to rows.
 _MAGIC: list[tuple[bytes, str, str]] = [
-    (b"PAR1", "a Parquet file", "duckdb -c \"copy '{0}' to '{0}.csv' (header)\""),
+    (
+        b"PAR1",
+        "a Parquet file",
+        (
+            'pip install duckdb; python3 -c "import duckdb, sys; f = sys.argv[1]; '
+            "duckdb.read_parquet(f).write_csv(f + '.csv')\" {0}"
+        ),
+    ),
     (b"ARROW1", "an Arrow file", "write it as CSV or JSON Lines"),
     (b"Obj\x01", "an Avro file", "write it as CSV or JSON Lines"),
     (b"ORC", "an ORC file", "write it as CSV or JSON Lines"),
@@ -70,7 +77,7 @@ def look(source: Source, columns: Columns, intake: Intake) -> Look:
     end_of_line = re.search(rb"\r\n|\n|\r(?=.)", head, re.DOTALL)
     if end_of_line and end_of_line[0] == b"\r":
         source.end_of_line = b"\r"
-    blank = re.match(rb"[\s\x1a]*", head)
+    blank = re.match(rb"[\s\x1a\x1e]*", head)
     start = blank.end() if blank else 0
     if start == len(head):
         raise FinetuneError(f"{source.name}: the file is empty")
@@ -96,7 +103,7 @@ def _refuse_other_formats(source: Source, head: bytes) -> None:
     for magic, what, remedy in _MAGIC:
         if head.startswith(magic):
             raise FinetuneError(f"{source.name}: {what}; {remedy.format(path)}")
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         if b"xl/" in head or b"[Content_Types]" in head[:100]:
             what, remedy = "an Excel file", "save it as CSV UTF-8"
         else:
@@ -187,6 +194,8 @@ def _look_at_csv(
             f"{source.name}:{number}: the header has a quote that is not closed, or "
             f"text after one that is: {text[:80]}"
         )
+    if separator == "|" and not header[0] and not header[-1]:
+        raise FinetuneError(f"{source.name}: a table in Markdown; write it as CSV")
     for column in columns.wanted():
         if column not in header:
             _refuse_header(source, number, header, columns, column)

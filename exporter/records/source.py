@@ -69,7 +69,7 @@ class Source:
     def head(self) -> bytes:
         """Return the beginning, without taking it; unpack and convert it."""
         self._fill(4)
-        if self._rest.startswith(b"\x1f\x8b"):
+        while self._rest.startswith(b"\x1f\x8b"):
             rest, self._rest, self._ended = self._rest, b"", False
             self._file = self._stack.enter_context(
                 gzip.GzipFile(fileobj=_Joined(rest, self._file))
