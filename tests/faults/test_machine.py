@@ -188,7 +188,7 @@ def test_a_planted_link_is_never_written_through(
     ended = subject.run()
     assert victim.read_text() == "precious"
     if ended.code:
-        assert "no plain file; choose another name" in ended.stderr
+        assert "plain file; choose another name" in ended.stderr
     else:
         assert subject.state() == NEW
     ledger.add("link planted", subject, REFUSED if ended.code else NEW)

@@ -17,8 +17,13 @@ def publishes(moment: str) -> bool:
     return what in ("rename", "fsync") or (what == "unlink" and ".part" not in path)
 
 
-@pytest.mark.parametrize("do", ["SIGKILL"])
-@pytest.mark.parametrize("name", ["export", "load", "report"])
+@pytest.mark.parametrize(
+    ("name", "do"),
+    [
+        *((name, "SIGKILL") for name in ("export", "load", "report")),
+        *((name, "SIGTERM") for name in ("export", "load")),
+    ],
+)
 def test_a_stop_while_names_are_exchanged_loses_nothing(
     make_subject: MakeSubject, ledger: Ledger, name: str, do: str
 ) -> None:

@@ -1,0 +1,59 @@
+"""The server refuses by its own limits: time, locks, disk, writing."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from tests.faults.conftest import Ledger
+from tests.faults.subjects import LOST, OLD, Export, Load, Subject
+from tests.faults.sweep import judged
+
+MakeSubject = Callable[[str], Subject]
+
+LIMITS = {
+    "statement_timeout": ["1", "2", "5", "10", "20", "50", "100"],
+    "transaction_timeout": ["1", "5", "10", "30", "100"],
+    "idle_in_transaction_session_timeout": ["1", "2", "5", "10"],
+    "temp_file_limit": ["0"],
+    "default_transaction_read_only": ["on"],
+    "lock_timeout": ["1", "300"],
+}
+RELATIONS = {Export.name: "finetune.training_pairs", Load.name: "product"}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("command", [Export.name, Load.name])
+def test_a_limit_of_the_server_is_one_clear_line(
+    make_subject: MakeSubject, ledger: Ledger, command: str, limit: str
+) -> None:
+    subject = make_subject(command)
+    faults = []
+    for value in LIMITS[limit]:
+        subject.prepare()
+        with ExitStack() as stack:
+            if limit == "lock_timeout":
+                other = stack.enter_context(subject.workspace.connect())
+                stack.enter_context(other.transaction())
+                other.execute(f"lock table {RELATIONS[command]}".encode())
+            options = f"-c {limit}={value} -c work_mem=64kB"
+            ended = subject.run(variables={"PGOPTIONS": options})
+        state, wrong = judged(subject, ended, limit, "")
+        ledger.add(limit, subject, state)
+        faults += [f"{limit}={value}: {wrong}"] * bool(wrong)
+        if limit == "lock_timeout":
+            assert (ended.code, state) == (1, OLD)
+    assert not faults, "\n".join(faults)
+
+
+def test_a_held_lock_is_waited_for_and_named(make_subject: MakeSubject) -> None:
+    subject = make_subject(Load.name)
+    subject.prepare()
+    with subject.workspace.connect() as other, other.transaction():
+        other.execute("lock table product")
+        limited = {"PGOPTIONS": "-c lock_timeout=2500"}
+        ended = subject.run(variables=limited)
+    assert ended.code == 1
+    assert "waiting for a lock" in ended.stderr
+    assert subject.state() not in (LOST, "new")
