@@ -16,6 +16,7 @@ import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from exporter.chat import chat_line
+from exporter.report.texts import as_code
 from tests.conftest import BROWSER, NPM, MakeWorkspace, Workspace, json_lines
 
 Scheme = Literal["light", "dark"]
@@ -466,3 +467,7 @@ def test_what_changed_since_an_earlier_export_is_shown(
         r"vars +min_title_occurrences: 9 +min_title_occurrences: 10 ", text
     )
     assert len(json_lines(files / "clean.jsonl")) == 303
+
+
+def test_a_title_cannot_end_its_cell_or_its_code_span() -> None:
+    assert as_code("a | `b` ``c`` \u202e\n") == r"``` a \| `b` ``c`` \u202e\n ```"
