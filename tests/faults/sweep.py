@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tests.faults.conftest import Ledger
 from tests.faults.running import Ended
-from tests.faults.subjects import LOST, NEW, OLD, Subject
+from tests.faults.subjects import LOST, NEW, OLD, REFUSED, Subject
 
 _LINE = "finetune: "
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
@@ -51,6 +51,8 @@ def judged(subject: Subject, ended: Ended, do: str, struck: str) -> tuple[str, s
     state = subject.state()
     if state == LOST:
         wrong.append("lost")
+    if state == REFUSED and do in SIGNALS and do != "SIGKILL":
+        wrong.append("half of the names are exchanged")
     if ended.code == 0 and state != NEW:
         wrong.append("all is well, it says")
     if ended.code not in exit_codes(do) | ({0} if do not in SIGNALS else set()):
