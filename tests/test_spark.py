@@ -288,6 +288,34 @@ def test_pairs_come_in_order_or_not_at_all(
         assert outcome == "45000 in order" or "does not keep the order" in outcome
 
 
+def test_slices_are_alike_and_hold_each_row_once_whatever_the_key(
+    server_of_spark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [rf"it's \{n}é" for n in range(3_000)]
+    remote = f"{server_of_spark}/;session_id={uuid.uuid4()}"
+    with session_of(remote) as session:
+        session.sql("create schema finetune")
+        rows = [(key, "a lamp") for key in keys]
+        frame = session.createDataFrame(rows, "pair_id string, text string")
+        frame.write.saveAsTable("finetune.pairs")
+        monkeypatch.setenv("SPARK_REMOTE", remote)
+        relation = Relation(None, "finetune", "pairs")
+        with spark.snapshot(relation, []) as moment:
+            columns = moment.columns(relation)
+            whole = [*moment.rows(relation, columns, columns[0])]
+            assert [row[0] for row in whole] == sorted(keys)
+            monkeypatch.setattr(spark, "_SLICE_BYTES", 10_000)
+            bounds = moment._bounds(relation, "pair_id")  # noqa: SLF001
+            assert [*moment.rows(relation, columns, columns[0])] == whole
+    assert len(bounds) == 5
+    sizes = [
+        sum(lower <= key < upper for key in keys)
+        for lower, upper in zip(["", *bounds], [*bounds, "~"], strict=True)
+    ]
+    assert sum(sizes) == 3_000
+    assert max(sizes) < 2 * 3_000 / len(sizes)
+
+
 def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:
     """Return the one line with which an export refuses."""
     done = workspace.finetune("export", *arguments, limits=None, **variables)

@@ -28,7 +28,12 @@ _FORMS = {
 }
 _DIGITS = 15
 
-_SLICE_ROWS = 25_000
+# What the Connect server's driver holds at once: a sorted result whole. It refuses
+# one of over spark.driver.maxResultSize, 1 GiB (Spark 4.3, November 2026).
+_SLICE_BYTES = 256_000_000
+
+# Keys to choose the bounds of a slice from: slices differ by a tenth.
+_KEYS_A_SLICE = 100
 
 
 class Digest(NamedTuple):
@@ -55,7 +60,7 @@ class Snapshot:
         self._session = session
         self._opened_at = datetime.now(timezone.utc)
         self._examples = examples
-        self._before = self._digest_of_rows(self.columns(examples))
+        self._before, self._bytes = self._digest_of_rows(self.columns(examples))
         self._others = {
             other: self._digest_of(other) for other in read if other != examples
         }
@@ -100,7 +105,7 @@ class Snapshot:
     ) -> Generator[Row]:
         """Yield the examples in the order of a key's code points.
 
-        Memory is constant as long as the keys are evenly spread hashes.
+        Memory is constant.
 
         Raises:
             FinetuneError: After the last, they or what the tests read are not what
@@ -120,15 +125,36 @@ class Snapshot:
     def _stream(
         self, relation: Relation, columns: Sequence[Column], key: Column
     ) -> Iterator[Row]:
+        """Yield the rows slice by slice, each a sorted query.
+
+        The pairs are stored in the order of their ids, so that of most files a
+        slice reads no more than the footer.
+        """
         expressions = ", ".join(column.expression for column in columns)
         order = f"cast({key.expression} as string)"
-        for condition in _slices(self._before.rows, order):
+        for condition in _between(order, self._bounds(relation, order)):
             with _one_line_errors():
                 frame = self._session.sql(
                     f"select {expressions} from {self.quoted(*relation[1:])}"
                     f" where {condition} order by {order}"
                 )
                 yield from frame.toLocalIterator(prefetchPartitions=True)
+
+    def _bounds(self, relation: Relation, key: str) -> list[str]:
+        """Return keys that part the rows into slices that a driver can hold.
+
+        They are chosen among keys drawn by their hash, in one scan of that column.
+        """
+        slices = -(-self._bytes // _SLICE_BYTES)
+        if slices < 2:
+            return []
+        share = min(1, slices * _KEYS_A_SLICE / self._before.rows)
+        drawn = self.query(
+            f"select {key} as drawn from {self.quoted(*relation[1:])}"
+            f" where left(md5({key}), 8) <= '{int(share * (16**8 - 1)):08x}'"
+        )
+        keys = sorted(str(row["drawn"]) for row in drawn)
+        return [keys[n * len(keys) // slices] for n in range(1, slices)] if keys else []
 
     def _require_same(self, relation: Relation, before: Digest, after: Digest) -> None:
         if before != after:
@@ -138,7 +164,8 @@ class Snapshot:
                 "build runs"
             )
 
-    def _digest_of_rows(self, columns: Sequence[Column]) -> Digest:
+    def _digest_of_rows(self, columns: Sequence[Column]) -> tuple[Digest, int]:
+        """Return the digest of the examples, and how many bytes their texts have."""
         # The values as one text, the same in Spark and in Python.
         values = ", ".join(
             f"coalesce(cast({column.expression} as string), chr(30))"
@@ -146,35 +173,32 @@ class Snapshot:
         )
         text = f"concat_ws(chr(31), {values})"
         number = f"conv(substr(md5({text}), 1, {_DIGITS}), 16, 10)"
-        return self._summed(self._examples, number)
+        return self._summed(self._examples, number, f"sum(octet_length({text}))")
 
     def _digest_of(self, relation: Relation) -> Digest:
         with _one_line_errors():
             columns = self._session.table(self.quoted(*relation[1:])).columns
-        return self._summed(
-            relation, f"xxhash64({', '.join(map(self.quoted, columns))})"
-        )
+        number = f"xxhash64({', '.join(map(self.quoted, columns))})"
+        return self._summed(relation, number, "0")[0]
 
-    def _summed(self, relation: Relation, number: str) -> Digest:
+    def _summed(self, relation: Relation, number: str, size: str) -> tuple[Digest, int]:
         [found] = self.query(
             f"select count(*) as row_count,"
-            f" coalesce(sum(cast({number} as decimal(20, 0))), 0) as checksum"
+            f" coalesce(sum(cast({number} as decimal(20, 0))), 0) as checksum,"
+            f" coalesce({size}, 0) as size"
             f" from {self.quoted(*relation[1:])}"
         )
-        return Digest(int(found["row_count"]), int(found["checksum"]))
+        digest = Digest(int(found["row_count"]), int(found["checksum"]))
+        return digest, int(found["size"])
 
 
-def _slices(rows: int, key: str) -> Iterator[str]:
-    """Yield conditions that part a key, in its order, into small slices.
-
-    The parts are alike where the keys are hashes in hexadecimal. The Connect
-    server's driver holds a sorted result whole, and refuses one of over
-    spark.driver.maxResultSize, 1 GiB (Spark 4.3, November 2026).
-    """
-    count = max(1, rows // _SLICE_ROWS)
-    bounds = [f"{n * 16**8 // count:08x}" for n in range(1, count)]
-    for lower, upper in zip(["", *bounds], [*bounds, ""], strict=True):
-        yield f"{key} >= '{lower}'" + (f" and {key} < '{upper}'" if upper else "")
+def _between(key: str, bounds: Sequence[str]) -> Iterator[str]:
+    """Yield conditions that part a key, in its order, at the bounds."""
+    quoted = ["'" + b.replace("\\", "\\\\").replace("'", "\\'") + "'" for b in bounds]
+    for lower, upper in zip([None, *quoted], [*quoted, None], strict=True):
+        ends = [f"{key} >= {lower}"] if lower else []
+        ends += [f"{key} < {upper}"] if upper else []
+        yield " and ".join(ends) or "true"
 
 
 @contextmanager
