@@ -245,10 +245,15 @@ def test_data_survive_a_kill_of_server_and_command(folder: Path) -> None:
     query(folder, "create table kept as select 42 as answer")
     with start(folder, "local", "run", "--", "sleep", "3") as process:
         wait_until(is_running, folder)
-        assert query(folder, "select 1") == (0, "1", "")
+        # Made in its own transaction, it is on the disk and not in the log.
+        assert query(folder, "show wal_level") == (0, "minimal", "")
+        query(
+            folder, "create table large as select n from generate_series(1, 300000) n"
+        )
         os.kill(postmaster(folder), signal.SIGKILL)
         process.kill()
     assert query(folder, "select answer from kept") == (0, "42", "")
+    assert query(folder, "select sum(n) from large") == (0, "45000150000", "")
 
 
 def test_a_dead_pid_that_is_now_another_program_does_not_stop_it(folder: Path) -> None:

@@ -184,6 +184,9 @@ def _start(home: Path) -> None:
         initialise(bindir, data)
     options = (
         f"-c listen_addresses= -c unix_socket_directories={shlex.quote(str(sockets))}"
+        # No log for a table made in its own transaction, which is safe on the disk
+        # before the commit: half of the log of a build, or a twentieth.
+        " -c wal_level=minimal -c max_wal_senders=0"
     )
     log = data / "server.log"
     # Without -l and an empty stdin the server would hold the caller's pipe.
