@@ -472,7 +472,8 @@ SWAP = """
             left(description, {length}) || ' {number}' as description,
             title_occurrences,
             copies,
-            first_uid
+            first_uid,
+            harms
         from finetune.original;
     begin;
     alter table finetune.int_finetune__pairs_deduplicated rename to old;

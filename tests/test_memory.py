@@ -6,14 +6,8 @@ import tracemalloc
 from pathlib import Path
 
 from exporter.gate import shortened
-from tests.conftest import Workspace
+from tests.conftest import MEASURED, Workspace
 
-# The command as it is, which says in the end how many kilobytes it took at most.
-MEASURED = (
-    "import atexit, resource, sys; from exporter.cli import main;"
-    "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
-    "atexit.register(lambda: print(peak(), file=sys.stderr)); main()"
-)
 TEXT_MB, ROWS = 8, 36
 
 

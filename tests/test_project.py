@@ -266,8 +266,7 @@ def test_a_server_without_the_table_is_not_seeded(workspace: Workspace) -> None:
     seeded = workspace.finetune("local", "seed", "absent.csv")
     assert seeded.returncode == 1
     assert seeded.stderr == (
-        "finetune: public.product does not exist; load your rows into it: "
-        "finetune load FILE\n"
+        "finetune: public.product does not exist; run finetune load FILE\n"
     )
 
 

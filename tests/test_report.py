@@ -340,7 +340,8 @@ def test_a_card_of_somebody_else_stays(
     (files / "README.md").write_text("# Mine\n")
     done = workspace.finetune("report")
     assert (done.returncode, done.stdout) == (0, "files/report.html\n")
-    assert "files/README.md stays as it is" in done.stderr
+    assert "files/README.md is not replaced" in done.stderr
+    assert "to get a card: rm files/README.md\n" in done.stderr
     assert (files / "README.md").read_text() == "# Mine\n"
 
 

@@ -1,5 +1,6 @@
 """`finetune report`: the last export as a page to look at, and its card."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def report(
     if len(written) == 1:
         say(
             f"{output_dir / CARD} is not replaced, because finetune report did not "
-            "write it; to get a card: rm {output_dir / CARD}"
+            f"write it; to get a card: rm {shlex.quote(str(output_dir / CARD))}"
         )
 
 
