@@ -10,8 +10,8 @@ from typing import NamedTuple, NoReturn
 
 from exporter.errors import FinetuneError
 from exporter.records import exact_json
-from exporter.records.rows import Columns, Intake
-from exporter.records.source import HEAD_BYTES, Source
+from exporter.records.rows import MAX_LINE_BYTES, Columns, Intake
+from exporter.records.source import BLANK, HEAD_BYTES, Source
 
 # First bytes of what is no text (gzip is unpacked before), and the way to rows.
 _MAGIC: list[tuple[bytes, str, str]] = [
@@ -44,6 +44,8 @@ _PAGE = re.compile(
 )
 _WRAPPER = re.compile(rb'"((?:[^"\\]|\\.)+)"\s*:\s*\[\s*\{')
 _SEPARATORS = (",", ";", "\t", "|")
+# A field of CSV may be as long as a line.
+csv.field_size_limit(MAX_LINE_BYTES)
 _JSON_NAME = re.compile(r"\.(jsonl?|ndjson)(\.gz)?$", re.IGNORECASE)
 
 
@@ -77,10 +79,11 @@ def look(source: Source, columns: Columns, intake: Intake) -> Look:
     end_of_line = re.search(rb"\r\n|\n|\r(?=.)", head, re.DOTALL)
     if end_of_line and end_of_line[0] == b"\r":
         source.end_of_line = b"\r"
-    blank = re.match(rb"[\s\x1a\x1e]*", head)
-    start = blank.end() if blank else 0
+    start = len(head) - len(head.lstrip(BLANK))
     if start == len(head):
-        raise FinetuneError(f"{source.name}: the file is empty")
+        most = f"blank for {MAX_LINE_BYTES >> 20} MiB"
+        what = most if start > MAX_LINE_BYTES else "empty"
+        raise FinetuneError(f"{source.name}: the file is {what}")
     number = 1 + head.count(source.end_of_line, 0, start)
     text = head[start:]
     if text[:1] == b"[" and not re.match(rb"\[\s*[^\s\[{\]]", text):
@@ -127,15 +130,16 @@ def _refuse_other_formats(source: Source, head: bytes) -> None:
 def _refuse_one_document(source: Source, text: bytes, columns: Columns) -> None:
     """Refuse one JSON value over many lines, or rows below a key of it."""
     path = shlex.quote(source.name) if source.name != "standard input" else "FILE"
-    line = text.partition(source.end_of_line)[0]
+    line, ended, rest = text.partition(source.end_of_line)
     wanted = [column.encode() for column in columns.wanted()]
     try:
         value, end = exact_json.first(text.decode(errors="replace"))
         whole = end <= len(line.decode(errors="replace"))
     except (ValueError, RecursionError):
-        # Broken, or longer than the head.
-        value, whole = None, not line.rstrip().endswith((b"{", b"[", b","))
-        whole = whole and len(text) < HEAD_BYTES
+        # Broken, or longer than the head; what was not seen is no fault of it.
+        value, goes_on = None, line.rstrip().endswith((b"{", b"[", b","))
+        followed = len(text) < HEAD_BYTES or rest.startswith(b"{")
+        whole = not ended or (followed and not goes_on)
     keys = {key for key, _ in value} if isinstance(value, exact_json.Object) else set()
     if keys & set(columns.wanted()):
         if whole:
@@ -149,7 +153,7 @@ def _refuse_one_document(source: Source, text: bytes, columns: Columns) -> None:
             f"{source.name}: the rows stand under the key {steps}; "
             f"jq -c '{steps}[]' {path} > NEW"
         )
-    wrapper = _WRAPPER.search(text)
+    wrapper = _WRAPPER.search(text, 0, HEAD_BYTES)
     before = text[: wrapper.start()] if wrapper else text
     if value is None and wrapper and not any(b'"%b"' % c in before for c in wanted):
         raise FinetuneError(
@@ -207,7 +211,8 @@ def _look_at_csv(
     source.drop(len(line + end))
     intake.other_lines += 1
     intake.found = header
-    quote = "'" if _single_quoted(rest, source.end_of_line, separator, header) else '"'
+    row = source.first_line().partition(source.end_of_line)[0]
+    quote = "'" if _single_quoted(row, separator, header) else '"'
     if quote == "'":
         intake.note(f"{source.name}: the fields stand in single quotes; read as such")
     spaced = separator + " " in text
@@ -234,26 +239,21 @@ def _refuse_header(
     )
 
 
-def _single_quoted(
-    rest: bytes, end_of_line: bytes, separator: str, header: list[str]
-) -> bool:
+def _single_quoted(row: bytes, separator: str, header: list[str]) -> bool:
     """Say whether the first row has every text in single quotes."""
-    for line in rest.split(end_of_line)[:1]:
-        text = line.decode(errors="replace").strip()
-        if "'" not in text:
-            return False
-        try:
-            [double] = csv.reader([text], delimiter=separator, strict=True)
-            [single] = csv.reader(
-                [text], delimiter=separator, strict=True, quotechar="'"
-            )
-        except (csv.Error, ValueError):
-            return False
-        quoted = [f for f in double if f[:1] == "'"]
-        plain = [f for f in double if f and not re.search(r"[^\d.,+-]", f)]
-        if len(single) == len(header) and len(quoted) > 1:
-            ends = [f for f in double if f[-1:] == "'"]
-            return len(ends) == len(quoted) and len(plain) + len(quoted) >= len(single)
+    text = row.decode(errors="replace").strip()
+    if "'" not in text:
+        return False
+    try:
+        [double] = csv.reader([text], delimiter=separator, strict=True)
+        [single] = csv.reader([text], delimiter=separator, strict=True, quotechar="'")
+    except (csv.Error, ValueError):
+        return False
+    quoted = [f for f in double if f[:1] == "'"]
+    plain = [f for f in double if f and not re.search(r"[^\d.,+-]", f)]
+    if len(single) == len(header) and len(quoted) > 1:
+        ends = [f for f in double if f[-1:] == "'"]
+        return len(ends) == len(quoted) and len(plain) + len(quoted) >= len(single)
     return False
 
 

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -16,7 +17,12 @@ from exporter.records.rows import MAX_LINE_BYTES
 # Larger blocks leave the processor's cache and cost half as much again.
 _BLOCK_BYTES = 1 << 16
 HEAD_BYTES = 1 << 18
+# By so much the head grows until its first line has an end.
+_STEP_BYTES = 1 << 20
 
+# Blank lines, and the marks of DOS and of RFC 7464 that may stand there.
+BLANK = b" \t\n\v\f\r\x1a\x1e"
+_END_OF_LINE = re.compile(rb"\n|\r(?=.)", re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -67,7 +73,10 @@ class Source:
             raise _unreadable(self.name, error) from error
 
     def head(self) -> bytes:
-        """Return the beginning, without taking it; unpack and convert it."""
+        """Return the beginning, without taking it; unpack and convert it.
+
+        The first line that is not blank is whole, unless it is over-long or an array.
+        """
         self._fill(4)
         while self._rest.startswith(b"\x1f\x8b"):
             rest, self._rest, self._ended = self._rest, b"", False
@@ -81,6 +90,16 @@ class Source:
             self._file = _Utf8(_Joined(rest, self._file))
         self._fill(HEAD_BYTES)
         self._rest = self._rest.removeprefix(_BOM)
+        return self.first_line()
+
+    def first_line(self) -> bytes:
+        """Return what comes next, its first line whole as `head` has it."""
+        while not self._ended and len(self._rest) <= MAX_LINE_BYTES:
+            start = len(self._rest) - len(self._rest.lstrip(BLANK))
+            is_array = self._rest.startswith(b"[", start)
+            if is_array or _END_OF_LINE.search(self._rest, start):
+                break
+            self._fill(len(self._rest) + _STEP_BYTES)
         return self._rest
 
     def drop(self, size: int) -> None:
