@@ -1,18 +1,104 @@
-"""Access: a server of one's own is proven by its certificate."""
+"""Access: the least roles, and a server proven by its certificate."""
 
+import re
 import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from exporter.engines import embedded
 from tests.conftest import REPOSITORY, Workspace
+
+GRANTS = re.findall(
+    r"```sql\n(.*?)```", (REPOSITORY / "docs/server.md").read_text(), flags=re.DOTALL
+)
+
+
+def statements(database: str) -> list[str]:
+    """Return the grants of the page, for roles of this database's own."""
+    [text] = GRANTS
+    text = re.sub(r"--.*", "", text.replace(" shop ", f" {database} "))
+    text = re.sub(r"\bfinetune_(build|export)\b", rf"finetune_\1_{database}", text)
+    every = (
+        " ".join(one.split()) for one in text.replace("'…'", "'secret'").split(";")
+    )
+    return [one for one in every if one]
+
+
+def undone(grant: str) -> str:
+    """Return the statement that takes a grant away."""
+    return re.sub(r"\bgrant\b", "revoke", grant).replace(" to ", " from ")
+
+
+def test_the_roles_of_the_documents_need_each_grant_and_no_other(
+    workspace: Workspace,
+) -> None:
+    workspace.insert([(None, "lamp", f"a bright lamp, {n}") for n in range(12)])
+    database = workspace.environment["PGDATABASE"]
+    # Nothing comes by itself.
+    workspace.sql(f"revoke all on database {database} from public")
+    workspace.sql("revoke all on schema public from public")
+    given = statements(database)
+    for statement in given:
+        workspace.sql(statement)
+    builder, exporter = (
+        Workspace(
+            workspace.folder,
+            workspace.environment
+            | {"PGUSER": f"finetune_{name}_{database}", "PGPASSWORD": "secret"},
+        )
+        for name in ("build", "export")
+    )
+    builder.build()
+    exporter.export()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        exporter.sql("select * from public.product")
+    # What dbt ran for the one model that reads the raw table, and what tests do.
+    [path] = (workspace.project / "target/run").rglob("stg_finetune__products.sql")
+    read = "select * from finetune.stg_finetune__products"
+    build = f"begin; {path.read_text()}; {read}; rollback"
+
+    def require_needed(undo: str, again: str, works: Callable[[], object]) -> None:
+        works()
+        workspace.sql(undo)
+        with pytest.raises((psycopg.Error, AssertionError), match="permission denied"):
+            works()
+        workspace.sql(again)
+        works()
+
+    grants = [one for one in given if one.startswith("grant ")]
+    assert len(grants) == 5
+    for grant in grants:
+        builds = "finetune_build_" in grant
+        require_needed(
+            undone(grant),
+            grant,
+            (lambda: builder.sql(build)) if builds else exporter.export,
+        )
+    # The schema of its own, and the default privileges for what it makes there.
+    owner = "alter schema finetune owner to "
+    require_needed(
+        owner + workspace.environment["PGUSER"],
+        owner + builder.environment["PGUSER"],
+        lambda: builder.sql(build),
+    )
+    [default] = [one for one in given if one.startswith("alter default ")]
+
+    def read_what_is_new() -> None:
+        builder.sql("create table finetune.new ()")
+        try:
+            exporter.sql("select * from finetune.new")
+        finally:
+            builder.sql("drop table finetune.new")
+
+    require_needed(undone(default), default, read_what_is_new)
 
 
 @pytest.fixture(scope="module")

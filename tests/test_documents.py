@@ -99,33 +99,6 @@ def test_the_output_in_the_readme_is_that_of_the_sample(sample: Workspace) -> No
         assert line in quick_start
 
 
-def test_a_role_with_the_grants_of_the_documents_can_build_and_another_export(
-    workspace: Workspace,
-) -> None:
-    workspace.insert([(None, "lamp", f"a bright lamp, {n}") for n in range(12)])
-    database = workspace.environment["PGDATABASE"]
-    [grants] = blocks("docs/server.md", "sql")
-    for name in ("finetune_build", "finetune_export"):
-        grants = grants.replace(name, f"{name}_{database}")
-    grants = re.sub(r"--.*", "", grants.replace(" shop ", f" {database} "))
-    for statement in grants.replace("'…'", "'secret'").split(";"):
-        if statement.strip():
-            workspace.sql(statement)
-    workspace.sql("revoke create on schema public from public")
-    builder = {"PGUSER": f"finetune_build_{database}", "PGPASSWORD": "secret"}
-    exporter = {"PGUSER": f"finetune_export_{database}", "PGPASSWORD": "secret"}
-    owner = dict(workspace.environment)
-    for _ in range(2):
-        workspace.environment |= builder
-        workspace.build()
-        workspace.environment |= exporter
-        workspace.export()
-    workspace.environment |= exporter
-    with pytest.raises(Exception, match="permission denied"):
-        workspace.sql("select * from product")
-    workspace.environment |= owner
-
-
 def imports(path: Path) -> set[str]:
     """Return the full names of the modules that a file imports, wherever it does."""
     names: set[str] = set()
