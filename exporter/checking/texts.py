@@ -129,6 +129,16 @@ INVISIBLE = frozenset(
 )
 
 
+# What every card, account and number of a phone holds, and every phone's beside it.
+_MAY_BE_NUMBER = re.compile(
+    r"[0-9](?:[ ()/.-]{0,2}[0-9]){4}|[A-Z]{2}[0-9]{2} ?[0-9A-Z]{4}"
+)
+_MAY_BE_PHONE = re.compile(
+    r"[+(]|00[1-9]|[0-9]{3}[.-][0-9]{3}[.-][0-9]{4}"
+    r"|[Tt][e\u00e9]l|TEL|[Pp]hone|[Ff]ax|[Mm]obil|[Hh]otline|[Cc]all"
+)
+
+
 def text_harms(text: str) -> Iterator[tuple[str, str]]:
     """Yield the rules that a text breaks, and what was found in it."""
     for rule, pattern in _PATTERNS.items():
@@ -136,17 +146,23 @@ def text_harms(text: str) -> Iterator[tuple[str, str]]:
             continue
         if rule == "literal-escape" and "\\" not in text:
             continue
+        if rule == "email-address" and "@" not in text:
+            continue
+        if rule == "special-token" and not ("<" in text or "[" in text or "]" in text):
+            continue
         found = pattern.search(text)
         if found:
             yield rule, found[0].strip()
     key = key_in(text)
     if key:
         yield "secret", key
+    if not _MAY_BE_NUMBER.search(text):
+        return
     if holds_card(text):
         yield "payment-card", ""
     elif holds_iban(text):
         yield "iban", ""
-    elif PHONE.search(text):
+    elif _MAY_BE_PHONE.search(text) and PHONE.search(text):
         yield "phone-number", ""
 
 
