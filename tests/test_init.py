@@ -140,8 +140,10 @@ def test_the_wheel_leads_to_the_files_by_the_workflow_that_it_writes(
         nothing = dict.fromkeys(job["env"], "")
         lines = [step["run"] for step in job["steps"] if "run" in step]
         assert lines
+        finetune("init", shop / "before")  # The checkout of the base.
         for line in lines:
             runner.run(line, shop, **nothing)
+        assert hashes(shop / "before/files") == SAMPLE
         assert hashes(shop / "files") == SAMPLE
         runner.run("make test", shop)
         runner.run("make clean", shop)
