@@ -97,7 +97,7 @@ clean: ## Remove what make made, but neither the data nor the files
 ##@ Test what is slow or large
 
 .PHONY: test-slow
-test-slow: $(VENV)/dev ## Run the tests on the largest data set
+test-slow: $(VENV)/dev ## Run the tests that take long or need much data
 	$(BIN)/pytest -n 2 -m slow
 
 # The lowest and the newest versions that pyproject.toml admits, not the pinned ones.

@@ -155,6 +155,7 @@ def test_a_load_whose_server_falls_silent_is_left_after_a_while(
     assert workspace.sql("select to_regclass('product')") == [(None,)]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_slow_but_at_work_is_waited_for(big: Workspace) -> None:
     name = "finetune.training_pairs"
     [[definition]] = big.sql(f"select rtrim(pg_get_viewdef('{name}'), ';')")

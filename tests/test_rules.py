@@ -24,6 +24,7 @@ from tests.conftest import (
 
 SAMPLE = REPOSITORY / "examples" / "products.csv"
 DATA_SETS = [SAMPLE, *sorted(SHARED_DATA.glob("*.jsonl.gz"))]
+LARGE = [path for path in DATA_SETS if path.name.startswith(("cldr", "wordnet"))]
 
 # The query of the script that this project replaces.
 OLD_QUERY = """
@@ -53,14 +54,19 @@ def read(path: Path) -> list[oracle.Row]:
     return [(line["uid"], line["title"], line["content"]) for line in lines]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=[pytest.mark.slow] if "cldr" in path.name else [])
-        for path in DATA_SETS
-    ],
-    ids=lambda path: path.stem.split(".")[0],
-)
+def each(paths: list[Path]) -> pytest.MarkDecorator:
+    """Run a test on each data set; on the two largest in `make test-slow`."""
+    return pytest.mark.parametrize(
+        "path",
+        [
+            pytest.param(path, marks=[pytest.mark.slow] if path in LARGE else [])
+            for path in paths
+        ],
+        ids=lambda path: path.stem.split(".")[0],
+    )
+
+
+@each(DATA_SETS)
 def test_the_pairs_and_the_funnel_are_those_of_the_oracle(
     path: Path, workspace: Workspace
 ) -> None:
@@ -107,11 +113,7 @@ def sort(outcomes: Iterable[Outcome]) -> list[Outcome]:
 AT_TEN_PERCENT = {"wordnet31": (871, 292), "appstream_cc0": (533, 4)}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in DATA_SETS if path.stem.split(".")[0] in AT_TEN_PERCENT],
-    ids=lambda path: path.stem.split(".")[0],
-)
+@each([path for path in DATA_SETS if path.stem.split(".")[0] in AT_TEN_PERCENT])
 def test_no_answer_of_the_validation_stands_in_training(
     path: Path, workspace: Workspace
 ) -> None:
@@ -137,7 +139,7 @@ def test_no_answer_of_the_validation_stands_in_training(
     assert (len(validation), dropped) == expected
 
 
-@pytest.mark.parametrize("path", DATA_SETS, ids=lambda path: path.stem.split(".")[0])
+@each(DATA_SETS)
 def test_without_outer_blanks_the_oracle_keeps_what_the_old_query_kept(
     path: Path, workspace: Workspace
 ) -> None:

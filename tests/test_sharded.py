@@ -17,7 +17,13 @@ from tests.conftest import (
 )
 
 SAMPLE = REPOSITORY / "examples" / "products.csv"
-SOURCES = [*SHARED_DATA.glob("appstream_cc0.jsonl.gz")] or [SAMPLE]
+SOURCES = [
+    SAMPLE,
+    *(
+        pytest.param(path, marks=pytest.mark.slow)
+        for path in SHARED_DATA.glob("appstream_cc0.jsonl.gz")
+    ),
+]
 NAMES = ("clean.jsonl", "train.jsonl", "valid.jsonl")
 COLUMNS = 'uid text, title text collate "C", content text collate "C"'
 

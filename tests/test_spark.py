@@ -27,7 +27,7 @@ from exporter.files import drafts
 from tests import oracle
 from tests.conftest import REPOSITORY, Workspace, project_in
 from tests.spark_cluster import answers, free_ports, wait_for
-from tests.test_rules import DATA_SETS, SAMPLE, read
+from tests.test_rules import DATA_SETS, LARGE, SAMPLE, read
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -105,7 +105,6 @@ def make_on_spark(
 
 
 # All shared data sets in two tables, because each build takes its time.
-LARGE = [path for path in DATA_SETS if path.name.startswith("cldr")]
 TABLES = [LARGE, [path for path in DATA_SETS if path not in LARGE]]
 
 
