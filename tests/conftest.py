@@ -39,9 +39,10 @@ settings.load_profile("no deadline")
 
 
 def pytest_configure() -> None:
-    # A shell lets what it runs in the background ignore Ctrl-C, and the commands
-    # under test would inherit that.
+    # A shell lets what it runs in the background ignore Ctrl-C, nohup the end of the
+    # terminal, and the commands under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_report_header() -> list[str]:
