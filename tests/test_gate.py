@@ -500,6 +500,34 @@ UPDATE = """
 """
 
 
+def test_a_build_that_locks_the_other_way_round_is_waited_for(
+    sample: Workspace,
+) -> None:
+    held = """
+        select granted, relation::regclass::text from pg_locks
+        inner join pg_stat_activity using (pid)
+        where application_name = 'finetune' and locktype = 'relation'
+            and relation::regclass::text like 'finetune.%'
+    """
+    with sample.connect() as build, build.transaction():
+        build.execute("set local deadlock_timeout = '1min'")
+        build.execute(f"lock table {PAIRS} in access exclusive mode")
+        export = subprocess.Popen(
+            [sys.executable, "-m", "exporter", "export"],
+            cwd=sample.folder,
+            env=sample.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while (False, PAIRS) not in (locks := sample.sql(held)):
+            assert export.poll() is None
+        other = min({name for granted, name in locks if granted} - {PAIRS})
+        # Now each waits for the other, until the server ends the export's wait.
+        build.execute(f"lock table {other} in access exclusive mode")
+    assert "gate: 31 tests" in export.communicate(timeout=30)[1]
+    assert export.returncode == 0
+
+
 def test_at_no_moment_does_a_file_hold_a_row_that_was_not_tested(
     sample: Workspace,
 ) -> None:

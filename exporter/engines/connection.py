@@ -47,6 +47,7 @@ _REMEDIES = {
     "25006": "name a server that takes changes in PGHOST",
     "25P03": _LONGER.format("idle_in_transaction_session_timeout"),
     "25P04": _LONGER.format("transaction_timeout"),
+    "40P01": _AGAIN,
     "42501": "grant this role what docs/server.md lists",
     "53100": "nothing was changed; make room on the server and run the command again",
     "53200": _AGAIN,

@@ -172,15 +172,28 @@ def snapshot(
             )
         try:
             if read:
-                names = [sql.Identifier(*relation[1:]) for relation in read]
-                connection.execute(
-                    sql.SQL("lock table {} in access share mode").format(
-                        sql.SQL(", ").join(names)
-                    )
-                )
+                _lock(connection, read)
         except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
             raise FinetuneError(f"{primary(error)}; run dbt build") from error
         yield Snapshot(connection)
+
+
+def _lock(connection: psycopg.Connection, read: Sequence[Relation]) -> None:
+    """Lock the relations; once more where a build took them the other way round.
+
+    Nothing is read yet, so that nothing is lost with the transaction.
+    """
+    statement = sql.SQL("lock table {} in access share mode").format(
+        sql.SQL(", ").join(sql.Identifier(*relation[1:]) for relation in read)
+    )
+    for _ in range(3):
+        try:
+            connection.execute(statement)
+        except errors.DeadlockDetected:
+            connection.rollback()
+        else:
+            return
+    connection.execute(statement)
 
 
 def raw_table_exists(table: RawTable, say: Say) -> bool:
