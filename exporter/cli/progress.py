@@ -71,6 +71,7 @@ def _draw(work: Step, ended: threading.Event, _: bool) -> None:
     bar.start -= _PATIENCE
     bar.last_eta = bar.start
     moved = begun
+    at_its_end = False
     while True:
         now = time.monotonic()
         done = bar.pos
@@ -90,8 +91,9 @@ def _draw(work: Step, ended: threading.Event, _: bool) -> None:
             bar.current_item = _rate(work, done / (now - begun))
         _fit(bar, work.name, cut=bool(at_hand))
         bar.render_progress()
-        if ended.wait(_EVERY):
+        if at_its_end:
             break
+        at_its_end = ended.wait(_EVERY)
     click.echo(_CLEAR + _SHOW_CURSOR, err=True, nl=False)
 
 
