@@ -12,7 +12,7 @@ from exporter.chat import DIALECTS
 from exporter.checking.files import Contents, check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, Rules, read_rules
-from exporter.cli.console import CLEARED, EXIT_CODES, OUTPUT_DIR, QUIET, say
+from exporter.cli.console import CLEARED, EXIT_CODES, OUTPUT_DIR, PRICE, QUIET, say
 from exporter.display import visible
 from exporter.errors import FinetuneError
 from exporter.readers import read_readers
@@ -64,12 +64,7 @@ _SHOWN = 3
     metavar="N",
     help="Times that the data is trained on, for the bill.",
 )
-@click.option(
-    "--price",
-    type=click.FloatRange(min=0),
-    metavar="AMOUNT",
-    help="Price of a million trained tokens, for the bill.",
-)
+@PRICE
 @QUIET
 def check(
     files: tuple[Path, ...],

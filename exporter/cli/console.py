@@ -46,6 +46,12 @@ def _be_quiet(context: click.Context, _: click.Parameter, value: bool) -> None:
     context.meta["finetune.quiet"] = value
 
 
+PRICE = click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    metavar="AMOUNT",
+    help="Price of a million trained tokens, for the bill.",
+)
 QUIET = click.option(
     "-q",
     "--quiet",

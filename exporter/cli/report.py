@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from exporter import artifacts
-from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PROJECT_DIR, QUIET, say
+from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PRICE, PROJECT_DIR, QUIET, say
 from exporter.cli.funnel import Samples, read_last_build
 from exporter.cli.project import choose
 from exporter.cli.server import LOCAL_FOLDER, own_server, server
@@ -32,12 +32,7 @@ _NO_SAMPLES = (
     metavar="N",
     help="Times that the data is trained on, for the bill.",
 )
-@click.option(
-    "--price",
-    type=click.FloatRange(min=0),
-    metavar="AMOUNT",
-    help="Price of a million trained tokens, for the bill.",
-)
+@PRICE
 @click.option("--license", metavar="ID", help="Licence in the card, such as cc0-1.0.")
 @click.option(
     "--language",
