@@ -1,5 +1,6 @@
 """Run the command line, as `finetune` or as `python -m exporter`."""
 
+import atexit
 import os
 import signal
 from types import FrameType
@@ -33,6 +34,9 @@ def main() -> None:
 
 
 _handle(_leave)
+# Registered first, so run last. Python puts the system's handlers back while it ends,
+# and a signal would then change the exit code of a command that is done.
+atexit.register(_handle, signal.SIG_IGN)
 
 if __name__ == "__main__":
     main()

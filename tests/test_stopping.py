@@ -80,6 +80,32 @@ def test_a_command_that_is_stopped_says_what_stands_in_one_line(
     }
 
 
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_command_that_is_done_ends_with_its_own_code(
+    tmp_path: Path, number: int
+) -> None:
+    # Python takes the module apart after it has put the system's handlers back.
+    program = f"""
+import os
+import exporter.__main__ as program
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid()):
+        kill(pid, {int(number)})
+last = Last()
+program.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "readers", "openai"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "OpenAI" in done.stdout
+
+
 def test_what_python_drops_stops_all_the_same() -> None:
     program = """
 import os, signal, time, weakref

@@ -91,14 +91,23 @@ def reset(client: socket.socket, _: socket.socket) -> bool:
 
 
 def stalls(pid: Callable[[], int], number: int) -> Callable[..., bool]:
-    """Return what passes nothing on, until the client is told to stop."""
+    """Return what passes nothing on, until the client is told to stop.
+
+    After its last byte the client may go by itself, and is not told.
+    """
 
     def stall(client: socket.socket, _: socket.socket) -> bool:
-        timer = threading.Timer(0.3, lambda: os.kill(pid(), number))
+        timer = threading.Timer(0.3, _tell, (pid(), number))
         timer.start()
         with suppress(OSError):
             while client.recv(_CHUNK):
                 pass
+        timer.cancel()
         return False
 
     return stall
+
+
+def _tell(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -40,7 +40,7 @@ def _become(request: dict[str, Any]) -> None:
         hook.set_clock(request["clock"])
     if request["plan"]:
         hook.arm(hook.Plan(**request["plan"]))
-    import_module("exporter.cli").main()
+    import_module("exporter.__main__").main()
 
 
 def _serve() -> dict[str, Any]:
