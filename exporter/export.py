@@ -15,7 +15,7 @@ from exporter.examples import Examples
 from exporter.files import drafts, publish
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.gate import Snapshot, run_gate, shortened
-from exporter.progress import step, waiting
+from exporter.progress import say, step, waiting
 from exporter.readers import limits, read_readers
 from exporter.tokens import Counter
 
@@ -31,7 +31,6 @@ def export(
     output_dir: Path,
     system: Prompt,
     gate: bool,
-    say: Callable[[str], None],
     dialect: str = "messages",
     counter: Counter | None = None,
 ) -> list[Path]:
@@ -51,14 +50,14 @@ def export(
             moment, build, system=system, dialect=dialect, counter=counter
         )
         funnel = read_funnel(moment, build)
-        results = run_gate(moment, build, say) if gate else []
+        results = run_gate(moment, build) if gate else []
         table = funnel_table(funnel.rules)
         if table:
             for line in table.split("\n"):
                 say(line)
         questions = examples.questions()
         if not questions.keys() - {"validation"}:
-            _say_what_was_dropped(moment, build, funnel, say)
+            _say_what_was_dropped(moment, build, funnel)
             raise FinetuneError(
                 f"{build.examples} has no pair to train on, so nothing was written; "
                 "change the rule that dropped the last rows, or its var"
@@ -86,13 +85,11 @@ def export(
             )
             proof.finish()
             publish(*written, proof, absent=[] if valid in written else [valid])
-    _say_of_the_result(splits, funnel, dialect, say)
+    _say_of_the_result(splits, funnel, dialect)
     return [draft.path for draft in [*written, proof]]
 
 
-def _say_what_was_dropped(
-    moment: Snapshot, build: Build, funnel: Funnel, say: Callable[[str], None]
-) -> None:
+def _say_what_was_dropped(moment: Snapshot, build: Build, funnel: Funnel) -> None:
     """Show a few rows that the rule dropped after which none was left."""
     fatal = next((r["rule"] for r in funnel.rules if r.get("rows_after") == 0), "")
     rows = dropped_samples(moment, build, funnel, limit=3).get(fatal, [])
@@ -106,7 +103,6 @@ def _say_of_the_result(
     splits: dict[str, dict[str, Any]],
     funnel: Funnel,
     dialect: str,
-    say: Callable[[str], None],
 ) -> None:
     """Say what share went to validation, and whether there are enough examples."""
     train, valid = splits["train"], splits["validation"]

@@ -1,13 +1,13 @@
 """dbt's data tests, run again on the very rows that will be written."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from exporter.artifacts import Build, DataTest
 from exporter.display import counted, visible
 from exporter.engines.relations import Column, Relation, Row
 from exporter.errors import FinetuneError
-from exporter.progress import Step, step
+from exporter.progress import Step, say, step
 
 
 class Snapshot(Protocol):
@@ -78,9 +78,7 @@ def offending_rows(
     )
 
 
-def run_gate(
-    snapshot: Snapshot, build: Build, say: Callable[[str], None]
-) -> list[TestResult]:
+def run_gate(snapshot: Snapshot, build: Build) -> list[TestResult]:
     """Run every test of the data set in the snapshot and report what fails.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Work that takes its time, announced to whoever shows it.
+"""Work that takes its time, and what is said meanwhile, for whoever shows it.
 
 What does the work says what it is and how much of it is done; a command line may ask to
-see it (`announce_to`); nobody else need know. The step is asked from another thread,
-so that its loops pay nothing for it.
+show it (`announce_to`, `talk_to`); nobody else need know. A step is asked from another
+thread, so that its loops pay nothing for it.
 """
 
 import os
@@ -29,11 +29,22 @@ class Step(NamedTuple):
 Watcher = Callable[[Step], AbstractContextManager[None]]
 
 _watcher: ContextVar[Watcher] = ContextVar("watcher", default=lambda _: nullcontext())
+_talk: ContextVar[Callable[[str], None]] = ContextVar("talk", default=lambda _: None)
 
 
 def announce_to(watcher: Watcher) -> None:
     """Let a watcher know of each step from now on."""
     _watcher.set(watcher)
+
+
+def talk_to(talk: Callable[[str], None]) -> None:
+    """Let a function have each line that is said from now on."""
+    _talk.set(talk)
+
+
+def say(line: str) -> None:
+    """Say a line to the user, if somebody listens."""
+    _talk.get()(line)
 
 
 @contextmanager

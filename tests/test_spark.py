@@ -233,7 +233,6 @@ def test_rows_that_change_during_the_export_are_refused(
             output_dir=tmp_path / "files",
             system=None,
             gate=gate,
-            say=lambda _: None,
         )
     assert [*(tmp_path / "files").iterdir()] == []
 

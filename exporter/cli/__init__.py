@@ -12,7 +12,7 @@ from exporter.cli.progress import show
 from exporter.cli.stops import note_what_stands, stop_behind, stoppable
 from exporter.display import visible
 from exporter.errors import FinetuneError, exhausted
-from exporter.progress import announce_to
+from exporter.progress import announce_to, talk_to
 
 # In the order of the work; each is in the module of its name.
 GROUPS = {
@@ -86,6 +86,7 @@ def main() -> None:
     with stoppable():
         end_with_make()
         announce_to(show)
+        talk_to(say)
         try:
             cli(prog_name="finetune")
         except Exception as error:

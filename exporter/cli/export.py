@@ -20,6 +20,7 @@ from exporter.engines.connection import connection_environment
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
 from exporter.files import require_writable
+from exporter.progress import talk_to
 
 
 @click.command(epilog=EXIT_CODES)
@@ -123,6 +124,7 @@ def export(
         counter = tokens.counter(encoding) if count_tokens else None
         if counter and counter.caveat:
             say(f"{counter.caveat}; counting bytes, an upper bound")
+        talk_to(lambda line: say(with_dbt(line, project_dir, target)))
         require_writable(output_dir)
         stands(_standing(output_dir / manifest.MANIFEST))
         with server(target):
@@ -133,7 +135,6 @@ def export(
                 output_dir=output_dir,
                 system=prompt,
                 gate=not no_gate,
-                say=lambda text: say(with_dbt(text, project_dir, target)),
                 dialect=dialect,
                 counter=counter,
             )

@@ -133,7 +133,6 @@ def _load(
             _blocks(files, columns, intake, past),
             separator=SEPARATOR,
             mode=mode,
-            say=say,
             with_id=columns.id is not None,
             loaded=lambda count: stands(f"{counted(count, 'row')} loaded into {raw}"),
         )

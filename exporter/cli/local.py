@@ -53,7 +53,7 @@ def local_start() -> None:
         )
     stands("finetune local stop stops what was started")
     folder = LOCAL_FOLDER.absolute()
-    variables = embedded.start(folder, say)
+    variables = embedded.start(folder)
     say("running until: finetune local stop")
     if not socket_beside(folder):
         exports = " ".join(f"{name}={value}" for name, value in variables.items())
@@ -130,7 +130,7 @@ def local_seed(
     """
     table = artifacts.raw_table(project_dir)
     with server():
-        if postgres.raw_table_exists(table, say):
+        if postgres.raw_table_exists(table):
             if own_server():
                 say("PG* names a server of your own: nothing loaded")
             return

@@ -1,6 +1,5 @@
 """What the commands share that read the last build of a dbt project."""
 
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +7,6 @@ import click
 
 from exporter import artifacts, dataset
 from exporter.artifacts import Artifacts
-from exporter.cli.console import say
 from exporter.dataset import DataSet
 from exporter.engines import postgres, spark
 from exporter.errors import FinetuneError
@@ -22,7 +20,7 @@ TARGET_PATH = click.option(
 )
 
 SNAPSHOTS: dict[str, OpenSnapshot] = {
-    "postgres": partial(postgres.snapshot, say=say),
+    "postgres": postgres.snapshot,
     "spark": spark.snapshot,
 }
 

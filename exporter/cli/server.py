@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from exporter.cli.console import say
 from exporter.engines import embedded, spark
 from exporter.errors import FinetuneError
 from exporter.progress import waiting
@@ -54,6 +53,6 @@ def server(target: str = "postgres") -> Iterator[None]:
         return
     with ExitStack() as stack:
         with waiting(f"the PostgreSQL in {LOCAL_FOLDER} to start"):
-            serving = embedded.serving(LOCAL_FOLDER.absolute(), say)
+            serving = embedded.serving(LOCAL_FOLDER.absolute())
             os.environ.update(stack.enter_context(serving))
         yield

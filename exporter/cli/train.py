@@ -165,7 +165,7 @@ def _request(
             raise FinetuneError(
                 f"{endpoint.name}: {source.name} is not there; run finetune upload"
             )
-        uploads.await_processed(endpoint, file, wait=60, say=say)
+        uploads.await_processed(endpoint, file, wait=60)
         file_ids.append(file.id)
     return jobs.request(options, manifest.read(folder), sources, file_ids)
 

@@ -90,7 +90,7 @@ def upload(
         for note in jobs.model_notes(endpoint, model, today()) if model else []:
             say(f"warning: {note}")
         refuse_faults(sources, endpoint.provider.name)
-        parts.cancel_left_open(endpoint, output_dir, say)
+        parts.cancel_left_open(endpoint, output_dir)
         found = [
             None if force else uploads.find(endpoint, source) for source in sources
         ]
@@ -102,7 +102,7 @@ def upload(
                 file = there
                 say(f"{source.name} is at {endpoint.name} already, not sent again")
             stands(f"{file.id} is at {endpoint.name}; finetune upload again finds it")
-            uploads.await_processed(endpoint, file, wait=wait, say=say)
+            uploads.await_processed(endpoint, file, wait=wait)
             click.echo(file.id)
 
 
@@ -134,6 +134,6 @@ def _sending(
 
     stands(standing)
     with step(Step(f"sending {source.path.name}", size, "bytes", lambda: sent)):
-        yield Sending(limit, int(part_size * MEGABYTE), advanced, say)
+        yield Sending(limit, int(part_size * MEGABYTE), advanced)
     rate = sent / MEGABYTE / max(time.monotonic() - start, 1e-3)
     say(f"sent at {rate:,.1f} MB/s")

@@ -51,9 +51,7 @@ def watch(
     stands(f"the job goes on: finetune watch {job} comes back to it")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        ended = watching.follow(
-            endpoint, job, folder=output_dir, interval=interval, say=say
-        )
+        ended = watching.follow(endpoint, job, folder=output_dir, interval=interval)
         outcome = watching.record(endpoint, ended, output_dir)
     except OSError as error:
         raise FinetuneError(

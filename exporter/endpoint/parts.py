@@ -24,6 +24,7 @@ from exporter.endpoint.source import (
 )
 from exporter.errors import FinetuneError
 from exporter.files import append
+from exporter.progress import say
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
 _PARALLEL_PARTS = 3
 
 
-def cancel_left_open(
-    endpoint: Endpoint, folder: Path, say: Callable[[str], None]
-) -> None:
+def cancel_left_open(endpoint: Endpoint, folder: Path) -> None:
     """Cancel the Uploads that a killed command left open at the endpoint.
 
     Raises:
@@ -68,7 +67,7 @@ def send_parts(
         FinetuneError: The endpoint or the file system refuses.
     """
     todo = stretches(descriptor, source, sending.part_bytes)
-    with _open_upload(endpoint, source, sending.say) as upload:
+    with _open_upload(endpoint, source) as upload:
         parts = _parts(endpoint, upload.id, descriptor, todo, sending)
 
         def complete() -> "FileObject":
@@ -96,9 +95,7 @@ def send_parts(
 
 
 @contextmanager
-def _open_upload(
-    endpoint: Endpoint, source: Source, say: Callable[[str], None]
-) -> "Iterator[Upload]":
+def _open_upload(endpoint: Endpoint, source: Source) -> "Iterator[Upload]":
     """Create an Upload; cancel it unless the block comes to its end."""
     upload = endpoint.deliver(
         f"announcing {source.path.name}",

@@ -46,7 +46,6 @@ class Sending(NamedTuple):
     parts_above: int
     part_bytes: int
     advanced: Callable[[int], None]
-    say: Callable[[str], None]
 
 
 class ChangedError(FinetuneError):

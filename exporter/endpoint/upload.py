@@ -17,6 +17,7 @@ from exporter.endpoint.source import (
     refuse_other_size,
 )
 from exporter.errors import FinetuneError
+from exporter.progress import say
 
 if TYPE_CHECKING:
     from openai.types import FileObject
@@ -130,9 +131,7 @@ def _send_whole(
     )
 
 
-def await_processed(
-    endpoint: Endpoint, file: "FileObject", *, wait: float, say: Callable[[str], None]
-) -> None:
+def await_processed(endpoint: Endpoint, file: "FileObject", *, wait: float) -> None:
     """Wait up to `wait` seconds until the endpoint has looked at the file.
 
     Zero is not to look at all.

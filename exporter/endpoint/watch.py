@@ -1,7 +1,6 @@
 """A job followed by its events, each once, until it ends."""
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,6 +10,7 @@ import orjson
 
 from exporter.endpoint.client import Endpoint, NoAnswerError, number
 from exporter.files import append
+from exporter.progress import say
 
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
@@ -28,7 +28,6 @@ def follow(
     *,
     folder: Path,
     interval: float,
-    say: Callable[[str], None],
 ) -> "FineTuningJob":
     """Say the job's events as they come and return the job when it has ended.
 

@@ -16,9 +16,9 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 
 from exporter.errors import FinetuneError
+from exporter.progress import say
 
 Value = TypeVar("Value")
-Say = Callable[[str], None]
 
 # psycopg warns here of what it ignores while it ends a broken connection; the error
 # that broke it is reported anyway.
@@ -138,10 +138,8 @@ class Connection(psycopg.Connection[Any]):
 class _Watch:
     """Looks from a second connection at what the first one waits for."""
 
-    def __init__(
-        self, connection: Connection, settings: dict[str, str], say: Say
-    ) -> None:
-        self._connection, self._settings, self._say = connection, settings, say
+    def __init__(self, connection: Connection, settings: dict[str, str]) -> None:
+        self._connection, self._settings = connection, settings
         # Also the bound for a peer that acknowledges bytes and sends none.
         self._patience = int(settings["tcp_user_timeout"]) / 1000 or 30.0
         self._next, self._stalled, self._said = _FIRST_LOOK, False, ""
@@ -183,7 +181,7 @@ class _Watch:
         if holder:
             line = f"waiting for a lock{relation or ''} held by {holder}"
             if line != self._said:
-                self._say(line)
+                say(line)
             self._said = line
         return bool(stalled)
 
@@ -232,10 +230,8 @@ def _give_up(seconds: float) -> None:
 
 
 @contextmanager
-def connected(say: Say) -> Iterator[Connection]:
+def connected() -> Iterator[Connection]:
     """Connect as libpq's variables say; turn what goes wrong into one line.
-
-    `say` is called with a line when a lock is waited for.
 
     Raises:
         FinetuneError: No connection, it broke, or the server refuses something.
@@ -247,7 +243,7 @@ def connected(say: Say) -> Iterator[Connection]:
         )
     except psycopg.Error as error:
         raise _not_connected(error) from error
-    connection.look = _Watch(connection, settings, say).look
+    connection.look = _Watch(connection, settings).look
     try:
         with connection:
             yield connection

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,17 +61,13 @@ def is_serving(folder: Path) -> bool:
 
 
 @contextmanager
-def serving(
-    folder: Path, say: Callable[[str], None] = lambda _: None
-) -> Iterator[dict[str, str]]:
+def serving(folder: Path) -> Iterator[dict[str, str]]:
     """Yield the libpq variables of the server in the folder, made if missing.
-
-    `say` is told where its data are, if not in the folder.
 
     Raises:
         FinetuneError: There is no PostgreSQL to run, or it does not start.
     """
-    home = made_home(folder, say)
+    home = made_home(folder)
     with _watched(home), os.fdopen(open_lock(home, "users"), "r+b") as users:
         begun = False
         try:
@@ -130,13 +126,13 @@ def leave_for(killed: str) -> None:
         time.sleep(0.1)
 
 
-def start(folder: Path, say: Callable[[str], None] = lambda _: None) -> dict[str, str]:
+def start(folder: Path) -> dict[str, str]:
     """Start the server in the folder until it is stopped; return its variables.
 
     Raises:
         FinetuneError: There is no PostgreSQL to run, or it does not start.
     """
-    home = made_home(folder, say)
+    home = made_home(folder)
     with _locked(home):
         _start(home)
         os.close(open_lock(home, _KEPT))

@@ -1,23 +1,21 @@
 """Where the embedded server lives: its folder and its socket, closed to others."""
 
 import os
-import shlex
 import socket
 import stat
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from exporter.engines.programs import may_enter, server_user
 from exporter.errors import FinetuneError
+from exporter.progress import say
 
 PORT = "5432"
 
 # Where root keeps data that cannot lie in a closed folder, as the server runs as
-# another user: no system cleans up there by age. And where they were kept before.
+# another user: no system cleans up there by age.
 _STATE = Path("/var/lib/finetune")
-_BEFORE = "/var/tmp/finetune-*"  # noqa: S108
 
 # A socket's path has at most 107 bytes on Linux and 103 on macOS, of which
 # "/.s.PGSQL.5432.lock" takes 19.
@@ -50,11 +48,11 @@ def give(path: Path) -> None:
         os.close(descriptor)
 
 
-def made_home(folder: Path, say: Callable[[str], None]) -> Path:
+def made_home(folder: Path) -> Path:
     """Return the real folder of the server, made if missing.
 
     The server's user cannot enter a project below a closed folder such as /root;
-    then the folder is a link to one that is kept, and `say` is told which.
+    then the folder is a link to one below `_STATE`.
     """
     try:
         if folder.is_symlink() and not folder.exists():
@@ -76,15 +74,12 @@ def made_home(folder: Path, say: Callable[[str], None]) -> Path:
             )
         if not folder.is_symlink():
             folder.chmod(0o711)
-        home = folder.resolve()
+        return folder.resolve()
     except OSError as error:
         raise FinetuneError(
             f"{folder}: {error.strerror}; run in a folder you may write to, or set "
             "PGHOST to a server of your own"
         ) from error
-    if folder.is_symlink() and home.match(_BEFORE):
-        _say_how_to_move(folder, home, say)
-    return home
 
 
 def _made_elsewhere(folder: Path) -> Path:
@@ -94,22 +89,6 @@ def _made_elsewhere(folder: Path) -> Path:
     for path in (_STATE, made):
         path.chmod(0o711)
     return made
-
-
-def _say_how_to_move(folder: Path, home: Path, say: Callable[[str], None]) -> None:
-    """Say it as long as no server runs there: where data were kept before."""
-    if answers((home / "socket").resolve()):
-        return
-    there = _STATE / home.name
-    commands = (
-        ["mkdir", "-p", "-m", "711", str(there.parent)],
-        ["mv", str(home), str(there)],
-        ["ln", "-sfn", str(there), str(folder)],
-    )
-    say(
-        f"{folder}: its data are in {home}, where systems clean up by age; keep them: "
-        + " && ".join(map(shlex.join, commands))
-    )
 
 
 def socket_folder(home: Path) -> Path:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from exporter.engines.connection import Say, commit, connected, explained, primary
+from exporter.engines.connection import commit, connected, explained, primary
 from exporter.engines.relations import Column, Kind, RawTable, Relation, Row, column
 from exporter.errors import FinetuneError
 from exporter.files import signals_wait
@@ -140,22 +140,19 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(
-    examples: Relation, read: Sequence[Relation], *, say: Say
-) -> Iterator[Snapshot]:
+def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]:
     """Open a snapshot in which none of the relations that are read can be replaced.
 
     The locks come before the snapshot: a relation that dbt puts in place after
     the snapshot would be found by name and look empty (PostgreSQL 15 and 18,
     November 2026). Readers and writers of rows are not held up; only a change
-    of the relations themselves waits until the snapshot ends. `say` is told for whom
-    this one waits.
+    of the relations themselves waits until the snapshot ends.
 
     Raises:
         FinetuneError: No server, another database, a relation that is missing
             or may not be read, or an encoding other than UTF8.
     """
-    with connected(say) as connection:
+    with connected() as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         wanted = examples.database
@@ -196,9 +193,9 @@ def _lock(connection: psycopg.Connection, read: Sequence[Relation]) -> None:
     connection.execute(statement)
 
 
-def raw_table_exists(table: RawTable, say: Say) -> bool:
+def raw_table_exists(table: RawTable) -> bool:
     """Say whether there is a relation of that name."""
-    with connected(say) as connection:
+    with connected() as connection:
         return _kind(connection, table) is not None
 
 
@@ -219,7 +216,6 @@ def load(
     *,
     separator: bytes,
     mode: str | None,
-    say: Say,
     with_id: bool = True,
     loaded: Callable[[int], None] = lambda _: None,
 ) -> int:
@@ -228,8 +224,7 @@ def load(
     The rows come as blocks of CSV. One transaction, begun when the first of them
     is there: the table is made when it is missing, and after an error it is as
     it was. `mode` says what to do with rows that are there: "replace", "append",
-    or None to refuse. `say` is told for whose lock it waits, `loaded` the count as
-    soon as the rows stand.
+    or None to refuse. `loaded` gets the count as soon as the rows stand.
 
     Raises:
         FinetuneError: The server refuses, a column is missing or takes no such
@@ -240,7 +235,7 @@ def load(
         raise FinetuneError("found no row; nothing was changed")
     name = sql.Identifier(table.schema, table.name)
     columns = table.columns if with_id else table.columns[1:]
-    with connected(say) as connection:
+    with connected() as connection:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise FinetuneError(
