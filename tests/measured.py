@@ -40,3 +40,15 @@ def _table(name: str) -> re.Pattern[str]:
     return re.compile(
         rf"(<!-- measured: {name} -->\n.*?\| --- \|\n)(.*?)(<!-- end -->)", re.DOTALL
     )
+
+
+PACKAGES = {
+    "hf-datasets": "datasets",
+    "mistral": "mistral-common",
+    "mlx": "mlx-lm",
+    "nemo": "nemo-automodel",
+    "nova": "amzn-nova-forge",
+    "tinker": "tinker-cookbook",
+    "together": "together",
+    "trl": "trl",
+}

@@ -2,11 +2,8 @@
 
 import pytest
 
-from exporter.checking.files import check_file
-from exporter.checking.rules import Finding, read_rules
+from tests.checked import findings
 from tests.conftest import REPOSITORY
-
-RULES = read_rules()
 
 # Every rule that is broken, with its lines and what the finding must name.
 _EACH: list[int | None] = [*range(1, 13)]
@@ -31,8 +28,7 @@ CASES: dict[str, list[tuple[str, list[int | None], str]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_file_that_people_had_gets_its_own_name_and_no_other(name: str) -> None:
-    found: list[Finding] = []
-    check_file(REPOSITORY / "tests/cases" / name, RULES, found.append)
+    found = findings(REPOSITORY / "tests/cases" / name)
     for rule, lines, named in CASES[name]:
         own = [finding for finding in found if finding.rule == rule]
         assert [finding.line for finding in own] == lines
@@ -41,7 +37,5 @@ def test_a_file_that_people_had_gets_its_own_name_and_no_other(name: str) -> Non
 
 
 def test_a_remedy_can_be_pasted() -> None:
-    found: list[Finding] = []
     path = REPOSITORY / "tests/cases/G7_ctrl_z.jsonl"
-    check_file(path, RULES, found.append)
-    assert found[0].fix == f"remove it: tr -d '\\032' < {path} > OTHER.jsonl"
+    assert findings(path)[0].fix == f"remove it: tr -d '\\032' < {path} > OTHER.jsonl"

@@ -17,8 +17,14 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmarks import rows
-from tests.conftest import DBT, MakeWorkspace, Workspace, open_folder, project_in
+from tests.conftest import (
+    DBT,
+    REPOSITORY,
+    MakeWorkspace,
+    Workspace,
+    open_folder,
+    project_in,
+)
 from tests.spark_cluster import Cluster, running
 
 pytestmark = pytest.mark.cluster
@@ -97,7 +103,8 @@ def export(workspace: Workspace, target: str) -> Cost:
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("raw") / "rows.jsonl"
-    rows.write(path, ROWS, SHAPE)
+    command = (sys.executable, "-m", "benchmarks.rows", path, "--rows", str(ROWS))
+    subprocess.run((*command, "--shape", SHAPE), cwd=REPOSITORY, check=True)
     return path
 
 

@@ -12,59 +12,11 @@ from hypothesis import strategies as st
 
 from exporter.chat import DIALECTS, chat_line
 from exporter.checking.dialects import ROW_KEYS, as_messages
-from exporter.checking.files import check_file
-from exporter.checking.rules import Finding, read_rules
 from exporter.readers import read_readers
+from tests.checked import ROWS, findings, finetune, write_rows
 from tests.conftest import REPOSITORY, Workspace, json_lines
-from tests.test_check import finetune
 
-ROWS: dict[str, dict[str, Any]] = {
-    "messages": {
-        "messages": [
-            {"role": "system", "content": "Be"},
-            {"role": "user", "content": "Bag"},
-            {"role": "assistant", "content": "Caf\u00e9"},
-        ]
-    },
-    "gemini": {
-        "systemInstruction": {"role": "system", "parts": [{"text": "Be"}]},
-        "contents": [
-            {"role": "user", "parts": [{"text": "Bag"}]},
-            {"role": "model", "parts": [{"text": "Caf\u00e9"}]},
-        ],
-    },
-    "nova": {
-        "schemaVersion": "bedrock-conversation-2024",
-        "system": [{"text": "Be"}],
-        "messages": [
-            {"role": "user", "content": [{"text": "Bag"}]},
-            {"role": "assistant", "content": [{"text": "Caf\u00e9"}]},
-        ],
-    },
-    "prompt-completion": {"prompt": "Be\n\nBag", "completion": "Caf\u00e9"},
-}
 OTHERS = [name for name in DIALECTS if name != "messages"]
-
-
-def write(path: Path, dialect: str, count: int = 40, answer: str = "A bag.") -> Path:
-    path.write_bytes(
-        b"".join(
-            chat_line(
-                system="Be",
-                title=f"Bag {number}",
-                description=f"{answer} Number {number}",
-                dialect=dialect,
-            )
-            for number in range(count)
-        )
-    )
-    return path
-
-
-def findings(path: Path, dialect: str, *readers: str) -> list[Finding]:
-    found: list[Finding] = []
-    check_file(path, read_rules(readers, dialect), found.append)
-    return found
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -91,10 +43,12 @@ def test_any_texts_come_back_from_every_dialect(
 
 @pytest.mark.parametrize("dialect", OTHERS)
 def test_our_own_rows_are_clean_in_every_dialect(dialect: str, tmp_path: Path) -> None:
-    path = write(tmp_path / "train.jsonl", dialect)
-    assert findings(path, dialect) == []
-    assert findings(path, "messages")[0].rule == "other-format"
-    [few] = findings(write(path, dialect, 1, "Write to a@example.com."), dialect)[:1]
+    path = write_rows(tmp_path / "train.jsonl", dialect)
+    assert findings(path, dialect=dialect) == []
+    assert findings(path)[0].rule == "other-format"
+    [few] = findings(
+        write_rows(path, dialect, 1, "Write to a@example.com."), dialect=dialect
+    )[:1]
     place = {
         "gemini": "contents[1].parts[0].text",
         "nova": "messages[1].content[0].text",
@@ -122,10 +76,10 @@ def test_our_own_rows_are_clean_in_every_dialect(dialect: str, tmp_path: Path) -
 def test_what_is_wrong_with_a_row_is_named_by_its_place(
     dialect: str, change: dict[str, Any], rule: str, key: str, tmp_path: Path
 ) -> None:
-    path = write(tmp_path / "train.jsonl", dialect)
+    path = write_rows(tmp_path / "train.jsonl", dialect)
     with path.open("ab") as file:
         file.write(json.dumps(ROWS[dialect] | change).encode() + b"\n")
-    found = [(f.rule, f.key, f.line) for f in findings(path, dialect)]
+    found = [(f.rule, f.key, f.line) for f in findings(path, dialect=dialect)]
     assert (rule, key, 41) in found
 
 
@@ -144,11 +98,11 @@ def test_what_is_wrong_with_a_row_is_named_by_its_place(
 def test_a_turn_of_another_form_is_named_by_its_place(
     turn: dict[str, object], rule: str, key: str, tmp_path: Path
 ) -> None:
-    path = write(tmp_path / "train.jsonl", "gemini")
+    path = write_rows(tmp_path / "train.jsonl", "gemini")
     asked = {"role": "user", "parts": [{"text": "Sack"}]}
     with path.open("ab") as file:
         file.write(json.dumps({"contents": [asked, turn]}).encode() + b"\n")
-    found = [(f.rule, f.key, f.line) for f in findings(path, "gemini")]
+    found = [(f.rule, f.key, f.line) for f in findings(path, dialect="gemini")]
     assert (rule, f"contents[1]{key}", 41) in found
 
 
@@ -185,27 +139,29 @@ def test_rows_of_any_shape_are_judged(
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     path.write_text(json.dumps(value) + "\n")
     for dialect in OTHERS:
-        errors = [f for f in findings(path, dialect) if f.severity == "error"]
+        errors = [f for f in findings(path, dialect=dialect) if f.severity == "error"]
         row = isinstance(value, dict) and ROW_KEYS[dialect] in value
         assert errors or row
 
 
 @pytest.mark.parametrize("word", read_readers()["nova"].reserved)
 def test_a_reserved_word_is_an_error_for_nova_alone(word: str, tmp_path: Path) -> None:
-    path = write(tmp_path / "train.jsonl", "nova", answer=f"It says {word} here.")
-    found = findings(path, "nova")
+    path = write_rows(tmp_path / "train.jsonl", "nova", answer=f"It says {word} here.")
+    found = findings(path, dialect="nova")
     assert {(f.rule, f.severity, f.key) for f in found if f.line} >= {
         ("reserved-word", "error", "messages[1].content[0].text")
     }
-    other = findings(write(path, "gemini", answer=f"It says {word}"), "gemini")
+    other = findings(
+        write_rows(path, "gemini", answer=f"It says {word}"), dialect="gemini"
+    )
     assert "reserved-word" not in {finding.rule for finding in other}
 
 
 def test_a_file_of_too_many_examples_is_refused(tmp_path: Path) -> None:
     most = read_readers()["nova"].limits["most_examples"]
-    path = write(tmp_path / "train.jsonl", "nova", most)
-    assert findings(path, "nova") == []
-    [found] = findings(write(path, "nova", most + 1), "nova")
+    path = write_rows(tmp_path / "train.jsonl", "nova", most)
+    assert findings(path, dialect="nova") == []
+    [found] = findings(write_rows(path, "nova", most + 1), dialect="nova")
     assert (found.rule, found.severity) == ("too-many-examples", "error")
 
 
@@ -256,7 +212,7 @@ def test_an_export_in_a_dialect_is_known_as_one_everywhere(
 
 
 def test_readers_of_another_dialect_are_told_in_one_line(tmp_path: Path) -> None:
-    write(tmp_path / "train.jsonl", "messages")
+    write_rows(tmp_path / "train.jsonl", "messages")
     done = finetune("check", "train.jsonl", "--for", "gemini", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (

@@ -128,3 +128,13 @@ def test_only_the_command_line_prints() -> None:
             text = path.read_text(encoding="utf-8")
             assert "print(" not in text
             assert "sys.exit" not in text
+
+
+def test_a_test_file_says_what_it_proves_and_stands_alone() -> None:
+    for path in (REPOSITORY / "tests").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith('"""'), f"{path}: the first line says what it proves"
+        foreign = {"benchmarks"} | {
+            name for name in imports(path) if ".test_" in f".{name}"
+        }
+        assert not foreign & imports(path), f"{path}: move what it shares to a module"

@@ -15,8 +15,7 @@ from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, NEAR, read_readers
 from tests.conftest import REPOSITORY
 from tests.corpus import good
-from tests.measured import ROW, rows
-from tests.test_readers import PACKAGES
+from tests.measured import PACKAGES, ROW, rows
 
 NEW = """\
 title: A reader of tomorrow

@@ -15,30 +15,18 @@ import jsonschema
 import pytest
 
 from exporter.chat import chat_line
-from exporter.checking.files import check_file
-from exporter.checking.rules import Finding, read_rules
 from exporter.readers import read_readers, recipes
+from tests.checked import ROWS, findings, write_rows
 from tests.conftest import REPOSITORY, SHARED_DATA
-from tests.corpus import clean, encoded, faulty, lines
-from tests.measured import record
-from tests.test_check import pairs
-from tests.test_dialects import ROWS, findings, write
+from tests.corpus import clean, encoded, lines
+from tests.faulty import faulty
+from tests.measured import PACKAGES, record
+from tests.rows import pairs
 
 READERS = ("together", "hf-datasets", "mistral", "mlx", "trl", "tinker", "nemo")
 PYTHON = REPOSITORY / ".venv-readers/bin/python"
-RULES = read_rules()
 
 _NO_VERDICT = "we look at no line of this length; the reader would take it"
-PACKAGES = {
-    "hf-datasets": "datasets",
-    "mistral": "mistral-common",
-    "mlx": "mlx-lm",
-    "nemo": "nemo-automodel",
-    "nova": "amzn-nova-forge",
-    "tinker": "tinker-cookbook",
-    "together": "together",
-    "trl": "trl",
-}
 # Where the reader and we differ, and why.
 EXPLAINED = {
     **{
@@ -71,8 +59,7 @@ def real_verdicts(reader: str, paths: list[Path]) -> dict[Path, str | None]:
 
 
 def refuses(path: Path, reader: str) -> bool:
-    found: list[Finding] = []
-    check_file(path, RULES, found.append)
+    found = findings(path)
     return any(f.severity == "error" and reader in f.readers for f in found)
 
 
@@ -180,13 +167,13 @@ def test_awss_validator_of_nova_says_what_we_say(tmp_path: Path) -> None:
     for number, change in enumerate(changes):
         path = tmp_path / str(number) / "train.jsonl"
         path.parent.mkdir()
-        write(path, "nova")
+        write_rows(path, "nova")
         with path.open("ab") as file:
             file.write(encoded(ROWS["nova"] | change))
         paths.append(path)
     said = real_verdicts("nova", paths)
     ours = {
-        path: any(f.severity == "error" for f in findings(path, "nova"))
+        path: any(f.severity == "error" for f in findings(path, dialect="nova"))
         for path in paths
     }
     assert {path: words is not None for path, words in said.items()} == ours

@@ -1,7 +1,5 @@
 """The kept pairs are those of an independent program, on every data set."""
 
-import csv
-import gzip
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -14,17 +12,13 @@ from hypothesis import strategies as st
 from exporter.engines import embedded
 from tests import oracle
 from tests.conftest import (
-    REPOSITORY,
     SHARED_DATA,
     MakeWorkspace,
     Workspace,
     json_lines,
     open_folder,
 )
-
-SAMPLE = REPOSITORY / "examples" / "products.csv"
-DATA_SETS = [SAMPLE, *sorted(SHARED_DATA.glob("*.jsonl.gz"))]
-LARGE = [path for path in DATA_SETS if path.name.startswith(("cldr", "wordnet"))]
+from tests.rows import DATA_SETS, LARGE, SAMPLE, read
 
 # The query of the script that this project replaces.
 OLD_QUERY = """
@@ -40,18 +34,6 @@ OLD_QUERY = """
             group by title having count(*) >= 10
         )
 """
-
-
-def read(path: Path) -> list[oracle.Row]:
-    if path.suffix == ".csv":
-        with path.open(newline="") as file:
-            return [
-                (row["uid"] or None, row["title"] or None, row["content"] or None)
-                for row in csv.DictReader(file)
-            ]
-    with gzip.open(path, "rt") as file:
-        lines = [json.loads(line) for line in file]
-    return [(line["uid"], line["title"], line["content"]) for line in lines]
 
 
 def each(paths: list[Path]) -> pytest.MarkDecorator:

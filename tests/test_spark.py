@@ -26,8 +26,8 @@ from exporter.export import export
 from exporter.files import drafts
 from tests import oracle
 from tests.conftest import REPOSITORY, Workspace, project_in
+from tests.rows import DATA_SETS, LARGE, SAMPLE, read
 from tests.spark_cluster import answers, free_ports, wait_for
-from tests.test_rules import DATA_SETS, LARGE, SAMPLE, read
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

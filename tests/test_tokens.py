@@ -1,3 +1,5 @@
+"""Tokens are counted exactly or at most, and shown with whose limit they pass."""
+
 import json
 import os
 import sys
@@ -8,9 +10,9 @@ import pytest
 
 from exporter import tokens
 from exporter.chat import chat_messages
+from tests.checked import finetune, write_export
 from tests.conftest import REPOSITORY, SHARED_DATA, Workspace, json_lines
 from tests.corpus import encoded, lines
-from tests.test_check import finetune, write_export
 
 CACHE = Path(
     os.environ.get("TIKTOKEN_CACHE_DIR") or SHARED_DATA.parent / "tiktoken_cache"

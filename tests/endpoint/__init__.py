@@ -1,0 +1,1 @@
+"""Upload, train and watch against an endpoint on the loopback."""
