@@ -52,12 +52,7 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
     """
     before, after = manifest.document(old), manifest.document(new)
     for folder in (old, new):
-        for problem in manifest.problems(
-            folder, leave_out=(manifest.TRAINING, manifest.VALIDATION)
-        ):
-            raise FinetuneError(
-                f"{problem.file}: {problem.what}; run finetune export again"
-            )
+        manifest.verify(folder, leave_out=(manifest.TRAINING, manifest.VALIDATION))
     with ExitStack() as stack:
         files = [
             stack.enter_context((folder / manifest.CLEAN).open("rb"))

@@ -29,15 +29,15 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Manifest(NamedTuple):
-    """What an export wrote of which data set; `sha256` is that of manifest.json."""
+    """manifest.json as it stands, and what is needed of it most.
+
+    `sha256` is of its own bytes.
+    """
 
     sha256: str
     files: dict[str, FileFacts]
-    splits: dict[str, dict[str, Any]]
-    git_commit: str | None
-    tool: str
     dialect: str
-    data_set: str
+    document: dict[str, Any]
 
 
 class Problem(NamedTuple):
@@ -99,11 +99,9 @@ def document(folder: Path) -> dict[str, Any]:
     Raises:
         FinetuneError: It is missing or not a manifest.
     """
-    _, found = _read(folder)
+    found = read(folder).document
     if not {"data_set", "funnel", "gate"} <= found.keys():
-        raise FinetuneError(
-            f"{folder / MANIFEST}: written by an older version; run finetune export"
-        )
+        raise _not_ours(folder / MANIFEST)
     return found
 
 
@@ -113,43 +111,25 @@ def read(folder: Path) -> Manifest:
     Raises:
         FinetuneError: It is missing or not a manifest.
     """
-    return _read(folder)[0]
-
-
-def _read(folder: Path) -> tuple[Manifest, dict[str, Any]]:
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
         found = orjson.loads(content)
-        manifest = Manifest(
-            hashlib.sha256(content).hexdigest(),
-            {name: _recorded(facts) for name, facts in found["files"].items()},
-            found.get("splits", {}),
-            found["git_commit"],
-            found["tool"],
-            _dialect(found.get("dialect", "messages")),
-            found.get("data_set", {}).get("name", ""),
-        )
+        files = {name: FileFacts(**facts) for name, facts in found["files"].items()}
+        dialect = found.get("dialect", "messages")
+        if dialect not in DIALECTS or not all(
+            tuple(map(type, facts)) == (str, int, int) for facts in files.values()
+        ):
+            raise _not_ours(path)
     except OSError as error:
         raise FinetuneError(f"{path}: {error.strerror}; run finetune export") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FinetuneError(
-            f"{path}: not a manifest of finetune export; run it again"
-        ) from error
-    return manifest, found
+        raise _not_ours(path) from error
+    return Manifest(hashlib.sha256(content).hexdigest(), files, dialect, found)
 
 
-def _recorded(value: dict[str, Any]) -> FileFacts:
-    facts = FileFacts(**value)
-    if tuple(map(type, facts)) != (str, int, int):
-        raise TypeError("not what is recorded of a file")
-    return facts
-
-
-def _dialect(value: str) -> str:
-    if value not in DIALECTS:
-        raise ValueError(value)
-    return value
+def _not_ours(path: Path) -> FinetuneError:
+    return FinetuneError(f"{path}: not a manifest of finetune export; run it again")
 
 
 def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:
@@ -160,32 +140,27 @@ def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:
     """
     found = []
     for name, facts in read(folder).files.items():
-        if name in leave_out:
-            continue
         path = folder / name
         try:
-            now = _facts(path)
+            now = facts if name in leave_out else _facts(path)
         except OSError as error:
             found.append(Problem(path, f"{error.strerror}, but it is in the manifest"))
             continue
         for fact, is_now, was in zip(facts._fields, now, facts, strict=True):
             if is_now != was:
-                found.append(
-                    Problem(path, f"{fact} {is_now}, but {was} in the manifest")
-                )
+                what = f"{fact} {is_now}, but {was} in the manifest"
+                found.append(Problem(path, what))
                 break
     return found
 
 
-def verify(folder: Path) -> None:
-    """Compare the training files with the manifest.
-
-    The clean file takes no part in training and is not read.
+def verify(folder: Path, *, leave_out: Collection[str] = ()) -> None:
+    """Compare the files with the manifest.
 
     Raises:
         FinetuneError: A file is missing or not as it was written.
     """
-    for problem in problems(folder, leave_out=[CLEAN]):
+    for problem in problems(folder, leave_out=leave_out):
         raise FinetuneError(f"{problem.file}: {problem.what}; run finetune export")
 
 
@@ -202,17 +177,15 @@ def _facts(path: Path) -> FileFacts:
 
 def _git_commit(folder: Path) -> str | None:
     """Return the commit of the project, "+changes" added if it has any."""
-    git = ["git", "-C", str(folder)]
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changes = subprocess.run(
-            [*git, "status", "--porcelain", "."],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        changes = "+changes" if git("status", "--porcelain", ".") else ""
+        return git("rev-parse", "HEAD") + changes
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit.stdout.strip() + ("+changes" if changes.stdout else "")

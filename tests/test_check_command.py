@@ -34,7 +34,7 @@ def test_warnings_alone_exit_with_0_and_unknown_readers_with_2(tmp_path: Path) -
     assert finetune("check", "train.jsonl", cwd=tmp_path).returncode == 0
     wrong = finetune("check", "train.jsonl", "--for", "gpt", cwd=tmp_path)
     assert wrong.returncode == 2
-    assert "gpt is not a reader; the readers are openai, azure" in wrong.stderr
+    assert "'gpt' is not one of 'openai', 'azure'" in wrong.stderr
     missing = finetune("check", "none.jsonl", cwd=tmp_path)
     assert missing.returncode == 1
     assert missing.stderr.count("\n") == 1

@@ -240,7 +240,7 @@ def test_a_recipe_fits_the_last_export(sample: Workspace) -> None:
         assert done.stdout
     unknown = sample.finetune("recipe", "gpt")
     assert unknown.returncode == 2
-    assert "gpt is not a reader; the readers are openai, azure" in unknown.stderr
+    assert "'gpt' is not one of 'openai', 'azure'" in unknown.stderr
 
 
 def test_readers_are_listed_and_shown_whole(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ _SHOWN = 3
 @click.option(
     "--for",
     "readers",
+    type=click.Choice([*read_readers()]),
     multiple=True,
     metavar="READER",
     help="Apply the rules of this reader only; repeatable.  [default: all]",
@@ -131,11 +132,6 @@ def _rules(names: tuple[str, ...], dialect: str) -> Rules:
     """Return the rules of the readers named; without a dialect those of any."""
     known = read_readers()
     for name in names:
-        if name not in known:
-            raise click.BadParameter(
-                f"{name} is not a reader; the readers are {', '.join(known)}",
-                param_hint="--for",
-            )
         own = known[name].dialect
         if dialect and own != dialect:
             raise FinetuneError(

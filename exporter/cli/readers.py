@@ -8,7 +8,9 @@ from exporter.readers import Reader, read_readers
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("name", required=False)
+@click.argument(
+    "name", type=click.Choice([*read_readers()]), metavar="[NAME]", required=False
+)
 def readers(name: str | None) -> None:
     """List the providers, trainers and libraries that read the files.
 
@@ -23,11 +25,6 @@ def readers(name: str | None) -> None:
                 f"{reader.state(today()):33} {recipe:29} {reader.title}"
             )
         return
-    if name not in known:
-        raise click.BadParameter(
-            f"{name} is not a reader; the readers are {', '.join(known)}",
-            param_hint="NAME",
-        )
     click.echo("\n".join(_lines(known[name])))
 
 

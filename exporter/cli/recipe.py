@@ -10,9 +10,11 @@ from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say, today
 from exporter.errors import FinetuneError
 from exporter.readers import Reader, read_readers, recipes
 
+_RECIPES = {name: reader for name, reader in read_readers().items() if reader.recipe}
+
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("reader", metavar="READER")
+@click.argument("reader", type=click.Choice([*_RECIPES]), metavar="READER")
 @OUTPUT_DIR
 @click.option(
     "--tokenizer",
@@ -44,18 +46,12 @@ def recipe(
     length of the longest, in bytes or in the model's own tokens. finetune readers
     lists the READERs.
     """
-    known = {name: r for name, r in read_readers().items() if r.recipe}
-    if reader not in known:
-        raise click.BadParameter(
-            f"{reader} is not a reader; the readers are {', '.join(known)}",
-            param_hint="READER",
-        )
-    chosen = known[reader]
-    document = manifest.read(output_dir)
+    chosen = _RECIPES[reader]
+    export = manifest.read(output_dir)
     for note in chosen.dates(today()):
         say(f"warning: {note}")
     examples = {
-        name: document.files[name].lines if name in document.files else 0
+        name: export.files[name].lines if name in export.files else 0
         for name in (manifest.TRAINING, manifest.VALIDATION)
     }
     if not examples[manifest.TRAINING]:
@@ -66,10 +62,10 @@ def recipe(
         paths = [output_dir / name for name, lines in examples.items() if lines]
         if model is None:
             context = context or recipes.CONTEXT
-        lengths = recipes.measure(paths, counter, context, document.dialect)
+        lengths = recipes.measure(paths, counter, context, export.dialect)
         if lengths.over:
             say(f"warning: {lengths.sentence()}")
-    folder = recipes.other_folder(output_dir, chosen, document.dialect)
+    folder = recipes.other_folder(output_dir, chosen, export.dialect)
     text = recipes.render(
         chosen,
         folder,
@@ -79,21 +75,28 @@ def recipe(
         lengths=lengths,
     )
     if folder != output_dir:
-        text = _export_first(document, output_dir, folder, chosen) + text
+        text = _export_first(export, output_dir, folder, chosen) + text
     click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
 
 def _export_first(
-    document: manifest.Manifest, old: Path, new: Path, reader: Reader
+    export: manifest.Manifest, old: Path, new: Path, reader: Reader
 ) -> str:
     """Return the command that makes the rows that the reader reads, and say so.
 
     A script or a configuration has it as a comment.
     """
-    words = ["export", document.data_set, "--dialect", reader.dialect, "-o", str(new)]
+    words = [
+        "export",
+        export.document.get("data_set", {}).get("name"),
+        "--dialect",
+        reader.dialect,
+        "-o",
+        str(new),
+    ]
     command = shlex.join(["finetune", *filter(None, words)])
     say(
         f"warning: {reader.title} reads --dialect {reader.dialect}, but {old} is "
-        f"{document.dialect}: first {command}"
+        f"{export.dialect}: first {command}"
     )
     return f"{'# First: ' if reader.dialect == 'messages' else ''}{command}\n"

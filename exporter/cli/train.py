@@ -20,7 +20,7 @@ from exporter.cli.watch import watch
 from exporter.endpoint import jobs
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
-from exporter.endpoint.source import checked_sources, refuse_faults
+from exporter.endpoint.source import checked_sources
 from exporter.errors import FinetuneError
 from exporter.files import locked
 
@@ -151,8 +151,6 @@ def _request(
     endpoint: Endpoint, options: jobs.JobOptions, folder: Path
 ) -> dict[str, Any]:
     sources = checked_sources(endpoint, folder)
-    manifest.verify(folder)
-    refuse_faults(sources, endpoint.provider.name)
     for key, note in endpoint.provider.wants.items():
         if not any(given.startswith(key.split(".")[0]) for given in options.extra):
             say(f"warning: {note}")

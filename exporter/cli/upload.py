@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from exporter import manifest
 from exporter.cli.connection import (
     EPILOG,
     IGNORE_DATES,
@@ -24,7 +23,6 @@ from exporter.endpoint.source import (
     Sending,
     Source,
     checked_sources,
-    refuse_faults,
 )
 from exporter.files import locked
 from exporter.progress import Step, step
@@ -86,10 +84,8 @@ def upload(
     with locked(output_dir):
         stands(f"nothing was made at {endpoint.name}")
         sources = checked_sources(endpoint, output_dir)
-        manifest.verify(output_dir)
         for note in jobs.model_notes(endpoint, model, today()) if model else []:
             say(f"warning: {note}")
-        refuse_faults(sources, endpoint.provider.name)
         parts.cancel_left_open(endpoint, output_dir)
         found = [
             None if force else uploads.find(endpoint, source) for source in sources

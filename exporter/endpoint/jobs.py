@@ -132,7 +132,7 @@ def request(
         "request_sha256": hashlib.sha256(
             orjson.dumps(requested, option=orjson.OPT_SORT_KEYS)
         ).hexdigest(),
-        "git_commit": manifest.git_commit or "unknown",
+        "git_commit": manifest.document.get("git_commit") or "unknown",
         "tool": f"finetune-exporter {__version__}",
         **body.get("metadata", {}),
     }

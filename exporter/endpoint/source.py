@@ -158,22 +158,20 @@ def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
     """Return the training file and, if there is one, the validation file.
 
     Raises:
-        FinetuneError: One is missing, too small or too large for the endpoint, or
-            in a dialect that it does not read.
+        FinetuneError: One is missing, not as it was written, too small, too large or
+            in a dialect that the endpoint does not read; or a line breaks a rule of
+            its reader, or stands in both files.
     """
-    document = manifest.read(folder)
-    files, wanted = document.files, endpoint.provider.dialect
-    if document.dialect != wanted:
+    export, provider = manifest.read(folder), endpoint.provider
+    files, wanted = export.files, provider.dialect
+    if export.dialect != wanted:
         raise FinetuneError(
-            f"{folder}: rows of --dialect {document.dialect}, but "
-            f"{endpoint.provider.title} reads {wanted}; run finetune export --dialect "
-            f"{wanted}"
+            f"{folder}: rows of --dialect {export.dialect}, but {provider.title} reads "
+            f"{wanted}; run finetune export --dialect {wanted}"
         )
     if manifest.TRAINING not in files:
         raise FinetuneError(f"{folder}: no {manifest.TRAINING}; run finetune export")
-    lines = files[manifest.TRAINING].lines
-    provider = endpoint.provider
-    fewest = provider.limits.get("examples", 1)
+    lines, fewest = files[manifest.TRAINING].lines, provider.limits.get("examples", 1)
     if lines < fewest:
         raise FinetuneError(
             f"{folder / manifest.TRAINING}: {counted(lines, 'example')}, but "
@@ -192,16 +190,13 @@ def checked_sources(endpoint: Endpoint, folder: Path) -> list[Source]:
                 f"{provider.title} takes {limit / MEGABYTE:,.0f}; tighten a rule and "
                 "export again"
             )
+    manifest.verify(folder, leave_out=[manifest.CLEAN])
+    _refuse_faults(sources, provider.name)
     return sources
 
 
-def refuse_faults(sources: list[Source], reader: str) -> None:
-    """Refuse what the endpoint's reader would refuse, and what would leak.
-
-    Raises:
-        FinetuneError: A line breaks a rule, or an example or a question of the
-            validation file stands in training.
-    """
+def _refuse_faults(sources: list[Source], reader: str) -> None:
+    """Refuse what the endpoint's reader would refuse, and what would leak."""
     faults: list[Finding] = []
 
     def take(finding: Finding) -> None:

@@ -48,8 +48,7 @@ def write(
     _refuse_other_version(folder, doc)
     names = [PAGE] if _is_foreign(folder / CARD) else [PAGE, CARD]
     with drafts(folder, *names) as opened:
-        for problem in manifest.problems(folder):
-            raise FinetuneError(f"{problem.file}: {problem.what}; run finetune export")
+        manifest.verify(folder)
         paths = [folder / n for n in _SIDES.values() if n in doc["files"]]
         survey = Survey(paths, read_rules(dialect=doc["dialect"]))
         facts = context(doc, survey, wishes)
