@@ -111,6 +111,13 @@ def test_the_documentation_is_one_page_that_says_what_the_project_is(
         assert list((sample.project / "models").rglob(f"{model}.sql")), model
     assert "SQL decides which rows, Python" in page
     assert sample.finetune("export").returncode == 0
+    assert sample.finetune("report").returncode == 0
+    for name in ("report.html", "README.md"):
+        text = (sample.folder / "files" / name).read_text()
+        [link] = re.findall(r"[\"(]([^\"()]*/static_index\.html)[\")]", text)
+        assert (sample.folder / "files" / link).samefile(
+            sample.project / "target/static_index.html"
+        )
 
 
 def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:

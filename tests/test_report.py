@@ -16,6 +16,8 @@ import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from exporter.chat import chat_line
+from exporter.checking.rules import read_rules
+from exporter.report.survey import Survey
 from exporter.report.texts import as_code
 from tests.conftest import BROWSER, NPM, MakeWorkspace, Workspace, json_lines
 
@@ -391,7 +393,7 @@ def write_export(
         (
             [("lamp", "write to AKIAQWERTYUIOPASDFGH now")],
             {},
-            "(not shown)",
+            "(not shown: a likely secret is in this text)",
         ),
     ],
 )
@@ -407,6 +409,42 @@ def test_other_exports_have_a_report(
     assert done.returncode == 0, done.stderr
     page = (workspace.folder / "files/report.html").read_text()
     assert shown.replace("&#39;", "'") in page.replace("&#39;", "'")
+
+
+def test_likely_secrets_of_the_data_are_not_on_the_page(
+    sample_files: Path, workspace: Workspace
+) -> None:
+    secrets = ["AKIAQWERTYUIOPASDFGH", "4111 1111 1111 1111", "DE89370400440532013000"]
+    folder = workspace.folder / "files"
+    answers = [f"a lamp, {secret}, in the middle of it" for secret in secrets]
+    write_export(
+        sample_files,
+        folder,
+        [(f"{n} {secrets[0]}", answer) for n in range(4) for answer in answers],
+    )
+    done = workspace.finetune("report")
+    assert done.returncode == 0, done.stderr
+    written = (folder / "report.html").read_text() + (folder / "README.md").read_text()
+    assert "not shown: a likely secret" in written
+    assert [secret for secret in secrets if secret in written] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "scripts"),
+    [
+        ("it shines", {"Latin"}),
+        ("日々の明かり", {"Han", "Hiragana"}),
+        ("свет\u02bc \u30fc ª 5 µm", {"Cyrillic", "Latin"}),
+        ("\uff41\uff4c \uff97\uff9d", {"Latin", "Katakana"}),
+    ],
+)
+def test_scripts_are_those_of_the_letters(
+    answer: str, scripts: set[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "train.jsonl"
+    file.write_bytes(chat_line(system=None, title="", description=answer))
+    survey = Survey([file], read_rules(dialect="messages"))
+    assert {group.what for group in survey.seen()} == scripts
 
 
 def test_a_manifest_that_counts_otherwise_than_its_files_is_refused(

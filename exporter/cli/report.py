@@ -71,6 +71,7 @@ def report(
         wishes,
         samples=lambda document: _samples(document, project_dir),
         since=since,
+        documentation=project_dir / "target/static_index.html",
     )
     for path in written:
         click.echo(path)

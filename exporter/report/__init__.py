@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -17,7 +19,7 @@ from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
 from exporter.report.facts import Wishes, apart, character_name, context
 from exporter.report.survey import Survey
-from exporter.report.texts import as_code, ending, opening, shown
+from exporter.report.texts import as_code, ending, opening, readable, shown
 
 PAGE, CARD = "report.html", "README.md"
 _MARK = "Written by finetune report, which replaces it as long as this line is here"
@@ -35,11 +37,13 @@ def write(
     *,
     samples: Callable[[dict[str, Any]], Samples | str],
     since: Path | None = None,
+    documentation: Path | None = None,
 ) -> list[Path]:
     """Write the page and the card of the export in the folder; return their paths.
 
     `samples` is given the manifest and returns dropped rows by rule, or a sentence
-    why there are none. A README.md that is not ours stays as it is.
+    why there are none. A README.md that is not ours stays as it is. `documentation`
+    is linked, where it is a file.
 
     Raises:
         FinetuneError: The folder holds no export, or not as it was written.
@@ -54,6 +58,7 @@ def write(
         facts = context(doc, survey, wishes)
         facts["samples"] = samples(doc)
         facts["changed"] = compare(since, folder) if since else None
+        facts["documentation"] = _link(documentation, folder)
         for draft, text in zip(opened, _rendered(facts), strict=False):
             draft.write_line(text.encode())
             draft.finish()
@@ -82,6 +87,11 @@ def _is_foreign(path: Path) -> bool:
     return path.is_file() and _MARK.encode() not in path.read_bytes()[:4096]
 
 
+def _link(to: Path | None, folder: Path) -> str | None:
+    """Return the link from a folder to a file, if there is the file."""
+    return quote(os.path.relpath(to, folder)) if to and to.is_file() else None
+
+
 def _rendered(facts: dict[str, Any]) -> tuple[str, str]:
     """Return the page and the card."""
     environment = jinja2.Environment(
@@ -94,6 +104,7 @@ def _rendered(facts: dict[str, Any]) -> tuple[str, str]:
     )
     environment.filters |= {
         "shown": shown,
+        "readable": readable,
         "code": as_code,
         "character": character_name,
         "n": "{:,}".format,

@@ -12,10 +12,7 @@ from exporter.checking.texts import HTML, text_harms
 from exporter.funnel import funnel_table
 from exporter.report.charts import histogram, percentiles
 from exporter.report.survey import CHANCE, EXTREME, SHORTER, Group, Place, Survey
-from exporter.report.texts import words
-
-# What was found by these is nobody's to read.
-_SECRET = {"secret", "payment-card", "iban"}
+from exporter.report.texts import SECRET, words
 
 # Of groups the most frequent: how many, and at least how often each.
 _TOP = {
@@ -151,7 +148,7 @@ def _odd(
         yield group.place, group.what
     for breach in survey.breaches():
         for place in _places(breach.first[:1]):
-            if breach.rule not in _SECRET:
+            if breach.rule not in SECRET:
                 yield place, breach.rule.replace("-", " ")
 
 
@@ -183,9 +180,9 @@ def _evidence(
             found = dict(text_harms(text)).get(rule, "")
             if rule == "html" and (tag := HTML.search(text)):
                 found = tag[0]
-            if rule in _SECRET or found:
+            if rule in SECRET or found:
                 break
-        if rule in _SECRET:
+        if rule in SECRET:
             yield place, "(not shown)"
         else:
             start = max(0, text.find(found) - 40) if found else 0

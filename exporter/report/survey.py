@@ -18,7 +18,7 @@ from exporter.checking.leaks import check_leaks
 from exporter.checking.plain import Texts, texts_of
 from exporter.checking.repeats import Companions, Repeats
 from exporter.checking.rules import Finding, Rules
-from exporter.report.texts import ending, is_hidden, opening, sketch
+from exporter.report.texts import ending, is_hidden, opening, readable, sketch
 from exporter.tokens import BYTES, Tally
 
 # How many examples of a kind are kept.
@@ -30,7 +30,10 @@ SHORTER = "answer shorter than its title"
 # The scripts whose letters have names that begin otherwise.
 _SCRIPTS = {"CJK": "Han", "CANADIAN": "Canadian syllabics", "FULLWIDTH": "Latin"}
 _SCRIPTS |= {"HALFWIDTH": "Katakana", "MEETEI": "Meetei Mayek", "OL": "Ol Chiki"}
+_SCRIPTS |= {"IDEOGRAPHIC": "Han", "MODIFIER": ""}
 
+# What the names of letters of a script hold; a sign such as the micro is of none.
+_OF_A_SCRIPT = re.compile("LETTER|SYLLABLE|IDEOGRAPH|HIEROGLYPH")
 
 _LETTER = re.compile("[A-Za-z]")
 
@@ -64,8 +67,9 @@ class _Kinds(dict[str, str]):
 
     def __missing__(self, character: str) -> str:
         kind = character if is_hidden(character) else ""
-        if character.isalpha():
-            word = unicodedata.name(character, "").partition(" ")[0].partition("-")[0]
+        name = unicodedata.name(character, "")
+        if character.isalpha() and _OF_A_SCRIPT.search(name):
+            word = name.partition(" ")[0].partition("-")[0]
             kind = _SCRIPTS.get(word, word.capitalize())
         self[character] = kind
         return kind
@@ -212,7 +216,7 @@ class Survey:
         return [place for _, place in sorted(kept, key=lambda k: (-k[0], k[1]))[:most]]
 
     def texts(self, places: Iterable[Place]) -> dict[Place, Texts]:
-        """Return prompt, question and answer of examples, read again."""
+        """Return prompt, question and answer of examples, read again, no secret."""
         wanted = {*places}
         last = max((place.line for place in wanted), default=0)
         found = {}
@@ -221,5 +225,7 @@ class Survey:
                 for line, content in zip(range(1, last + 1), file, strict=False):
                     if side.place(line) in wanted:
                         turns = Turns(orjson.loads(content), self.rules.dialect)
-                        found[side.place(line)] = texts_of(turns.messages)
+                        system, question, answer = texts_of(turns.messages)
+                        place = side.place(line)
+                        found[place] = system, readable(question), readable(answer)
         return found
