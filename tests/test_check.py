@@ -12,7 +12,7 @@ from exporter.checking import files as check_module
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.lines import examine
-from exporter.checking.plain import plain
+from exporter.checking.plain import Plain
 from exporter.checking.rules import Finding, read_rules
 from tests.checked import findings
 from tests.conftest import REPOSITORY
@@ -74,7 +74,7 @@ def test_every_rule_and_reader_names_a_source_with_its_date() -> None:
 def test_the_quick_look_never_passes_what_the_close_look_minds() -> None:
     for case in faulty():
         for line in case.content.splitlines(keepends=True):
-            if plain(line) is not None:
+            if Plain().texts(line) is not None:
                 assert examine(line)[1] == [], case.name
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.chat import DIALECTS, chat_line
-from exporter.checking.dialects import ROW_KEYS, as_messages
+from exporter.checking.dialects import ROW_KEYS, Turns
 from exporter.readers import read_readers
 from tests.checked import ROWS, findings, finetune, write_rows
 from tests.conftest import REPOSITORY, Workspace, json_lines
@@ -34,7 +34,7 @@ def test_any_texts_come_back_from_every_dialect(
             system=system, title=title, description=description, dialect=dialect
         )
         assert len(line.splitlines()) == len(line.decode().splitlines()) == 1
-        back = json.loads(as_messages(line, dialect))["messages"]
+        back = Turns(json.loads(line), dialect).messages
         given = [text for text in (system, title, description) if text is not None]
         if dialect == "prompt-completion" and system is not None:
             given = [f"{system}\n\n{title}", description]
@@ -55,6 +55,17 @@ def test_our_own_rows_are_clean_in_every_dialect(dialect: str, tmp_path: Path) -
         "prompt-completion": "completion",
     }
     assert (few.rule, few.key) == ("email-address", place[dialect])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_an_example_that_comes_again_is_found_in_every_dialect(
+    dialect: str, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "train.jsonl", dialect)
+    rows = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*rows, rows[0], rows[1]]))
+    again = [(f.line, f.message[:14]) for f in findings(path, dialect)]
+    assert again == [(len(rows) + n, f"same as line {n}") for n in (1, 2)]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import orjson
-
-from exporter.chat import NOVA_VERSION, chat_line
+from exporter.chat import NOVA_VERSION
 from exporter.checking.conversation import Fault, conversation_faults, short
 
 _CONTENT = re.compile(r"messages\[(\d+)\](\.content)?")
@@ -147,17 +145,3 @@ class Turns:
             return key
         path, below = self._places[int(found[1])]
         return (below if found[2] else path) + key[found.end() :]
-
-
-def as_messages(line: bytes, dialect: str) -> bytes:
-    """Return a line that we could have written as one of messages, else nothing."""
-    try:
-        messages = Turns(orjson.loads(line), dialect).messages
-        *system, title, description = [message["content"] for message in messages]
-        prompt = system[0] if system else None
-        texts = {"system": prompt, "title": title, "description": description}
-        if chat_line(**texts, dialect=dialect) == line:
-            return chat_line(**texts)
-    except (ValueError, TypeError, LookupError, AttributeError):
-        pass
-    return b""

@@ -1,10 +1,13 @@
 """The quick look at a line that nothing is wrong with, as at nearly every one."""
 
 import re
-from typing import Any
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple
 
-import orjson
+import msgspec
 
+from exporter.chat import DIALECTS, NOVA_VERSION, SLOT, json_line
 from exporter.checking.texts import (
     ESCAPE,
     INVISIBLE,
@@ -13,14 +16,7 @@ from exporter.checking.texts import (
     text_harms,
 )
 
-# The keys of nearly every example, shared so that comparing them is cheap.
-PLAIN_KEYS = frozenset({"messages", "messages[].role", "messages[].content"})
-
-_FORM = re.compile(
-    rb"(\{.*\"content\": ?\")[^\"\\]*"
-    rb"(\"\}, ?\{\"role\": ?\"assistant\", ?\"content\": ?\")[^\"\\]*(\"\}\]\}\n)"
-)
-_QUOTE, _BACKSLASH, _LESS, _AT, _UNDERSCORE, _TILDE = b'"\\<@_~'
+_BACKSLASH, _LESS, _AT, _UNDERSCORE, _TILDE = b"\\<@_~"
 _J, _DELETE, _C2, _C3, _E2, _EF = b"J\x7f\xc2\xc3\xe2\xef"
 
 # Cheap questions about a line of JSON in UTF-8: without these a text of it holds
@@ -50,67 +46,139 @@ _MAY_BE_KEY = re.compile(
 )
 _MAY_BE_NAMED_KEY = re.compile(rb"_[A-Za-z0-9+/_-]{16}")
 _MAY_BE_DOTTED_KEY = re.compile(rb"\.(?:[A-Za-z0-9_-]{16}|slack)")
+_VERSION = NOVA_VERSION.encode()
 _MAY_BE_CLOUD_KEY = re.compile(rb"A(?:[KS]IA[A-Z2-7]|Iza)")
 
 
+# The prompt, if there is one, the question and the answer of a line.
 Texts = tuple[str | None, str, str]
 
 
 def texts_of(messages: list[Any]) -> Texts:
-    """Return prompt, question and answer of the messages of a plain line."""
+    """Return the texts of messages that are beyond doubt."""
     prompt = messages[0]["content"] if len(messages) == 3 else None
     return prompt, messages[-2]["content"], messages[-1]["content"]
 
 
-class Alike:
-    """Lines that are written like one that was plain, all but for the texts.
+class _Form(NamedTuple):
+    """The one way to write an example in a dialect, with a prompt or without."""
 
-    What stands around the texts is compared as bytes, and the texts hold nothing
-    that JSON escapes: so they need not be parsed, which takes most of the time.
-    """
+    decode: Callable[[bytes], Any]
+    texts: Callable[[Any], tuple[str, ...]]
+    quotes: int
 
-    def __init__(self) -> None:
-        self._head = self._middle = self._tail = b"\n"
-        self._prompt: str | None = None
-        self._lessons = 1_000
 
-    def learn(self, line: bytes, messages: list[Any]) -> None:
-        """Take the form of a plain line; not without end, where all differ."""
-        if not self._lessons or _BACKSLASH in line or line.startswith(self._head):
-            return
-        self._lessons -= 1
-        found = _FORM.fullmatch(line)
-        if found:
-            self._head, self._middle, self._tail = found.groups()
-            self._prompt, _, _ = texts_of(messages)
+class Plain:
+    """The lines of a dialect that are beyond doubt."""
 
-    def texts(self, line: bytes, *, safe: bool) -> Texts | None:
-        """Return the texts of a plain line like the one learned."""
-        head, tail = self._head, self._tail
-        if _BACKSLASH in line or not line.startswith(head) or not line.endswith(tail):
-            return None
-        asked, middle, said = line[len(head) : -len(tail)].partition(self._middle)
-        if not middle or not asked or not said or _QUOTE in asked or _QUOTE in said:
-            return None
+    def __init__(
+        self, dialect: str = "messages", reserved: re.Pattern[str] | None = None
+    ) -> None:
+        self._forms = [_form(DIALECTS[dialect](system)) for system in (SLOT, None)]
+        self._reserved = reserved
+        self._raw = re.compile(reserved.pattern.encode()) if reserved else None
+
+    def is_safe(self, lines: bytes) -> bool:
+        """Say whether no line, of one or more, may hold a number, a key or a mark."""
+        lines = lines.replace(_VERSION, b"")  # Nova's looks like a key.
+        return not (
+            _AT in lines
+            or _DELETE in lines
+            or _MAY_BE_NUMBER.search(lines.translate(_KINDS))
+            or _MAY_BE_KEY.search(lines)
+            or _MAY_BE_CLOUD_KEY.search(lines)
+            or _MAY_BE_DOTTED_KEY.search(lines)
+            or (_TILDE in lines and b"]~" in lines)
+            or (_UNDERSCORE in lines and _MAY_BE_NAMED_KEY.search(lines))
+            or (_J in lines and b"eyJ" in lines)
+            or (_LESS in lines and _MAY_BE_TOKEN.search(lines))
+            or _MAY_BE_MARK.search(lines)
+            or (self._raw and self._raw.search(lines))
+        )
+
+    def texts(self, line: bytes, *, safe: bool = False) -> Texts | None:
+        """Return the texts of a line beyond doubt, or None to look closer.
+
+        Beyond doubt is a line in the form that we write, with text in it that
+        nothing is wrong with. This is the way of nearly every line, so it asks the
+        cheapest questions first: one byte, given as a number, is found ten times
+        faster than two. `safe` says that `is_safe` has been asked.
+        """
+        form = self._forms[0]
         try:
-            question, answer = asked.decode(), said.decode()
-        except UnicodeDecodeError:
-            return None
-        # What is printable is no control character and no odd line end.
+            texts = form.texts(form.decode(line))
+        except (ValueError, RecursionError):
+            form = self._forms[1]
+            try:
+                texts = form.texts(form.decode(line))
+            except (ValueError, RecursionError):
+                return None
+            self._forms.reverse()
+        # More quotes are escaped in a text, or belong to a key that comes twice.
+        quotes = line.count(b'"') - form.quotes
+        odd = _BACKSLASH in line or not line.isascii()
         if (
-            not question.isprintable()
-            or not answer.isprintable()
-            or question.isspace()
-            or answer.isspace()
-            or question[0] in INVISIBLE
-            or answer[0] in INVISIBLE
-            or (_C3 in line and _MAY_BE_MOJIBAKE.search(line))
-            or (_EF in line and _MAY_BE_ODD.search(line))
-            or _says_nothing(question, answer)
-            or not (safe or is_safe(line) or _is_harmless(question, answer))
+            (quotes and (quotes != line.count(b'\\"') or b'\\\\"' in line))
+            or line[-2:-1] == b"\r"
+            or "" in texts
+            or any(map(str.isspace, texts))
+            or (odd and self._is_odd(line, texts))
+            or _says_nothing(*texts[-2:])
+            or not (safe or self.is_safe(line) or self._is_harmless(*texts))
         ):
             return None
-        return self._prompt, question, answer
+        return texts if len(texts) == 3 else (None, *texts)  # type: ignore[return-value]
+
+    def _is_harmless(self, *texts: str) -> bool:
+        return not any(
+            (self._reserved and self._reserved.search(text))
+            or next(text_harms(text), None)
+            for text in texts
+        )
+
+    def _is_odd(self, line: bytes, texts: tuple[str, ...]) -> bool:
+        """Say whether a line with escapes or beyond ASCII asks for a closer look."""
+        if any(text[0] in INVISIBLE for text in texts):
+            return True
+        if _BACKSLASH in line and _MAY_BE_ESCAPE.search(line):
+            text = "".join(texts)
+            if ESCAPE.search(text) or _ODD.search(text) or not self._is_harmless(text):
+                return True
+        return (
+            (_C3 in line and _MAY_BE_MOJIBAKE.search(line) is not None)
+            or (_C2 in line and _C1.search(line) is not None)
+            or (_E2 in line and _LINE_END.search(line) is not None)
+            or (_EF in line and _MAY_BE_ODD.search(line) is not None)
+        )
+
+
+def _form(template: dict[str, Any]) -> _Form:
+    kind, places = _kind(template, "")
+    return _Form(
+        msgspec.json.Decoder(kind).decode,
+        attrgetter(*places),
+        json_line(template).count(b'"') + 2 * len(places),
+    )
+
+
+def _kind(value: Any, place: str) -> tuple[Any, list[str]]:  # noqa: ANN401
+    """Return the type of JSON in the form of a template, and where its texts are."""
+    if isinstance(value, str):
+        return Literal[value], []
+    if not isinstance(value, dict | list):
+        return str, [place]
+    keys = value if isinstance(value, dict) else [f"item{n}" for n in range(len(value))]
+    values = value.values() if isinstance(value, dict) else value
+    below = f"{place}." if place else ""
+    inner = [_kind(v, below + k) for k, v in zip(keys, values, strict=True)]
+    kind = msgspec.defstruct(
+        "Kind",
+        [(key, kind) for key, (kind, _) in zip(keys, inner, strict=True)],
+        array_like=isinstance(value, list),
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return kind, [place for _, places in inner for place in places]
 
 
 def _says_nothing(question: str, answer: str) -> bool:
@@ -118,99 +186,4 @@ def _says_nothing(question: str, answer: str) -> bool:
         question in NULL_WORDS
         or answer in NULL_ANSWERS
         or (len(question) == len(answer) and question.lower() == answer.lower())
-    )
-
-
-def plain(line: bytes, *, safe: bool = False) -> list[Any] | None:  # noqa: PLR0911 - the cheapest way out
-    """Return the messages of a line beyond doubt, or None to look closer.
-
-    Beyond doubt is an optional system message, a user's and an assistant's,
-    with the two keys each and text in them that nothing is wrong with. This is
-    the way of nearly every line, so it asks the cheapest questions first: one
-    byte, given as a number, is found ten times faster than two. `safe` says that
-    `is_safe` has been asked.
-    """
-    try:
-        value = orjson.loads(line)
-        messages: list[Any] = value["messages"]
-        user, assistant = messages[-2], messages[-1]
-        question, answer = user["content"], assistant["content"]
-        if (
-            len(value) != 1
-            or user["role"] != "user"
-            or assistant["role"] != "assistant"
-            or len(user) + len(assistant) != 4
-            or not question
-            or not answer
-            or question.isspace()
-            or answer.isspace()
-        ):
-            return None
-        count = len(messages)
-        prompt = ""
-        if count == 3:
-            system = messages[0]
-            prompt = system["content"]
-            if (
-                system["role"] != "system"
-                or len(system) != 2
-                or not prompt
-                or prompt.isspace()
-            ):
-                return None
-        elif count != 2:
-            return None
-        escapes = _BACKSLASH in line
-        if (escapes or not line.isascii()) and _is_odd(line, question, answer, prompt):
-            return None
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
-    # Two quotes for "messages" and eight for each message; more of them are
-    # escaped in a text, or belong to a key that comes twice.
-    quotes = line.count(b'"') - 2 - 8 * count
-    if quotes and (quotes != line.count(b'\\"') or b'\\\\"' in line):
-        return None
-    if (
-        line[-2:-1] == b"\r"
-        or _says_nothing(question, answer)
-        or not (safe or is_safe(line) or _is_harmless(question, answer, prompt))
-    ):
-        return None
-    return messages
-
-
-def _is_harmless(*texts: str) -> bool:
-    return not any(next(text_harms(text), None) for text in texts)
-
-
-def _is_odd(line: bytes, question: str, answer: str, prompt: str) -> bool:
-    """Say whether a line with escapes or beyond ASCII asks for a closer look."""
-    if question[0] in INVISIBLE or answer[0] in INVISIBLE:
-        return True
-    if _BACKSLASH in line and _MAY_BE_ESCAPE.search(line):
-        text = question + answer + prompt
-        if ESCAPE.search(text) or _ODD.search(text) or next(text_harms(text), None):
-            return True
-    return (
-        (_C3 in line and _MAY_BE_MOJIBAKE.search(line) is not None)
-        or (_C2 in line and _C1.search(line) is not None)
-        or (_E2 in line and _LINE_END.search(line) is not None)
-        or (_EF in line and _MAY_BE_ODD.search(line) is not None)
-    )
-
-
-def is_safe(lines: bytes) -> bool:
-    """Say whether no line, of one or more, may hold a number, a key or a mark."""
-    return not (
-        _AT in lines
-        or _DELETE in lines
-        or _MAY_BE_NUMBER.search(lines.translate(_KINDS))
-        or _MAY_BE_KEY.search(lines)
-        or _MAY_BE_CLOUD_KEY.search(lines)
-        or _MAY_BE_DOTTED_KEY.search(lines)
-        or (_TILDE in lines and b"]~" in lines)
-        or (_UNDERSCORE in lines and _MAY_BE_NAMED_KEY.search(lines))
-        or (_J in lines and b"eyJ" in lines)
-        or (_LESS in lines and _MAY_BE_TOKEN.search(lines))
-        or _MAY_BE_MARK.search(lines)
     )
