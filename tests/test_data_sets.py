@@ -192,17 +192,7 @@ def test_rows_that_can_be_no_examples_are_named(shop: Workspace) -> None:
         assert [*(shop.folder / "refused").iterdir()] == []
 
 
-def without(key: str) -> Callable[[dict[str, Any]], object]:
-    return lambda keys: keys.pop(key)
-
-
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "a key is missing": (without("user"), "user: missing; name a column of the exam"),
-    "the model is missing": (without("examples"), "examples: missing; name a model"),
-    "a key is unknown": (
-        lambda keys: keys.update(asistant="answer"),
-        "asistant: unknown key; the keys are examples, id, user, assistant, system,",
-    ),
     "no such column": (
         lambda keys: keys.update(user="title"),
         "user: finetune.answers has no column title; it has answer_id, question,",
@@ -215,15 +205,6 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda keys: keys.update(id="price"),
         "id: column price of finetune.answers is not text",
     ),
-    "no such model": (
-        lambda keys: keys.update(examples="products"),
-        "examples: no models named products in depends_on of the exposure; add ref('pr",
-    ),
-    "two prompts": (
-        lambda keys: keys.update(system_prompt="Be kind."),
-        ": has both system and system_prompt; remove one",
-    ),
-    "a number": (lambda keys: keys.update(split=1), "split: must be text, but is 1"),
     "a side of its own": (
         lambda keys: keys.update(split="question"),
         "split: question of '1' is 'Question 1', but must be train or validation",

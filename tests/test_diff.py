@@ -2,120 +2,259 @@
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.conftest import Workspace, json_lines
+from exporter.diff import compare
+from exporter.errors import FinetuneError
+from tests.checked import finetune
 
-
-def diff(workspace: Workspace, *arguments: str) -> tuple[int, str, str]:
-    done = workspace.finetune("diff", *arguments)
-    return done.returncode, done.stdout, done.stderr
-
-
-def as_json(workspace: Workspace, old: str, new: str) -> dict[str, Any]:
-    code, out, talk = diff(workspace, old, new, "--json")
-    assert code == 0, talk
-    found: dict[str, Any] = json.loads(out)
-    return found
+KINDS = ("came", "went", "changed_side", "kept")
+# A question and a side, by the id of the example.
+Examples = Mapping[str, tuple[str, str]]
+EXAMPLES = {f"{n:02}": (f"title {n // 3}", "train") for n in range(12)}
+COLUMNS = {"name": "lamps", "id": "n", "user": "title", "split": "side"}
 
 
-@pytest.fixture(scope="module")
-def exports(built_sample: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the export of the sample as `old`, and changed as `new`."""
-    folder = tmp_path_factory.mktemp("exports")
-    for name in ("old", "new"):
-        done = built_sample.finetune("export", "-o", folder / name)
-        assert done.returncode == 0, done.stderr
+def export(folder: Path, examples: Examples, **changed: object) -> Path:
+    """Write a clean file and a manifest that fits, but for what is changed in it."""
+    folder.mkdir(exist_ok=True)
+    rows = [{"n": n, "title": t, "side": s} for n, (t, s) in sorted(examples.items())]
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    document = {
+        "files": {
+            "clean.jsonl": facts(content),
+            "train.jsonl": facts(b"that of another folder"),
+        },
+        "git_commit": None,
+        "tool": "finetune-exporter",
+        "data_set": COLUMNS,
+        "system_prompt": "Be kind.",
+        "vars": {"least": 10},
+        "engine": "postgresql",
+        "relation": {"name": "lamps"},
+        "created_at": str(folder),
+        "funnel": [{"rule": "long", "rows": 9}, {"position": 7}],
+        "gate": {"tests": [{"name": "unique", "status": "pass"}]},
+    }
+    (folder / "clean.jsonl").write_bytes(content)
+    (folder / "manifest.json").write_text(json.dumps(document | changed))
     return folder
 
 
-def change(exports: Path, target: Path) -> None:
-    """Write a changed copy of the export, with a manifest that fits."""
-    shutil.copytree(exports / "new", target)
-    rows = json_lines(target / "clean.jsonl")
-    titles = sorted({row["title"] for row in rows})
-    gone, moved = titles[0], titles[1]
-    kept = [row for row in rows if row["title"] != gone]
-    for row in kept:
-        row["split"] = "validation" if row["title"] == moved else "train"
-    kept.append({**kept[-1], "pair_id": "f" * 32, "title": "[Lamp](x)\u202e|\n"})
-    text = "".join(json.dumps(row) + "\n" for row in kept)
-    (target / "clean.jsonl").write_text(text)
-    document = json.loads((target / "manifest.json").read_bytes())
-    document["files"]["clean.jsonl"] = {
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "bytes": len(text.encode()),
-        "lines": len(kept),
+def facts(content: bytes) -> dict[str, object]:
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "lines": content.count(b"\n"),
     }
-    document["system_prompt"] = "Be brief."
-    document["vars"]["min_title_occurrences"] = 9
-    document["funnel"][0]["rows_before"] = 400
-    document["gate"]["tests"][0]["status"] = "warn"
-    (target / "manifest.json").write_text(json.dumps(document))
 
 
-def test_two_exports_of_the_same_rows_are_equal(
-    exports: Path, workspace: Workspace
-) -> None:
-    old, new = str(exports / "old"), str(exports / "new")
-    assert as_json(workspace, old, new)["equal"] is True
-    code, out, _ = diff(workspace, old, new, "--exit-code")
-    assert code == 0
-    assert out.endswith("Nothing changed: 303 pairs.\n")
-
-
-def test_what_differs_is_counted_and_named(
-    exports: Path, workspace: Workspace, tmp_path: Path
-) -> None:
-    change(exports, tmp_path / "new")
-    old, new = str(exports / "old"), str(tmp_path / "new")
-    found = as_json(workspace, old, new)
-    before = json_lines(exports / "old/clean.jsonl")
-    titles = sorted({row["title"] for row in before})
-    went = sum(row["title"] == titles[0] for row in before)
-    moved = sum(row["title"] == titles[1] for row in before)
-    samples = found["pairs"].pop("samples")
-    assert found["pairs"] == {
-        "came": 1,
-        "went": went,
-        "changed_side": moved,
-        "kept": 303 - went - moved,
+def test_two_exports_of_the_same_rows_are_equal(tmp_path: Path) -> None:
+    old, new = (export(tmp_path / name, EXAMPLES) for name in ("old", "new"))
+    nothing = dict.fromkeys(KINDS[:3], 0)
+    assert compare(old, new) == {
+        "equal": True,
+        "pairs": {**nothing, "kept": 12, "samples": {kind: [] for kind in KINDS[:3]}},
+        "titles": {**nothing, "kept": 4},
+        "settings": {},
+        "rules": {},
+        "tests": {},
     }
-    assert found["titles"] == {"came": 1, "went": 1, "changed_side": 1, "kept": 10}
-    assert {e["question"] for e in samples["went"]} == {titles[0]}
-    assert found["settings"].keys() == {"system_prompt", "vars"}
-    assert found["settings"]["system_prompt"]["new"] == "Be brief."
-    assert [*found["rules"]] == ["title_not_blank"]
-    assert len(found["tests"]) == 1
-    code, out, _ = diff(workspace, old, new, "--exit-code")
-    assert code == 1
-    assert "| titles | 1 | 1 | 1 | 10 |" in out
-    # Text of the data is no markup, and stays on its line.
-    assert "- \\[Lamp\\]\\(x\\) \\|  (train)" in out
-    assert "\u202e" not in out
+    shown = finetune("diff", "old", "new", "--exit-code", cwd=tmp_path)
+    assert (shown.returncode, shown.stdout) == (
+        0,
+        "### old \u2192 new\n\nNothing changed: 12 pairs.\n",
+    )
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda p: (p / "manifest.json").unlink(), "manifest.json: No such file"),
-        (lambda p: (p / "clean.jsonl").write_text("{}\n"), "clean.jsonl: sha256 "),
-    ],
+CHANGES: dict[str, tuple[dict[str, object], str, dict[str, object]]] = {
+    "the prompt": (
+        {"system_prompt": None},
+        "settings",
+        {"system_prompt": {"old": "Be kind.", "new": None}},
+    ),
+    "the dialect": (
+        {"dialect": "nova"},
+        "settings",
+        {"dialect": {"old": None, "new": "nova"}},
+    ),
+    "a threshold": (
+        {"vars": {"least": 9}},
+        "settings",
+        {"vars": {"old": {"least": 10}, "new": {"least": 9}}},
+    ),
+    "the engine": (
+        {"engine": "spark"},
+        "settings",
+        {"engine": {"old": "postgresql", "new": "spark"}},
+    ),
+    "the relation": (
+        {"relation": {"name": "lights"}},
+        "settings",
+        {"relation": {"old": {"name": "lamps"}, "new": {"name": "lights"}}},
+    ),
+    "the name of the data set": (
+        {"data_set": COLUMNS | {"name": "lights"}},
+        "settings",
+        {"data_set": {"old": COLUMNS, "new": COLUMNS | {"name": "lights"}}},
+    ),
+    "a rule": (
+        {"funnel": [{"rule": "short", "rows": 9}]},
+        "rules",
+        {
+            "long": {"old": {"rule": "long", "rows": 9}, "new": None},
+            "short": {"old": None, "new": {"rule": "short", "rows": 9}},
+        },
+    ),
+    "a test": (
+        {"gate": {"tests": [{"name": "unique", "status": "warn"}]}},
+        "tests",
+        {
+            "unique": {
+                "old": {"name": "unique", "status": "pass"},
+                "new": {"name": "unique", "status": "warn"},
+            }
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_decides_the_rows_is_named_with_both_values(
+    what: str, tmp_path: Path
+) -> None:
+    changed, part, expected = CHANGES[what]
+    found = compare(
+        export(tmp_path / "old", EXAMPLES),
+        export(tmp_path / "new", EXAMPLES, **changed),
+    )
+    parts = {"settings": {}, "rules": {}, "tests": {}, part: expected}
+    assert {name: found[name] for name in parts} == parts
+    assert (found["equal"], found["pairs"]["kept"]) == (False, 12)
+
+
+some_examples = st.dictionaries(
+    st.sampled_from("abcdefghijkl"),
+    st.tuples(st.sampled_from("xyz"), st.sampled_from(["train", "validation"])),
 )
-def test_what_is_no_export_is_one_clear_line(
-    exports: Path,
-    workspace: Workspace,
-    tmp_path: Path,
-    spoil: Callable[[Path], object],
-    message: str,
+
+
+@given(old=some_examples, new=some_examples)
+def test_examples_and_titles_are_counted_as_sets_would(
+    old: Examples, new: Examples, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    shutil.copytree(exports / "new", tmp_path / "new")
-    spoil(tmp_path / "new")
-    code, out, talk = diff(workspace, str(exports / "old"), str(tmp_path / "new"))
-    assert (code, out, talk.count("\n")) == (1, "", 1)
-    assert message in talk
+    folder = tmp_path_factory.getbasetemp()
+    found = compare(export(folder / "old", old), export(folder / "new", new))
+
+    def kind(before: object, after: object) -> str:
+        if not before or not after:
+            return "went" if before else "came"
+        return "kept" if before == after else "changed_side"
+
+    def sides(examples: Examples, title: str) -> set[str]:
+        return {side for question, side in examples.values() if question == title}
+
+    def of(examples: Examples, key: str) -> str:
+        return examples.get(key, ("", ""))[1]
+
+    kinds = {key: kind(of(old, key), of(new, key)) for key in sorted({*old, *new})}
+    pairs = Counter(kinds.values())
+    titles = {title for title, _ in (*old.values(), *new.values())}
+    judged = Counter(kind(sides(old, title), sides(new, title)) for title in titles)
+    samples = found["pairs"].pop("samples")
+    assert found["pairs"] == {name: pairs[name] for name in KINDS}
+    assert found["titles"] == {name: judged[name] for name in KINDS}
+    for name in KINDS[:3]:
+        shown = [key for key, its in kinds.items() if its == name][:5]
+        assert samples[name] == [
+            {"id": key, "question": question, "side": side}
+            for key in shown
+            for question, side in [{**old, **new}[key]]
+        ]
+
+
+def test_without_a_column_for_the_side_all_is_training(tmp_path: Path) -> None:
+    data_set = COLUMNS | {"split": None}
+    validation = {key: (title, "validation") for key, (title, _) in EXAMPLES.items()}
+    found = compare(
+        export(tmp_path / "old", EXAMPLES),
+        export(tmp_path / "new", validation, data_set=data_set),
+    )
+    assert found["pairs"]["kept"] == 12
+
+
+def test_what_differs_is_a_table_of_which_nothing_is_markup(tmp_path: Path) -> None:
+    export(tmp_path / "old", EXAMPLES | {"13": ("gone", "train")})
+    lamp = {"99": ("[Lamp](x)\u202e|\n", "train"), "00": ("title 0", "validation")}
+    export(tmp_path / "new", EXAMPLES | lamp, **CHANGES["a test"][0])
+    plain = finetune("diff", "old", "new", cwd=tmp_path)
+    told = finetune("diff", "old", "new", "--exit-code", cwd=tmp_path)
+    assert (plain.returncode, told.returncode) == (0, 1)
+    assert plain.stdout == told.stdout == (
+        "### old \u2192 new\n\n"
+        "| | came | went | changed side | kept |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| pairs | 1 | 1 | 1 | 11 |\n"
+        "| titles | 1 | 1 | 1 | 3 |\n\n"
+        "| tests | before | after |\n"
+        "| --- | --- | --- |\n"
+        "| unique | status pass | status warn |\n\n"
+        "Came, such as:\n\n"
+        "- \\[Lamp\\]\\(x\\) \\|  (train)\n\n"
+        "Went, such as:\n\n"
+        "- gone (train)\n\n"
+        "Changed side, such as:\n\n"
+        "- title 0 (validation)\n"
+    )  # fmt: skip
+    as_json = finetune("diff", "old", "new", "--json", cwd=tmp_path)
+    assert json.loads(as_json.stdout) == compare(tmp_path / "old", tmp_path / "new")
+
+
+def spoilt(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def spoil(folder: Path) -> None:
+        document = json.loads((folder / "manifest.json").read_bytes())
+        change(document)
+        (folder / "manifest.json").write_text(json.dumps(document))
+
+    return spoil
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no manifest": (
+        lambda folder: (folder / "manifest.json").unlink(),
+        "manifest.json: No such file or directory; run finetune export",
+    ),
+    "another clean file": (
+        lambda folder: (folder / "clean.jsonl").write_text("{}\n"),
+        f"clean.jsonl: sha256 {facts(b'{}' + bytes([10]))['sha256']}, but ",
+    ),
+    "an older manifest": (
+        spoilt(lambda document: document.pop("gate")),
+        "manifest.json: written by an older version; run finetune export",
+    ),
+    "other columns": (
+        spoilt(lambda document: document["data_set"].update(user="name")),
+        "clean.jsonl:1: not a line of an export; run finetune export again",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILT)
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_what_is_no_export_is_one_clear_line(
+    fault: str, side: str, tmp_path: Path
+) -> None:
+    for name in ("old", "new"):
+        export(tmp_path / name, EXAMPLES)
+    spoil, message = SPOILT[fault]
+    spoil(tmp_path / side)
+    with pytest.raises(FinetuneError) as caught:
+        compare(tmp_path / "old", tmp_path / "new")
+    assert str(caught.value).startswith(f"{tmp_path / side}/{message}")
