@@ -52,7 +52,7 @@ def read_funnel(moment: Snapshot, build: Build) -> Funnel:
     }
     rules: list[dict[str, Any]] = []
     if build.funnel:
-        rows = moment.query(f"select * from {_quoted(moment, build.funnel)}")
+        rows = moment.query(f"select * from {moment.quoted(*build.funnel[1:])}")
         if not rows:
             raise FinetuneError(f"{build.funnel} is empty; run dbt build")
         if "position" in rows[0]:
@@ -116,7 +116,8 @@ def dropped_samples(
     rows = moment.query(_dropped(moment, build.outcomes, columns, limit))
     merging = [r["rule"] for r in funnel.rules if r.get("applies_to") == "pair"]
     lineage = {column.name for column in moment.columns(build.examples)}
-    if merging and lineage >= _LINEAGE and _names(columns) >= {"uid", "pair_id"}:
+    known = {column.name for column in columns}
+    if merging and lineage >= _LINEAGE and known >= {"uid", "pair_id"}:
         merged = moment.query(_merged(moment, build, columns, limit))
         rows += [{"dropped_by": merging[0], **row} for row in merged]
     samples: dict[str, list[dict[str, Any]]] = {r["rule"]: [] for r in funnel.rules}
@@ -134,7 +135,7 @@ def _dropped(
         f"select dropped_by, {', '.join(map(moment.quoted, cells))}"
         f" from (select dropped_by, {_selected(moment, cells)}, row_number() over"
         f" (partition by dropped_by order by {_hash(cells)}) as sample_place"
-        f" from {_quoted(moment, outcomes)} where dropped_by is not null) t"
+        f" from {moment.quoted(*outcomes[1:])} where dropped_by is not null) t"
         f" where sample_place <= {limit} order by dropped_by, sample_place"
     )
 
@@ -146,13 +147,13 @@ def _merged(
     cells = _cells(columns)
     key = moment.quoted(build.data_set.id)
     place = f"case when uid = first_uid then 0 else 1 end, {_hash(cells)}"
-    outcomes = _quoted(moment, build.outcomes) if build.outcomes else ""
+    outcomes = moment.quoted(*build.outcomes[1:]) if build.outcomes else ""
     return (
         f"select {', '.join(map(moment.quoted, cells))}, first_uid"
         f" from (select {_selected(moment, cells)}, first_uid, pair_key, row_number()"
         f" over (partition by pair_key order by {place}) as sample_place"
         f" from {outcomes} o join (select {key} as pair_key, first_uid"
-        f" from {_quoted(moment, build.examples)} where copies > 1"
+        f" from {moment.quoted(*build.examples[1:])} where copies > 1"
         f" order by {key} limit {limit}) p on pair_id = pair_key) t"
         " where sample_place = 2 order by pair_key"
     )
@@ -177,13 +178,5 @@ def _hash(cells: dict[str, str]) -> str:
     return f"md5(concat_ws(chr(31), {', '.join(cells.values())}))"
 
 
-def _names(columns: Sequence[Column]) -> set[str]:
-    return {column.name for column in columns}
-
-
 def _counts_rows(rules: list[dict[str, Any]]) -> bool:
     return bool(rules) and rules[0].keys() >= {*_SHOWN}
-
-
-def _quoted(moment: Snapshot, relation: Relation) -> str:
-    return moment.quoted(relation.schema, relation.name)

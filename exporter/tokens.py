@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from exporter.errors import FinetuneError
+from exporter.progress import say
 
 # OpenAI's chat format costs three tokens and the role's one a message, and
 # three an example (OpenAI's cookbook, "How to count tokens", 2026-11-22). Other
@@ -27,20 +28,19 @@ EDGES = sorted({round(2 ** (n / 4)) for n in range(160)})
 class Counter(NamedTuple):
     """A way to count the tokens of a text.
 
-    `encoding` names it; `caveat` says why the count is an upper bound, or is
-    empty.
+    `encoding` names it; unless it is `exact`, the count is an upper bound.
     """
 
     encoding: str
     count: Callable[[str], int]
-    caveat: str = ""
+    exact: bool = True
 
 
 def counter(encoding: str) -> Counter:
     """Return the counter of an encoding, or of a model by tiktoken's name for it.
 
     A token is at least a byte, so without tiktoken, or without the vocabulary
-    that it downloads, the bytes of the text are the upper bound.
+    that it downloads, the bytes of the text are the upper bound, and it is said.
     """
     caveat = "tiktoken is not installed: pip install 'finetune-exporter[tokens]'"
     try:
@@ -60,7 +60,8 @@ def counter(encoding: str) -> Counter:
             return len(chosen.encode_ordinary(text))
 
         return Counter(chosen.name, count)
-    return Counter("bytes", _bytes, caveat)
+    say(f"{caveat}; counting bytes, an upper bound")
+    return BYTES
 
 
 def from_file(path: Path) -> Counter:
@@ -96,7 +97,7 @@ def _bytes(text: str) -> int:
 
 
 # A token is a byte or more.
-BYTES = Counter("bytes", _bytes, "an upper bound")
+BYTES = Counter("bytes", _bytes, exact=False)
 
 
 class Tally:
@@ -152,7 +153,7 @@ class Tally:
         """Return what a manifest says of the tokens."""
         return {
             "encoding": self.counter.encoding,
-            "exact": not self.counter.caveat,
+            "exact": self.counter.exact,
             "total": self.total,
             "longest": max(self.counts, default=0),
             "system_prompt": self.system,

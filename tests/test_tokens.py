@@ -10,6 +10,7 @@ import pytest
 
 from exporter import tokens
 from exporter.chat import chat_messages
+from exporter.progress import talk_to
 from tests.checked import finetune, write_export
 from tests.conftest import REPOSITORY, SHARED_DATA, Workspace, json_lines
 from tests.corpus import encoded, lines
@@ -26,7 +27,7 @@ with_vocabulary = pytest.mark.skipif(
 def test_tokens_are_counted_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(CACHE))
     counter = tokens.counter("gpt-4o")
-    assert (counter.encoding, counter.caveat) == ("o200k_base", "")
+    assert (counter.encoding, counter.exact) == ("o200k_base", True)
     tally = tokens.Tally(counter)
     tally.add(1, chat_messages("Be brief.", "Hello world", "<|endoftext|>"))
     assert counter.count("hello world") == 2
@@ -47,8 +48,11 @@ def test_the_bound_is_never_below_the_exact_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(CACHE))
+    said: list[str] = []
+    talk_to(said.append)
     exact, bound = tokens.counter("o200k_base"), tokens.counter("no such encoding")
-    assert bound.caveat.startswith("tiktoken cannot load no such encoding: Unknown")
+    assert (exact.exact, bound.exact, len(said)) == (True, False, 1)
+    assert said[0].startswith("tiktoken cannot load no such encoding: Unknown")
     texts = [
         "Bag",
         "",
@@ -64,9 +68,12 @@ def test_without_tiktoken_there_is_a_bound_that_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "tiktoken", None)
+    said: list[str] = []
+    talk_to(said.append)
     counter = tokens.counter("o200k_base")
     assert counter.count("caf\u00e9") == 5
-    assert "pip install 'finetune-exporter[tokens]'" in counter.caveat
+    assert not counter.exact
+    assert "pip install 'finetune-exporter[tokens]'; counting bytes" in said[0]
 
 
 def test_a_tally_tells_percentiles_and_the_longest() -> None:

@@ -105,8 +105,6 @@ def check(
         counter = tokens.from_file(tokenizer)
     elif count or price is not None:
         counter = tokens.counter(encoding)
-    if counter and counter.caveat:
-        say(f"{counter.caveat}; counting bytes, an upper bound")
     contents = []
     for path in files:
         tally = tokens.Tally(counter) if counter else None
@@ -165,8 +163,10 @@ class _Findings:
         self._first: dict[tuple[str, str], list[Finding]] = defaultdict(list)
         self._more: dict[tuple[str, str], int] = defaultdict(int)
 
-    def take(self, finding: Finding) -> None:
-        """Print a finding as JSON, or keep it if it is among the first alike."""
+    def take(self, finding: Finding | None) -> None:
+        """Print a finding, if it is one, as JSON; or keep the first alike."""
+        if finding is None:
+            return
         self.counts[finding.severity] += 1
         if self._as_json:
             click.echo(CLEARED.get(), err=True, nl=False)
@@ -199,9 +199,9 @@ def _as_text(finding: Finding) -> str:
 
 def _last_export(folder: Path, rules: Rules, findings: _Findings) -> tuple[Path, ...]:
     for problem in manifest.problems(folder):
-        finding = rules.finding("manifest", file=str(problem.file), detail=problem.what)
-        if finding:
-            findings.take(finding)
+        findings.take(
+            rules.finding("manifest", file=str(problem.file), detail=problem.what)
+        )
     findings.show()
     names = manifest.read(folder).files
     chats = (folder / name for name in ("train.jsonl", "valid.jsonl") if name in names)
@@ -219,19 +219,17 @@ def _tell_contents(contents: Contents) -> None:
 def _warn_of_long_ones(
     path: Path, tally: tokens.Tally, rules: Rules, findings: _Findings
 ) -> None:
-    if tally.counter.caveat:
+    if not tally.counter.exact:
         return  # A bound does not prove that an example is too long.
     for limit, readers in rules.limits("tokens"):
         above = tally.above(limit)
         if above:
-            finding = rules.finding(
-                "too-many-tokens",
-                file=str(path),
-                detail=f"examples of more than {limit:,} tokens: {above:,}",
-                readers=readers,
+            detail = f"examples of more than {limit:,} tokens: {above:,}"
+            findings.take(
+                rules.finding(
+                    "too-many-tokens", file=str(path), detail=detail, readers=readers
+                )
             )
-            if finding:
-                findings.take(finding)
 
 
 def _token_figures(path: Path, tally: tokens.Tally) -> bytes:
@@ -253,7 +251,7 @@ def _token_figures(path: Path, tally: tokens.Tally) -> bytes:
 def _token_lines(
     path: Path, tally: tokens.Tally, rules: Rules, epochs: int, price: float | None
 ) -> list[str]:
-    at_most = "at most " if tally.counter.caveat else ""
+    at_most = "" if tally.counter.exact else "at most "
     total, longest = tally.total, tally.longest()
     half, ninety, most = tally.percentiles(50, 90, 99)
     share = 100 * tally.system / total

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from exporter import artifacts, building, freshness, manifest, tokens
+from exporter import building, freshness, manifest, tokens
 from exporter.chat import DIALECTS, Prompt
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, TARGET, say
 from exporter.cli.programs import run_program
@@ -113,22 +113,18 @@ def export(
                     gate=not no_gate,
                 )
             )
-        chosen = choose(
+        build, only = choose(
             name, project_dir=project_dir, target_path=target_path, target=target
         )
-        data_set = chosen.data_set
-        prompt: Prompt = data_set.prompt if said is None else said or None
-        output_dir = output_dir or Path("files", "" if chosen.only else data_set.name)
+        prompt: Prompt = build.data_set.prompt if said is None else said or None
+        output_dir = output_dir or Path("files", "" if only else build.data_set.name)
         if no_gate:
             say("WARNING: --no-gate: the rows are not tested; the manifest records it")
         counter = tokens.counter(encoding) if count_tokens else None
-        if counter and counter.caveat:
-            say(f"{counter.caveat}; counting bytes, an upper bound")
         talk_to(lambda line: say(with_dbt(line, project_dir, target)))
         require_writable(output_dir)
         stands(_standing(output_dir / manifest.MANIFEST))
         with server(target):
-            build = artifacts.read_build(chosen.artifacts, data_set)
             written = run_export(
                 build if no_gate else freshness.verified(build),
                 snapshot=SNAPSHOTS[target],

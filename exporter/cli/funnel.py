@@ -6,7 +6,6 @@ from typing import Any
 import click
 import orjson
 
-from exporter import artifacts
 from exporter.artifacts import Build
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET
 from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
@@ -44,10 +43,9 @@ def funnel(
     NAME is the data set; it can be left out if the project has only one.
     """
     with pasteable_remedies(project_dir, target):
-        chosen = choose(
+        build, _ = choose(
             name, project_dir=project_dir, target_path=target_path, target=target
         )
-        build = artifacts.read_build(chosen.artifacts, chosen.data_set)
         with server(target):
             found, dropped = read_last_build(build, target, samples)
     if as_json:

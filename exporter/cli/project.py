@@ -1,13 +1,11 @@
 """What the commands share that read the last build of a dbt project."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
 from exporter import artifacts, dataset
-from exporter.artifacts import Artifacts
-from exporter.dataset import DataSet
+from exporter.artifacts import Build
 from exporter.engines import postgres, spark
 from exporter.errors import FinetuneError
 from exporter.export import OpenSnapshot
@@ -25,18 +23,10 @@ SNAPSHOTS: dict[str, OpenSnapshot] = {
 }
 
 
-class Chosen(NamedTuple):
-    """A data set of a project, and whether it is the only one."""
-
-    artifacts: Artifacts
-    data_set: DataSet
-    only: bool
-
-
 def choose(
     name: str | None, *, project_dir: Path, target_path: Path | None, target: str
-) -> Chosen:
-    """Return the data set of that name, or the only one.
+) -> tuple[Build, bool]:
+    """Return the data set of that name, or the only one; and whether it is that.
 
     Raises:
         FinetuneError: dbt did not build here, or on another engine, or the project
@@ -64,4 +54,4 @@ def choose(
             f"no data set {name}; the project has {', '.join(names)}"
         )
     data_set = dataset.read(found.manifest, name or names[0])
-    return Chosen(found, data_set, len(names) == 1)
+    return artifacts.read_build(found, data_set), len(names) == 1

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PRICE, PROJECT_DIR, QUIET, say
 from exporter.cli.funnel import Samples, read_last_build
 from exporter.cli.project import choose
@@ -88,13 +87,12 @@ def _samples(document: dict[str, Any], project_dir: Path) -> Samples | str:
     if target == "postgres" and not (own_server() or LOCAL_FOLDER.is_dir()):
         return _NO_SAMPLES
     try:
-        chosen = choose(
+        build, _ = choose(
             document["data_set"]["name"],
             project_dir=project_dir,
             target_path=None,
             target=target,
         )
-        build = artifacts.read_build(chosen.artifacts, chosen.data_set)
         with server(target):
             found, samples = read_last_build(build, target, SHOWN)
         if found.invocation_id == document["dbt"]["invocation_id"]:

@@ -117,13 +117,14 @@ def train(
         "learning_rate_multiplier": learning_rate_multiplier,
     }
     given = {key: value for key, value in hyperparameters.items() if value is not None}
-    options = jobs.JobOptions(model, suffix, seed, given, extra)
+    method = {"type": "supervised", "supervised": {"hyperparameters": given}}
+    wanted = {"model": model, "suffix": suffix, "seed": seed, "method": method}
     endpoint = connect("jobs", timeout=timeout, retries=retries)
     if not ignore_dates:
         endpoint.provider.refuse_closed(today(), model)
     with locked(output_dir):
         stands(f"no job was created at {endpoint.name}")
-        body = _request(endpoint, options, output_dir)
+        body = _request(endpoint, wanted, extra, output_dir)
         if dry_run:
             click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
             return
@@ -148,13 +149,13 @@ def train(
 
 
 def _request(
-    endpoint: Endpoint, options: jobs.JobOptions, folder: Path
+    endpoint: Endpoint, wanted: dict[str, Any], extra: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
     sources = checked_sources(endpoint, folder)
     for key, note in endpoint.provider.wants.items():
-        if not any(given.startswith(key.split(".")[0]) for given in options.extra):
+        if not any(given.startswith(key.split(".")[0]) for given in extra):
             say(f"warning: {note}")
-    for note in jobs.model_notes(endpoint, options.model, today()):
+    for note in jobs.model_notes(endpoint, wanted["model"], today()):
         say(f"warning: {note}")
     file_ids = []
     for source in sources:
@@ -165,7 +166,7 @@ def _request(
             )
         uploads.await_processed(endpoint, file, wait=60)
         file_ids.append(file.id)
-    return jobs.request(options, manifest.read(folder), sources, file_ids)
+    return jobs.request(wanted, extra, manifest.read(folder), sources, file_ids)
 
 
 def _ask(endpoint: Endpoint, body: dict[str, Any], *, yes: bool) -> None:

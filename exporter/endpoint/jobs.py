@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import re
 from datetime import date, datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 
 # Jobs that ended without a model; whatever else is alive or has succeeded.
 _WITHOUT_MODEL = {"failed", "cancelled", "canceled"}
-
-
-class JobOptions(NamedTuple):
-    """What the user asks of a job beyond its files; None is the endpoint's choice."""
-
-    model: str
-    suffix: str | None
-    seed: int | None
-    hyperparameters: dict[str, int | float]
-    extra: dict[str, Any]
 
 
 def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
@@ -93,29 +83,25 @@ def _date(value: object) -> date | None:
 
 
 def request(
-    options: JobOptions, manifest: Manifest, sources: list[Source], file_ids: list[str]
+    wanted: dict[str, Any],
+    extra: dict[str, Any],
+    manifest: Manifest,
+    sources: list[Source],
+    file_ids: list[str],
 ) -> dict[str, Any]:
     """Return the body of the request, checked against OpenAI's limits.
 
-    Its metadata say which bytes were asked to become which model, so that an
-    equal request is known again: `request_sha256` is of everything but the ids
-    of the files, which are told apart by their bytes.
+    Of `wanted`, what is None is the endpoint's choice; `extra` has values by the path
+    of their key. The metadata say which bytes were asked to become which model, so
+    that an equal request is known again: `request_sha256` is of everything but the
+    ids of the files, which are told apart by their bytes.
 
     Raises:
         FinetuneError: The endpoint would refuse it.
     """
-    body: dict[str, Any] = {
-        "model": options.model,
-        "training_file": file_ids[0],
-        **({"validation_file": file_ids[1]} if file_ids[1:] else {}),
-        **({"suffix": options.suffix} if options.suffix is not None else {}),
-        **({"seed": options.seed} if options.seed is not None else {}),
-        "method": {
-            "type": "supervised",
-            "supervised": {"hyperparameters": options.hyperparameters},
-        },
-    }
-    for key, value in options.extra.items():
+    files = dict(zip(("training_file", "validation_file"), file_ids, strict=False))
+    body = {k: v for k, v in {**files, **wanted}.items() if v is not None}
+    for key, value in extra.items():
         _put(body, key.split("."), value)
     suffix = body.get("suffix")
     if suffix is not None and not 1 <= len(suffix) <= 64:
@@ -124,7 +110,7 @@ def request(
     requested = {**body, "training_file": hashes[0], "validation_file": None}
     if hashes[1:]:
         requested["validation_file"] = hashes[1]
-    if options.extra.get("metadata", {}) is None:  # Some endpoints take none.
+    if extra.get("metadata", {}) is None:  # Some endpoints take none.
         return body
     body["metadata"] = {
         "dataset_sha256": hashes[0],

@@ -94,14 +94,6 @@ class Slice(io.BufferedIOBase):
             self._reported = self._place
         return data
 
-    def readable(self) -> bool:
-        """Return true."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return true."""
-        return True
-
     def tell(self) -> int:
         """Return the place within the stretch."""
         return self._place

@@ -234,7 +234,8 @@ def connected() -> Iterator[Connection]:
     """Connect as libpq's variables say; turn what goes wrong into one line.
 
     Raises:
-        FinetuneError: No connection, it broke, or the server refuses something.
+        FinetuneError: No connection, it broke, the server refuses something, or the
+            database is not in UTF8.
     """
     settings = _settings()
     try:
@@ -246,6 +247,12 @@ def connected() -> Iterator[Connection]:
     connection.look = _Watch(connection, settings).look
     try:
         with connection:
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding != "UTF8":
+                raise FinetuneError(
+                    f"database {connection.info.dbname} has the encoding {encoding}, "
+                    "which cannot hold every character; use one with encoding 'UTF8'"
+                )
             yield connection
     except psycopg.Error as error:
         raise explained(error) from error

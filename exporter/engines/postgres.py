@@ -109,7 +109,7 @@ class Snapshot:
         order = key.expression + ("" if key.kind is Kind.TEXT else "::text")
         query = (
             f"select {', '.join(column.expression for column in columns)}"
-            f" from {self.quoted(relation.schema, relation.name)}"
+            f" from {self.quoted(*relation[1:])}"
             f' order by {order} collate "C"'
         )
         # Chunks of rows cost half the time of row after row, by COPY or not
@@ -134,7 +134,7 @@ class Snapshot:
         ]
         [found] = self.query(
             f"select max({' + '.join([*lengths, '1'])}) as bytes"
-            f" from {self.quoted(relation.schema, relation.name)}"
+            f" from {self.quoted(*relation[1:])}"
         )
         return int(found["bytes"] or 1)
 
@@ -149,8 +149,8 @@ def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]
     of the relations themselves waits until the snapshot ends.
 
     Raises:
-        FinetuneError: No server, another database, a relation that is missing
-            or may not be read, or an encoding other than UTF8.
+        FinetuneError: No server, another database, or a relation that is missing or
+            may not be read.
     """
     with connected() as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -160,12 +160,6 @@ def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]
             raise FinetuneError(
                 f"connected to database {connection.info.dbname}, but dbt built in "
                 f"{wanted}; set PGDATABASE={wanted} or run dbt build again"
-            )
-        encoding = connection.info.parameter_status("server_encoding")
-        if encoding != "UTF8":
-            raise FinetuneError(
-                f"database {wanted} has the encoding {encoding}, which cannot hold "
-                "every character; use one with encoding 'UTF8'"
             )
         try:
             if read:
@@ -236,12 +230,6 @@ def load(
     name = sql.Identifier(table.schema, table.name)
     columns = table.columns if with_id else table.columns[1:]
     with connected() as connection:
-        encoding = connection.info.parameter_status("server_encoding")
-        if encoding != "UTF8":
-            raise FinetuneError(
-                f"database {connection.info.dbname} has the encoding {encoding}, "
-                "which cannot hold every character; use one with encoding 'UTF8'"
-            )
         kind = _kind(connection, table)
         if kind is None:
             connection.execute(
@@ -259,7 +247,13 @@ def load(
             if mode == "replace":
                 with waiting(f"{table} until nobody reads it"):
                     connection.execute(sql.SQL("truncate {}").format(name))
-            elif mode is None and _has_rows(connection, name):
+            elif (
+                mode is None
+                and connection.execute(
+                    sql.SQL("select from {} limit 1").format(name)
+                ).fetchone()
+                is not None
+            ):
                 raise FinetuneError(
                     f"{table} has rows already; add --replace or --append"
                 )
@@ -287,11 +281,6 @@ def load(
             commit(connection)
             loaded(cursor.rowcount)
     return cursor.rowcount
-
-
-def _has_rows(connection: psycopg.Connection, name: sql.Identifier) -> bool:
-    found = connection.execute(sql.SQL("select from {} limit 1").format(name))
-    return found.fetchone() is not None
 
 
 def _require_columns(

@@ -77,7 +77,7 @@ def measure(
                 if context and tokens > context:
                     over.append(f"{path.name} line {number:,} ({tokens:,})")
     room = max(_STEP, -(-longest // _STEP) * _STEP)
-    caveat = "its bytes; --tokenizer FILE counts exactly" if counter.caveat else ""
+    caveat = "" if counter.exact else "its bytes; --tokenizer FILE counts exactly"
     return Lengths(longest, min(room, context or room), over, caveat, context)
 
 
