@@ -76,7 +76,7 @@ def read_funnel(moment: Snapshot, build: Build) -> Funnel:
 
 
 def funnel_table(rules: list[dict[str, Any]]) -> str:
-    """Return the funnel as aligned text, a line a rule; "" if it has other columns."""
+    """Return the funnel as text, one line per rule; "" if it has other columns."""
     if not _counts_rows(rules):
         return ""
     header = ["rule", "rows", "dropped", "left", "titles", "dropped", "left"]

@@ -1,4 +1,4 @@
-"""What is known of each reader of a training file: one YAML file a reader.
+"""What is known of each reader of a training file: one YAML file per reader.
 
 A reader is a provider, a trainer or a library. Its limits, dates, models and
 hosts stand in its file and nowhere else; what shows them is made from it.

@@ -94,7 +94,7 @@ def array_rows(
                     line += text.count("\n", place, error.pos)
                 raise FinetuneError(
                     f"{source.name}:{line}: not a JSON array: {reason}; nothing was "
-                    "loaded: fix it there, or write one object a line"
+                    "loaded: fix it there, or write one object per line"
                 ) from error
             piece = source.piece(len(text) - place)
             ended = not piece

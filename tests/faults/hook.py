@@ -44,7 +44,7 @@ _AUDITED = {
 class Plan(NamedTuple):
     """What is to be struck: `do` is a signal or the name of an errno, at `moment`.
 
-    Moments count from 1. `trace` takes a line a moment.
+    Moments count from 1. `trace` takes one line per moment.
     """
 
     folders: list[str]
