@@ -64,7 +64,8 @@ def test_an_example_that_comes_again_is_found_in_every_dialect(
     path = write_rows(tmp_path / "train.jsonl", dialect)
     rows = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*rows, rows[0], rows[1]]))
-    again = [(f.line, f.message[:14]) for f in findings(path, dialect)]
+    found = findings(path, dialect=dialect)
+    again = [(f.line, f.message[:14]) for f in found]
     assert again == [(len(rows) + n, f"same as line {n}") for n in (1, 2)]
 
 
