@@ -217,7 +217,8 @@ def test_an_export_in_a_dialect_is_known_as_one_everywhere(
         reader = read_readers()[name]
         recipe = sample.finetune("recipe", name)
         assert recipe.returncode == 0, recipe.stderr
-        other = f"export product_descriptions --dialect {reader.dialect} -o files-"
+        prompt = "product_descriptions --system-prompt 'Be brief.'"
+        other = f"export {prompt} --dialect {reader.dialect} -o files-"
         assert (other in recipe.stdout) == (reader.dialect != dialect)
         as_comment = recipe.stdout.startswith("# First: finetune export")
         assert as_comment == (reader.dialect == "messages")

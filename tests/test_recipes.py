@@ -55,6 +55,22 @@ def test_a_recipe_is_whole_in_its_language(name: str, valid: int) -> None:
         subprocess.run(["sh", "-n"], input=text, text=True, check=True)
 
 
+@pytest.mark.parametrize("name", RECIPES.keys() - {"huggingface"})
+def test_the_model_that_is_named_stands_in_the_recipe(name: str) -> None:
+    facts = {"examples": 3, "valid_examples": 0, "lengths": LENGTHS}
+    mine = recipes.render(RECIPES[name], Path("files"), model="it's/9", **facts)
+    assert "MODEL" not in mine
+    assert mine.replace("'\"'\"'", "'").replace(r"\u0027", "'").count("it's/9") >= 1
+    if name in PYTHON:
+        ast.parse(mine)
+    elif name in YAML:
+        assert "it's/9" in str(yaml.safe_load(mine))
+    else:
+        subprocess.run(["sh", "-n"], input=mine, text=True, check=True)
+    open_one = recipes.render(RECIPES[name], Path("files"), model=None, **facts)
+    assert ("MODEL" in open_one) != ("Qwen" in open_one)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_path_with_blanks_and_quotes_stays_one_path(name: str) -> None:
     text = recipe(name, ODD)

@@ -12,7 +12,15 @@ from exporter.chat import DIALECTS
 from exporter.checking.files import Contents, check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, Rules, read_rules
-from exporter.cli.console import CLEARED, EXIT_CODES, OUTPUT_DIR, PRICE, QUIET, say
+from exporter.cli.console import (
+    CLEARED,
+    EXIT_CODES,
+    OUTPUT_DIR,
+    PRICE,
+    QUIET,
+    say,
+    today,
+)
 from exporter.display import visible
 from exporter.errors import FinetuneError
 from exporter.readers import read_readers
@@ -127,7 +135,10 @@ def check(
 
 
 def _rules(names: tuple[str, ...], dialect: str) -> Rules:
-    """Return the rules of the readers named; without a dialect those of any."""
+    """Return the rules of the readers named; without a dialect those of any.
+
+    Of a reader that has closed, that is said.
+    """
     known = read_readers()
     for name in names:
         own = known[name].dialect
@@ -136,6 +147,8 @@ def _rules(names: tuple[str, ...], dialect: str) -> Rules:
                 f"--for {name} reads --dialect {own}, not {dialect}: finetune export "
                 f"--dialect {own}, or finetune check --dialect {own} FILE"
             )
+        if known[name].closed(today()):
+            say(*(f"warning: {note}" for note in known[name].dates(today())))
     return read_rules(names or [name for name in known if not dialect], dialect)
 
 

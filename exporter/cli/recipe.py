@@ -25,7 +25,7 @@ _RECIPES = {name: reader for name, reader in read_readers().items() if reader.re
 @click.option(
     "--model",
     metavar="NAME",
-    help=f"Model to train, if the reader has a choice.  [default: {recipes.MODEL}]",
+    help=f"Model to train; a trainer's is {recipes.MODEL} by default.",
 )
 @click.option(
     "--context",
@@ -48,7 +48,7 @@ def recipe(
     """
     chosen = _RECIPES[reader]
     export = manifest.read(output_dir)
-    for note in chosen.dates(today()):
+    for note in chosen.dates(today(), model):
         say(f"warning: {note}")
     examples = {
         name: export.files[name].lines if name in export.files else 0
@@ -60,7 +60,7 @@ def recipe(
     if recipes.needs_lengths(chosen):
         counter = tokens.from_file(tokenizer) if tokenizer else tokens.BYTES
         paths = [output_dir / name for name, lines in examples.items() if lines]
-        if model is None:
+        if model is None and chosen.kind == "trainer":
             context = context or recipes.CONTEXT
         lengths = recipes.measure(paths, counter, context, export.dialect)
         if lengths.over:
@@ -71,7 +71,7 @@ def recipe(
         folder,
         examples=examples[manifest.TRAINING],
         valid_examples=examples[manifest.VALIDATION],
-        model=model or recipes.MODEL,
+        model=model,
         lengths=lengths,
     )
     if folder != output_dir:
@@ -84,19 +84,23 @@ def _export_first(
 ) -> str:
     """Return the command that makes the rows that the reader reads, and say so.
 
-    A script or a configuration has it as a comment.
+    A script or a configuration has it as a comment. The prompt of the old export
+    goes along: it may be one of the command line.
     """
+    facts = export.document
+    data_set, prompt = facts.get("data_set", {}), facts.get("system_prompt")
+    none = "system_prompt" in facts and not data_set.get("system")
     words = [
-        "export",
-        export.document.get("data_set", {}).get("name"),
-        "--dialect",
-        reader.dialect,
-        "-o",
-        str(new),
+        *("finetune", "export", data_set.get("name")),
+        *(("--target", "spark") if facts.get("engine") == "spark" else ()),
+        *(("--system-prompt", prompt) if prompt else ("--no-system",) * none),
+        *("--dialect", reader.dialect, "-o", str(new)),
     ]
-    command = shlex.join(["finetune", *filter(None, words)])
+    command = shlex.join(filter(None, words))
     say(
         f"warning: {reader.title} reads --dialect {reader.dialect}, but {old} is "
         f"{export.dialect}: first {command}"
     )
-    return f"{'# First: ' if reader.dialect == 'messages' else ''}{command}\n"
+    if reader.dialect == "messages":
+        command = "# First: " + command.replace("\n", "\n# ")
+    return f"{command}\n"

@@ -77,16 +77,20 @@ class Reader:
             return f"open, {coming[0]['state']} from {coming[0]['date']}"
         return "open"
 
-    def dates(self, today: date) -> list[str]:
-        """Return what a user should hear of closings near or gone by."""
+    def dates(self, today: date, model: str | None = None) -> list[str]:
+        """Return what a user should hear of ends, of the model too, near or gone by."""
         closed = self.closed(today)
-        told = [closed] if closed else self.closings
-        return [
+        notes = [
             f"{self.title}: {_sentence(closing, today)} ({self.source()}); "
             f"{self.advice(today)}"
-            for closing in told
+            for closing in ([closed] if closed else self.closings)
             if closing["date"] - NEAR <= today
         ]
+        end = self.shutdown(model) if model else None
+        if end and end - NEAR <= today:
+            when = "was" if end <= today else "and its fine-tunes will be"
+            notes.append(f"{model} {when} shut down on {end}")
+        return notes
 
     def refuse_closed(self, today: date, model: str | None = None) -> None:
         """Refuse to send anything where nothing, or not this model, is trained.
@@ -122,7 +126,8 @@ class Reader:
 
     def shutdown(self, model: str) -> date | None:
         """Return when the model ends; its fine-tunes (ft:MODEL:...) end with it."""
-        return self.models.get(model.removeprefix("ft:").split(":")[0])
+        name = model.strip().lower().removeprefix("ft:")
+        return self.models.get(name.split(":")[0].strip())
 
     def advice(self, today: date) -> str:
         """Return what to use instead, of what is not closed on that day."""

@@ -103,8 +103,8 @@ def other_folder(folder: Path, reader: Reader, dialect: str) -> Path:
 def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
     """Return the recipe of a reader for the export in the folder.
 
-    Facts are `valid_examples` and `examples`, `model`, and `lengths` if the
-    recipe needs them. A path is quoted for the language it stands in: `sh`,
+    Facts are `valid_examples` and `examples`, `model` or None, and `lengths` if
+    the recipe needs them. A text is quoted for the language it stands in: `sh`,
     `py`, `json` (YAML too). A recipe that nobody has executed says so.
     """
     # Text, not HTML, is made here.
@@ -118,6 +118,8 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
         "sh": shlex.quote,
         "py": lambda text: json.dumps(text) if text.isascii() else repr(text),
         "json": lambda text: json.dumps(text, ensure_ascii=False),
+        # JSON between the single quotes of a shell.
+        "inner": lambda text: json.dumps(text)[1:-1].replace("'", r"\u0027"),
         "glob": glob.escape,
         "n": "{:,}".format,
         "comment": _comment,
@@ -125,6 +127,7 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
     # A name that begins with a dash would be taken for an option.
     place = f"./{folder}" if str(folder).startswith("-") else str(folder)
     lengths = facts.get("lengths")
+    placeholder = MODEL if reader.kind == "trainer" else "MODEL"
     needs = "a GPU" if reader.kind == "trainer" else "an account"
     proofs = {
         "executed": "",
@@ -137,7 +140,7 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
         valid=f"{place}/valid.jsonl" if facts["valid_examples"] else "",
         reader=reader,
         max_tokens=lengths.max_tokens if lengths else None,
-        **facts,
+        **{**facts, "model": facts["model"] or placeholder, "given": facts["model"]},
     )
 
 

@@ -2,11 +2,14 @@
 
 from datetime import date
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from exporter.errors import FinetuneError
 from exporter.readers import Reader, reader_at
+from tests.corpus import lines
 from tests.endpoint.conftest import MODEL, Finetune
 from tests.endpoint.server import Server
 
@@ -98,11 +101,42 @@ def test_the_advice_names_nobody_who_has_closed(
     [
         ("gpt-4.1-mini-2025-04-14", date(2027, 1, 14)),
         ("ft:gpt-4o-2024-08-06:org::1", date(2027, 1, 14)),
+        ("FT:GPT-4o-2024-08-06:org:name:1:ckpt-step-9", date(2027, 1, 14)),
+        (" GPT-4.1-2025-04-14", date(2027, 1, 14)),
         ("gpt-9", None),
     ],
 )
 def test_a_fine_tune_ends_with_its_model(model: str, end: date | None) -> None:
     assert OPENAI.shutdown(model) == end
+
+
+def test_the_end_of_the_model_is_said_with_the_ends_of_the_endpoint() -> None:
+    day = date(2027, 1, 14)
+    [_, ended] = OPENAI.dates(day, MODEL)
+    assert ended == f"{MODEL} was shut down on {day}"
+    *_, near = OPENAI.dates(date(2027, 1, 13), MODEL)
+    assert near == f"{MODEL} and its fine-tunes will be shut down on {day}"
+    assert len(OPENAI.dates(day)) == len(OPENAI.dates(day, "gpt-9")) == 1
+
+
+def test_the_end_of_an_endpoint_names_where_that_was_read() -> None:
+    for host, page in (("api.openai.com", "deprecations"), ("api.mistral.ai", "docs.")):
+        [*_, note] = reader_at(host).dates(date(2027, 1, 6))
+        assert page in note
+
+
+@pytest.mark.parametrize(("day", "closed"), [(5, False), (6, True), (7, True)])
+def test_a_check_for_a_reader_says_that_it_has_closed(
+    day: int, closed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("exporter.cli.check")
+    monkeypatch.setattr(module, "today", lambda: date(2027, 1, day))
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b"".join(lines(12)))
+    done = CliRunner().invoke(module.check, [str(path), "--for", "openai"])
+    assert done.exit_code == 0
+    said = "warning: OpenAI: no new fine-tuning jobs for anyone since 2027-01-06"
+    assert (said in done.stderr) is closed
 
 
 @pytest.fixture
