@@ -5,12 +5,14 @@ import gzip
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from exporter.records import Columns, Intake, Reject, read_rows
+from exporter.records import Block, Columns, Form, Intake, Reject, read_rows
 from tests import oracle
 from tests.conftest import REPOSITORY, SHARED_DATA
 
@@ -31,18 +33,50 @@ KNOTTY = st.text(st.sampled_from("ab \",;\t|\r\n\x1f'é"), max_size=8)
 MAYBE_TEXT = st.one_of(st.none(), TEXT)
 
 Row = tuple[str | None, ...]
-_FIELD = re.compile('(?:"((?:[^"]|"")*)"|([^\x1f\n]*))([\x1f\n])')
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
-def rows_of(blocks: Iterable[bytes]) -> list[Row]:
-    """Return the rows that PostgreSQL would read in blocks of CSV."""
-    rows, row = [], []
-    for match in _FIELD.finditer(b"".join(blocks).decode()):
-        quoted, bare, end = match.groups()
-        row.append(bare or None if quoted is None else quoted.replace('""', '"'))
-        if end == "\n":
+def rows_of(blocks: Iterable[Block], columns: Columns) -> list[Row]:
+    """Return the rows that PostgreSQL would read in blocks."""
+    rows = []
+    for form, group in groupby(blocks, itemgetter(0)):
+        text = b"".join(block for _, block in group).decode()
+        read = _rows_of_csv(text, form) if form.separator else _rows_of_text(text)
+        places = [form.columns.index(name) for name in columns.wanted()]
+        rows += [tuple(row[place] for place in places) for row in read]
+    return rows
+
+
+def _rows_of_text(text: str) -> list[Row]:
+    def value(field: str) -> str | None:
+        if field == r"\N":
+            return None
+        return re.sub(
+            r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), field, flags=re.DOTALL
+        )
+
+    assert text.endswith("\n")
+    return [tuple(map(value, row.split("\t"))) for row in text[:-1].split("\n")]
+
+
+def _rows_of_csv(text: str, form: Form) -> list[Row]:
+    end = re.escape(form.end)
+    plain = rf'[^"\r\n{re.escape(form.separator)}]*'
+    field = re.compile(
+        f'(?:"((?:[^"]|"")*)"|({plain}))({re.escape(form.separator)}|{end})'
+    )
+    rows: list[Row] = []
+    row: list[str | None] = []
+    place = 0
+    while place < len(text):
+        match = field.match(text, place)
+        assert match, text[place:]
+        quoted, bare, ended = match.groups()
+        row.append((bare if quoted is None else quoted.replace('""', '"')) or None)
+        if ended == form.end:
             rows.append(tuple(row))
             row = []
+        place = match.end()
     assert not row
     return rows
 
@@ -52,7 +86,7 @@ def rows_in(path: Path) -> tuple[list[Row], list[Reject], Intake]:
     rejects: list[Reject] = []
     intake = Intake(rejects.append)
     columns = Columns("uid", "title", "content")
-    return rows_of(read_rows(path, columns, intake)), rejects, intake
+    return rows_of(read_rows(path, columns, intake), columns), rejects, intake
 
 
 def read(path: Path) -> list[oracle.Row]:

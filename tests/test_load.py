@@ -171,6 +171,45 @@ def test_texts_arrive_exactly_and_frozen(workspace: Workspace) -> None:
         ) == [(True,)]
 
 
+def test_files_of_every_form_are_one_load(workspace: Workspace) -> None:
+    text = 'C:\\new \\N \\. said "no"\n\u00e9\t,;\''
+    files: dict[str, list[list[object]]] = {
+        "comma.csv": [[*COLUMNS], ["1", text, ""]],
+        "turned.csv": [["content", "x", "title", "uid"], [text, "-", text, "2"]],
+        "bar.csv": [["title", "uid", "content"], ["\\.", "", text]],
+    }
+    ends = {"comma.csv": "\n", "turned.csv": "\r\n", "bar.csv": "\r\n"}
+    for name, rows in files.items():
+        with (workspace.folder / name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(
+                file,
+                delimiter="|" if name == "bar.csv" else ",",
+                lineterminator=ends[name],
+                quoting=csv.QUOTE_ALL,
+            )
+            writer.writerows(rows)
+    lines = [
+        {"more": [{"title": text}, 1.5], "content": text, "uid": 4, "title": "\\N"},
+        {"content": "", "uid": "", "title": text},
+        {"content": None, "uid": "6\u0001", "title": f"\b\f/{text}"},
+    ]
+    with (workspace.folder / "lines.jsonl").open("w") as file:
+        for line in lines:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    done = workspace.finetune("load", *files, "lines.jsonl", "comma.csv")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("7 rows loaded")
+    assert workspace.sql("select * from product") == [
+        ("1", text, None),
+        ("2", text, text),
+        (None, "\\.", text),
+        ("4", "\\N", text),
+        (None, text, ""),
+        ("6\x01", f"\b\f/{text}", None),
+        ("1", text, None),
+    ]
+
+
 def test_rejects_never_replace_an_input(workspace: Workspace) -> None:
     path = workspace.folder / "in.jsonl"
     path.write_text(GOOD * 20 + "{}\n")

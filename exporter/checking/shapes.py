@@ -2,9 +2,9 @@
 
 import json
 import re
+from typing import Protocol
 
 from exporter.checking.conversation import Fault
-from exporter.records import ByteFile
 
 BOM = b"\xef\xbb\xbf"
 
@@ -36,6 +36,22 @@ _PAGE = re.compile(rb"<(!doctype html|html|head|body|\?xml|error)\b", re.IGNOREC
 _BLANKS = re.compile(r"\s*")
 # Control characters that no text has; NUL is padding, and told of its line.
 _CONTROLS = bytes({*range(1, 32)} - {*b"\t\n\r\f\x1a\x1b\x1e"})
+
+
+class ByteFile(Protocol):
+    """What a plain and a compressed file have in common."""
+
+    def peek(self, size: int, /) -> bytes:
+        """Return the next bytes without taking them."""
+
+    def readline(self, size: int, /) -> bytes:
+        """Take a line, or its next `size` bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Take the next bytes."""
+
+    def tell(self) -> int:
+        """Return how many bytes were taken."""
 
 
 def shape(start: bytes) -> Fault | None:

@@ -16,7 +16,7 @@ from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
 from exporter.progress import Step, step
-from exporter.records import SEPARATOR, Columns, Intake, Reject, read_rows
+from exporter.records import Block, Columns, Intake, Reject, read_rows
 
 
 @click.command(epilog=EXIT_CODES)
@@ -131,9 +131,7 @@ def _load(
         return postgres.load(
             raw,
             _blocks(files, columns, intake, past),
-            separator=SEPARATOR,
             mode=mode,
-            with_id=columns.id is not None,
             loaded=lambda count: stands(f"{counted(count, 'row')} loaded into {raw}"),
         )
 
@@ -146,7 +144,7 @@ def _loading(files: Sequence[Path], past: list[int], intake: Intake) -> Step:
 
 def _blocks(
     files: Sequence[Path], columns: Columns, intake: Intake, past: list[int]
-) -> Iterator[bytes]:
+) -> Iterator[Block]:
     for path in files:
         yield from read_rows(path, columns, intake)
         past.append(intake.position)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
 import psycopg
@@ -13,6 +15,7 @@ from exporter.engines.relations import Column, Kind, RawTable, Relation, Row, co
 from exporter.errors import FinetuneError
 from exporter.files import signals_wait
 from exporter.progress import waiting
+from exporter.records import Block, Form
 
 # How many rows are fetched at once, and how many bytes of them at most, unless one
 # row alone has more.
@@ -206,19 +209,17 @@ def _kind(connection: psycopg.Connection, table: RawTable) -> str | None:
 
 def load(
     table: RawTable,
-    blocks: Iterator[bytes],
+    blocks: Iterator[Block],
     *,
-    separator: bytes,
     mode: str | None,
-    with_id: bool = True,
     loaded: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Copy rows of (id, title, content) into the raw table; return how many.
 
-    The rows come as blocks of CSV. One transaction, begun when the first of them
-    is there: the table is made when it is missing, and after an error it is as
-    it was. `mode` says what to do with rows that are there: "replace", "append",
-    or None to refuse. `loaded` gets the count as soon as the rows stand.
+    One transaction, begun when the first of them is there: the table is made when
+    it is missing, and after an error it is as it was. `mode` says what to do with
+    rows that are there: "replace", "append", or None to refuse. `loaded` gets the
+    count as soon as the rows stand.
 
     Raises:
         FinetuneError: The server refuses, a column is missing or takes no such
@@ -228,7 +229,6 @@ def load(
     if first is None:
         raise FinetuneError("found no row; nothing was changed")
     name = sql.Identifier(table.schema, table.name)
-    columns = table.columns if with_id else table.columns[1:]
     with connected() as connection:
         kind = _kind(connection, table)
         if kind is None:
@@ -243,7 +243,7 @@ def load(
                 )
             )
         else:
-            _require_columns(connection, table, columns)
+            _require_columns(connection, table, first[0].columns)
             if mode == "replace":
                 with waiting(f"{table} until nobody reads it"):
                     connection.execute(sql.SQL("truncate {}").format(name))
@@ -261,26 +261,29 @@ def load(
         # million wrote 133 MB of log). Nobody else can see the table before the
         # commit; a snapshot from before would see it empty otherwise, no better.
         freeze = kind is None or (kind == "r" and mode == "replace")
-        cursor = connection.cursor()
-        with cursor.copy(
-            sql.SQL(
-                "copy {} ({}) from stdin (format csv, delimiter {}, freeze {})"
-            ).format(
-                name,
-                sql.SQL(", ").join(map(sql.Identifier, columns)),
-                separator.decode(),
-                freeze,
-            )
-        ) as copy:
-            copy.write(first)
-            for block in blocks:
-                copy.write(block)
+        count = 0
+        for form, same in groupby(chain([first], blocks), itemgetter(0)):
+            cursor = connection.cursor()
+            with cursor.copy(_copy(name, form, freeze=freeze)) as copy:
+                for _, block in same:
+                    copy.write(block)
+            count += cursor.rowcount
         # Fresh statistics, so that the first build is planned for these rows.
         connection.execute(sql.SQL("analyze {}").format(name))
         with signals_wait():
             commit(connection)
-            loaded(cursor.rowcount)
-    return cursor.rowcount
+            loaded(count)
+    return count
+
+
+def _copy(name: sql.Identifier, form: Form, *, freeze: bool) -> sql.Composed:
+    columns = sql.SQL(", ").join(map(sql.Identifier, form.columns))
+    options = sql.SQL("freeze {}").format(freeze)
+    if form.separator:
+        options += sql.SQL(", format csv, delimiter {}, force_null ({})").format(
+            form.separator, columns
+        )
+    return sql.SQL("copy {} ({}) from stdin ({})").format(name, columns, options)
 
 
 def _require_columns(

@@ -8,9 +8,9 @@ from exporter.records import csv_rows, json_rows
 from exporter.records.look import Kind, look
 from exporter.records.rows import (
     MAX_LINE_BYTES,
-    SEPARATOR,
-    ByteFile,
+    Block,
     Columns,
+    Form,
     Intake,
     Reject,
 )
@@ -18,20 +18,19 @@ from exporter.records.source import Source, opened
 
 __all__ = [
     "MAX_LINE_BYTES",
-    "SEPARATOR",
-    "ByteFile",
+    "Block",
     "Columns",
+    "Form",
     "Intake",
     "Reject",
     "read_rows",
 ]
 
 
-def read_rows(path: Path, columns: Columns, intake: Intake) -> Iterator[bytes]:
-    """Yield the rows of a file in blocks of CSV; "-" is standard input.
+def read_rows(path: Path, columns: Columns, intake: Intake) -> Iterator[Block]:
+    """Yield the rows of a file in blocks; "-" is standard input.
 
-    The CSV has no header and `SEPARATOR` between fields, and an empty field
-    without quotes is null. What the file is, its first bytes say, not its name:
+    What the file is, its first bytes say, not its name:
     JSON Lines (an object a line; other keys are passed over), one JSON array of
     objects, or CSV with a header and comma, semicolon, tab or bar between
     fields; plain or by gzip; UTF-8, or UTF-16 with its mark. Blank lines are
@@ -55,7 +54,7 @@ def read_rows(path: Path, columns: Columns, intake: Intake) -> Iterator[bytes]:
                 Kind.CSV: csv_rows.csv_rows,
                 Kind.LINES: json_rows.line_rows,
             }[seen.kind]
-            for block in rows(source, seen, columns, intake):
+            for form, block in rows(source, seen, columns, intake):
                 intake.position = source.position()
                 if block:
-                    yield block
+                    yield form, block

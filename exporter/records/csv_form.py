@@ -31,20 +31,20 @@ class CsvForm:
         self.torn_row = re.compile(start + rb"[%b]*%b" % (b, self._quoted))
         self.fields = re.compile(rb"(%b)%b" % (free, s))
 
-    def plain_rows(self, width: int, places: Sequence[int]) -> re.Pattern[bytes]:
-        """Return what finds the fields at those places, or takes another line."""
+    def plain_row(self, places: Sequence[int], width: int, end: str) -> bytes:
+        """Return what takes a row with that end; the fields at places are groups."""
         one = rb"(?:%b|%b)" % (self._quoted, self._plain)
-        group = rb"(%b|%b)" % (self._quoted, self._plain)
-        fields = [group if place in places else one for place in range(width)]
-        row = re.escape(self.between).join(fields) + self.end
-        return re.compile(rb"%b|[^\r\n]*[\r\n]|[^\r\n]+\Z" % row)
+        fields = [b"(%b)" % one if place in places else one for place in range(width)]
+        return re.escape(self.between).join(fields) + end.encode()
 
-    def header_again(self, names: Iterable[str]) -> re.Pattern[bytes]:
-        """Return what finds a line that begins with one of the names."""
+    def header_again(
+        self, names: Iterable[str], end_of_line: bytes
+    ) -> re.Pattern[bytes]:
+        """Return what finds a line, after another, that begins with a name."""
         either = b"|".join(re.escape(name.encode()) for name in names)
-        line = rb"(?:\A|[\r\n])[ \t]*%b?(?:%b)%b?[ \t]*%b"
+        line = rb"%b[ \t]*%b?(?:%b)%b?[ \t]*%b"
         s, q = re.escape(self.between), self.quote
-        return re.compile(line % (q, either, q, s), re.IGNORECASE)
+        return re.compile(line % (end_of_line, q, either, q, s), re.IGNORECASE)
 
     def sure_rows(self, width: int, *, spaced: bool) -> re.Pattern[bytes]:
         """Return what takes rows beyond doubt, as many as there are."""

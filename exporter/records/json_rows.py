@@ -5,11 +5,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterator
-from operator import itemgetter
-from typing import Any
-
-import orjson
+from collections.abc import Iterator
 
 from exporter.errors import FinetuneError
 from exporter.records import exact_json
@@ -17,56 +13,71 @@ from exporter.records.look import Look, not_utf8
 from exporter.records.rows import (
     HOLDS_NUL,
     MAX_LINE_BYTES,
-    SEPARATOR,
     TOO_LONG,
+    Block,
     Columns,
+    Form,
     Intake,
     Reject,
+    is_utf8,
 )
 from exporter.records.source import Source
 
-_KEY = re.compile(rb'"([^"]*)"\s*:')
-_BETWEEN = SEPARATOR.decode()
+# A text whose escapes are those of COPY, too, and any other.
+_RAW = rb'[^"\\\x00-\x1f]*'
+_TEXT = rb'%b(?:\\["\\/bfnrt]%b)*' % (_RAW, _RAW)
+_STRING = rb'"%b(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})%b)*"' % (_RAW, _RAW)
+_WHOLE = rb"(?:0|-?[1-9]\d*)"
+_NUMBER = rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
+_NULL = r"\N"
+_ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_BLANKS = rb"[ \t\r]*"
+_COLON, _COMMA = (rb"%b%b%b" % (_BLANKS, mark, _BLANKS) for mark in (b":", b","))
 _FIRST, _EMPTY = re.compile(r"\s*\[\s*"), re.compile(r"\s*\[\s*\]\s*\Z")
 _NEXT, _END = re.compile(r"\s*,\s*"), re.compile(r"\s*\]\s*\Z")
 
 
 def line_rows(
     source: Source, seen: Look, columns: Columns, intake: Intake
-) -> Iterator[bytes]:
-    """Yield the rows of JSON Lines."""
-    number = seen.first_line
-    pick = itemgetter(columns.id or columns.title, columns.title, columns.content)
-    names = [orjson.dumps(name) for name in columns.wanted()]
+) -> Iterator[Block]:
+    """Yield the rows of JSON Lines.
+
+    A plain text of JSON is, byte by byte, one of COPY.
+    """
+    number = seen.first_line - 1
+    form, plain = Form(()), re.compile(b"")
     while block := source.block():
         lines = block.split(source.end_of_line)
         if not lines[-1]:
             lines.pop()
-        # Where each name stands once a line, no line has a key twice.
-        plain = all(block.count(name) == len(lines) for name in names)
-        plain = plain and b"\\u0000" not in block and not _escapes_in_keys(block)
-        plain = plain and len(block) < MAX_LINE_BYTES
+        if not form.columns:
+            order = sorted(columns.wanted(), key=lambda name: block.find(_key(name)))
+            form, plain = Form(tuple(order)), _plain_line(order, columns.id)
+        is_plain = len(block) < MAX_LINE_BYTES and is_utf8(block)
         rows = []
         for line in lines:
-            row = _plain_row(line, pick, columns.id) if plain else None
-            if row is None:
-                try:
-                    row = _row(line, source.name, columns)
-                except ValueError as error:
-                    text = line.decode(errors="backslashreplace") + "\n"
-                    intake.set_aside(Reject(source.name, number, str(error), text))
+            number += 1
+            found = plain.fullmatch(line) if is_plain else None
+            if found:
+                rows.append(b"\t".join(found.groups()))
+                continue
+            try:
+                row = _row(line, source.name, columns, form)
+            except ValueError as error:
+                text = line.decode(errors="backslashreplace") + "\n"
+                intake.set_aside(Reject(source.name, number, str(error), text))
+                continue
             if row:
                 rows.append(row)
-            elif row == "":
+            else:
                 intake.other_lines += 1
-            number += 1
         intake.add(len(rows))
-        yield "".join(rows).encode()
+        yield form, _joined(rows)
 
 
 def array_rows(
     source: Source, seen: Look, columns: Columns, intake: Intake
-) -> Iterator[bytes]:
+) -> Iterator[Block]:
     """Yield the rows of one JSON array, whose elements are counted as its lines.
 
     Raises:
@@ -76,7 +87,8 @@ def array_rows(
     decoder = codecs.getincrementaldecoder("utf-8")()
     text, place, ended = "", 0, False
     before, close = _FIRST, _EMPTY
-    rows: list[str] = []
+    form = Form(tuple(columns.wanted()))
+    rows: list[bytes] = []
     while True:
         gap = before.match(text, place)
         try:
@@ -104,12 +116,12 @@ def array_rows(
                 reason = not_utf8(source.name, wrong)
                 raise FinetuneError(f"{source.name}: {reason}") from wrong
             intake.add(len(rows))
-            yield "".join(rows).encode()
+            yield form, _joined(rows)
             rows = []
             continue
         number += text.count("\n", place, gap.end())
         try:
-            rows.append(_csv(value, source.name, columns))
+            rows.append(_fields(value, source.name, columns, form))
         except ValueError as error:
             bad = text[gap.end() : end] + "\n"
             intake.set_aside(Reject(source.name, number, str(error), bad))
@@ -117,36 +129,46 @@ def array_rows(
         place = end
         before, close = _NEXT, _END
     intake.add(len(rows))
-    yield "".join(rows).encode()
+    yield form, _joined(rows)
 
 
-def _plain_row(  # noqa: PLR0911 - a form each
-    line: bytes, pick: Callable[[Any], Any], id_column: str | None
-) -> str | None:
-    """Return the row of a line as CSV; None if it wants a closer look."""
-    try:
-        uid, title, content = pick(orjson.loads(line))
-    except (ValueError, KeyError, TypeError):
-        return None
-    if type(title) is not str or type(content) is not str:
-        return None
-    title = title.replace('"', '""')
-    content = content.replace('"', '""')
-    if id_column is None:
-        return f'"{title}"\x1f"{content}"\n'
-    if type(uid) is int:
-        return f'{uid}\x1f"{title}"\x1f"{content}"\n'
-    if uid is None or uid == "":
-        return f'\x1f"{title}"\x1f"{content}"\n'
-    if type(uid) is not str:
-        return None
-    if '"' in uid:
-        uid = uid.replace('"', '""')
-    return f'"{uid}"\x1f"{title}"\x1f"{content}"\n'
+def _joined(rows: list[bytes]) -> bytes:
+    return b"\n".join([*rows, b""])
 
 
-def _row(line: bytes, name: str, columns: Columns) -> str:
-    """Return the row of a line as CSV, "" for a blank one.
+def _key(name: str) -> bytes:
+    return json.dumps(name, ensure_ascii=False).encode()
+
+
+def _plain_line(order: list[str], id_column: str | None) -> re.Pattern[bytes]:
+    """Return what finds the values of a line whose keys stand in this order.
+
+    Other keys may stand between them, none of the wanted ones twice. A line that it
+    does not take wants a closer look. It takes time that grows linearly.
+    """
+    other = rb"(?:%b|%b|true|false|null)" % (_STRING, _NUMBER)
+    for _ in range(2):
+        member = _STRING + _COLON + other
+        many = rb"%b(?:%b(?:%b%b)*)?%b"
+        items = many % (_BLANKS, other, _COMMA, other, _BLANKS)
+        members = many % (_BLANKS, member, _COMMA, member, _BLANKS)
+        other = rb"(?:%b|\[%b\]|\{%b\})" % (other, items, members)
+    names = [re.escape(_key(name)) for name in order]
+    member = rb'(?!%b)"%b"%b%b' % (b"|".join(names), _RAW, _COLON, other)
+    # One group, so that the values need no choosing: a text, or a whole number.
+    value = rb'"?((?<=")%b(?=")|(?<!")%b)"?' % (_TEXT, _WHOLE)
+    line = _BLANKS + rb"\{" + _BLANKS
+    for place, name in enumerate(names):
+        line += (_COMMA if place else b"") + rb"(?:%b%b)*" % (member, _COMMA)
+        # An empty id is null.
+        line += name + _COLON + (b'(?!"")' if order[place] == id_column else b"")
+        line += value
+    end = rb"(?:%b%b)*%b\}%b" % (_COMMA, member, _BLANKS, _BLANKS)
+    return re.compile(line + end)
+
+
+def _row(line: bytes, name: str, columns: Columns, form: Form) -> bytes:
+    """Return the row of a line, b"" for a blank one.
 
     Raises:
         ValueError: It holds no row.
@@ -158,7 +180,7 @@ def _row(line: bytes, name: str, columns: Columns) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(not_utf8(name, error)) from error
     if not text:
-        return ""
+        return b""
     try:
         # A comma after the object, as between elements of an array, is no doubt.
         value = exact_json.only(text[:-1] if text.endswith("},") else text)
@@ -166,13 +188,13 @@ def _row(line: bytes, name: str, columns: Columns) -> str:
         raise ValueError(f"not JSON: {error.msg}: column {error.colno}") from error
     except RecursionError as error:
         raise ValueError("not JSON: nested too deeply") from error
-    return _csv(value, name, columns)
+    return _fields(value, name, columns, form)
 
 
-def _csv(value: object, name: str, columns: Columns) -> str:
+def _fields(value: object, name: str, columns: Columns, form: Form) -> bytes:
     if not isinstance(value, exact_json.Object):
         raise ValueError("not a JSON object")  # noqa: TRY004 - bad data
-    fields = []
+    fields = {}
     for column in columns.wanted():
         values = [item for key, item in value if key == column]
         if not values:
@@ -184,16 +206,16 @@ def _csv(value: object, name: str, columns: Columns) -> str:
             )
         if len(values) > 1:
             raise ValueError(f"key {column!r} stands twice in the object")
-        fields.append(_field(values[0], column, name))
-    if columns.id is not None and fields[0] == '""':
-        fields[0] = ""
-    return _BETWEEN.join(fields) + "\n"
+        fields[column] = _field(values[0], column, name)
+        if column == columns.id:
+            fields[column] = fields[column] or _NULL
+    return "\t".join(fields[column] for column in form.columns).encode()
 
 
 def _field(value: object, column: str, name: str) -> str:
-    """Return a text, a whole number or null as a field of CSV."""
+    """Return a text, a whole number or null as a field of COPY."""
     if value is None:
-        return ""
+        return _NULL
     if not isinstance(value, str):
         raise ValueError(  # noqa: TRY004 - bad data
             f"{column} is {_kind(value)}, but must be text or null; "
@@ -207,7 +229,9 @@ def _field(value: object, column: str, name: str) -> str:
         raise ValueError(
             f"{column} holds half of a surrogate pair, which is no character"
         ) from error
-    return '"' + value.replace('"', '""') + '"'
+    for character, escaped in _ESCAPES.items():
+        value = value.replace(character, escaped)
+    return value
 
 
 def _kind(value: object) -> str:
@@ -236,8 +260,3 @@ def _remedy(value: object, column: str, name: str) -> str:
         change = f"{key} |= if . == null then . else tostring end"
     path = shlex.quote(name) if name != "standard input" else "FILE"
     return f"jq -c {shlex.quote(change)} {path} > NEW"
-
-
-def _escapes_in_keys(block: bytes) -> bool:
-    """Say whether a key may be spelled with a backslash."""
-    return b"\\u" in block and any(b"\\u" in key for key in _KEY.findall(block))

@@ -58,7 +58,7 @@ class Kind(Enum):
 
 
 class Look(NamedTuple):
-    """What the beginning of a file says; the last four are of CSV alone."""
+    """What the beginning of a file says; the last five are of CSV alone."""
 
     kind: Kind
     first_line: int
@@ -66,6 +66,7 @@ class Look(NamedTuple):
     separator: str = ","
     quote: str = '"'
     spaced: bool = False
+    end: str = "\n"
 
 
 def look(source: Source, columns: Columns, intake: Intake) -> Look:
@@ -216,7 +217,8 @@ def _look_at_csv(
     if quote == "'":
         intake.note(f"{source.name}: the fields stand in single quotes; read as such")
     spaced = separator + " " in text
-    return Look(Kind.CSV, number + 1, tuple(header), separator, quote, spaced)
+    row_end = "\r\n" if line.endswith(b"\r") else source.end_of_line.decode()
+    return Look(Kind.CSV, number + 1, tuple(header), separator, quote, spaced, row_end)
 
 
 def _header(text: str, separator: str) -> list[str]:

@@ -2,34 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 # Longer lines are damage, not data: PostgreSQL would take 1 GB, but no trainer
 # takes an example of this size.
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
-# Between the fields of what is given to PostgreSQL: so rare in texts that fields
-# need no quotes because of it.
-SEPARATOR = b"\x1f"
-
 TOO_LONG = f"longer than {MAX_LINE_BYTES >> 20} MiB"
 HOLDS_NUL = "holds a NUL, which PostgreSQL cannot store"
 
 
-class ByteFile(Protocol):
-    """What a plain, a compressed and a standard file have in common."""
+class Form(NamedTuple):
+    """How rows stand in blocks: CSV, or COPY's own text where no separator is.
 
-    def peek(self, size: int, /) -> bytes:
-        """Return the next bytes without taking them."""
+    Null is a field of CSV without text; in COPY's own text it is spelled so.
+    """
 
-    def readline(self, size: int, /) -> bytes:
-        """Take a line, or its next `size` bytes."""
+    columns: tuple[str, ...]
+    separator: str = ""
+    end: str = "\n"
 
-    def read(self, size: int, /) -> bytes:
-        """Take the next bytes."""
 
-    def tell(self) -> int:
-        """Return how many bytes were taken."""
+# Rows in a form that PostgreSQL's COPY takes.
+Block = tuple[Form, bytes]
 
 
 class Columns(NamedTuple):
@@ -108,3 +103,11 @@ class Intake:
         self.bad_lines += lines
         self.last = bad
         self.reject(bad)
+
+
+def is_utf8(block: bytes) -> bool:
+    """Say whether a block is UTF-8, without half surrogate pairs."""
+    try:
+        return block.isascii() or bool(block.decode())
+    except UnicodeDecodeError:
+        return False
