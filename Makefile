@@ -179,8 +179,7 @@ test-cluster: java $(VENV)/dev $(VENV)-cluster/complete ## Build on a real Spark
 $(VENV)-bench/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check \
-	    'psycopg[binary]' polars connectorx adbc-driver-postgresql pyarrow pandas \
-	    sqlalchemy datasets
+	    'psycopg[binary]' polars adbc-driver-postgresql pyarrow duckdb
 
 .PHONY: bench
 bench: $(VENV)/pyvenv.cfg $(VENV)-bench/pyvenv.cfg ## Measure us beside the alternatives; write benchmarks/RESULTS.md

@@ -1,143 +1,209 @@
-"""What a user would pick instead: each function does one job in one process."""
+"""What a user would pick instead: each function does one job in one process.
 
+`both_…` makes the two files of the export, byte for byte, flushed to the disk and
+hashed; `one_…` makes train.jsonl alone, neither flushed nor hashed.
+"""
+
+import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-QUERY = "select title, description from finetune.training_pairs order by pair_id"
-SYSTEM = "You write product descriptions."
+COLUMNS = (
+    "pair_id",
+    "title",
+    "description",
+    "split",
+    "title_occurrences",
+    "copies",
+    "first_uid",
+)
+ORDER = "from finetune.training_pairs order by pair_id"
+QUERY = f"select {', '.join(COLUMNS)} {ORDER}"
+TEXTS = f"select title, description {ORDER}"
+
+# Some readers take these three for ends of lines, so that they are escaped.
+ENDS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def line(title: str, description: str) -> str:
-    """Return a chat example as most people write it."""
-    roles = [("system", SYSTEM), ("user", title), ("assistant", description)]
-    messages = [{"role": role, "content": content} for role, content in roles]
-    return json.dumps({"messages": messages}, ensure_ascii=False) + "\n"
+def dumped(value: object) -> str:
+    """Return a value as JSON, as most people write it but for the three escapes."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character, escape in ENDS.items():
+        text = text.replace(character, escape)
+    return text
 
 
-def write(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
-    """Write a line a pair."""
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(line(title, description) for title, description in pairs)
+def chat(system: str, title: str, description: str) -> dict[str, Any]:
+    """Return a chat example."""
+    roles = [("system", system), ("user", title), ("assistant", description)]
+    return {"messages": [{"role": role, "content": text} for role, text in roles]}
 
 
-def export_floor(_: Path) -> None:
+def prompt() -> str:
+    """Return the system prompt of the project."""
+    return os.environ["BENCH_PROMPT"]
+
+
+def finish(*paths: Path) -> None:
+    """Flush the files to the disk and hash them."""
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        print(sha256, path.name, sep="  ")
+
+
+def write_both(train: Path, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Write both files out of rows."""
+    clean, system = train.with_name("clean.jsonl"), prompt()
+    with clean.open("w") as pairs, train.open("w") as chats:
+        for row in rows:
+            pairs.write(dumped(dict(zip(COLUMNS, row, strict=True))) + "\n")
+            chats.write(dumped(chat(system, row[1], row[2])) + "\n")
+    finish(clean, train)
+
+
+def both_adbc(train: Path) -> None:
+    """Read record batches with ADBC and pyarrow; write with json."""
+    write_both(
+        train,
+        (
+            row
+            for batch in batches(QUERY)
+            for row in zip(*(c.to_pylist() for c in batch.columns), strict=True)
+        ),
+    )
+
+
+def batches(query: str) -> Iterator[Any]:
+    """Yield the record batches of a query, some megabytes each."""
+    dbapi: Any = import_module("adbc_driver_postgresql.dbapi")
+    with dbapi.connect(uri()) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        yield from cursor.fetch_record_batch()
+
+
+def both_polars(train: Path) -> None:
+    """Read record batches with ADBC; polars makes the lines, batch by batch."""
+    polars: Any = import_module("polars")
+    messages = polars.concat_list(
+        polars.struct(role=polars.lit(role), content=content)
+        for role, content in [
+            ("system", polars.lit(prompt())),
+            ("user", polars.col("title")),
+            ("assistant", polars.col("description")),
+        ]
+    )
+    clean = train.with_name("clean.jsonl")
+    with clean.open("w") as pairs, train.open("w") as chats:
+        for batch in batches(QUERY):
+            frame = polars.from_arrow(batch)
+            for file, lines in (pairs, frame), (chats, frame.select(messages=messages)):
+                text = lines.write_ndjson()
+                for character, escape in ENDS.items():
+                    text = text.replace(character, escape)
+                file.write(text)
+    finish(clean, train)
+
+
+def both_duckdb(train: Path) -> None:
+    """Stream record batches into DuckDB, which builds and writes the lines."""
+    duckdb: Any = import_module("duckdb")
+    dbapi: Any = import_module("adbc_driver_postgresql.dbapi")
+    clean = train.with_name("clean.jsonl")
+    for path, line in (clean, server_clean()), (train, server_chat()):
+        with dbapi.connect(uri()) as connection, connection.cursor() as cursor:
+            cursor.execute(QUERY)
+            relation = duckdb.from_arrow(cursor.fetch_record_batch())
+            relation.query(
+                "rows",
+                f"copy (select {line} from rows) to '{path}'"
+                r" (format csv, header false, quote '', escape '', delimiter e'\x02')",
+            )
+    finish(clean, train)
+
+
+def both_psql(train: Path) -> None:
+    """Let the server build the JSON, and psql copy it, one file after the other."""
+    clean = train.with_name("clean.jsonl")
+    copy_lines((clean, server_clean()), (train, server_chat()))
+    finish(clean, train)
+
+
+def one_psql(train: Path) -> None:
+    """Let the server build the JSON with its own function, and psql copy it."""
+    message = "json_build_object('role', '{}', 'content', {})"
+    texts = {"system": literal(prompt()), "user": "title", "assistant": "description"}
+    messages = ", ".join(message.format(role, text) for role, text in texts.items())
+    line = f"json_build_object('messages', json_build_array({messages}))"
+    copy_lines((train, line))
+
+
+def copy_lines(*lines: tuple[Path, str]) -> None:
+    """Copy lines that the server builds, each into its file."""
+    # Text format would double the backslashes; these two characters occur nowhere.
+    options = r"(format csv, quote e'\x01', delimiter e'\x02')"
+    copies = [rf"\copy (select {line} {ORDER}) to '{p}' {options}" for p, line in lines]
+    arguments = [part for copy in copies for part in ("-c", copy)]
+    subprocess.run([sys.argv[3], "-Xq", *arguments], check=True)
+
+
+def server_text(text: str) -> str:
+    """Return a text as JSON in SQL, as the export writes it."""
+    text = f"to_json({text})::text"
+    for character, escape in ENDS.items():
+        text = f"replace({text}, '{character}', '{escape}')"
+    return text
+
+
+def server_chat() -> str:
+    """Return a line of train.jsonl in SQL."""
+    system = literal('{"messages":[{"role":"system","content":' + dumped(prompt()))
+    user, assistant = (
+        literal('},{"role":"' + role + '","content":') for role in ("user", "assistant")
+    )
+    texts = server_text("title"), server_text("description")
+    return f"concat({system}, {user}, {texts[0]}, {assistant}, {texts[1]}, '}}]}}')"
+
+
+def server_clean() -> str:
+    """Return a line of clean.jsonl in SQL."""
+    parts: list[str] = []
+    for column in COLUMNS:
+        number = column in ("title_occurrences", "copies")
+        value = column if number else server_text(column)
+        key = ("," if parts else "{") + f'"{column}":'
+        parts.append(f"{literal(key)}, coalesce(({value})::text, 'null')")
+    return f"concat({', '.join(parts)}, '}}')"
+
+
+def literal(text: str) -> str:
+    """Return a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_floor(_: Path) -> None:
     """Read the same COPY and throw it away."""
     psycopg: Any = import_module("psycopg")
     with psycopg.connect() as connection:
-        query = QUERY.replace("title, description", "*")
-        with connection.cursor().copy(
-            f"copy ({query}) to stdout (format binary)"
-        ) as copy:
+        copying = connection.cursor().copy(f"copy ({QUERY}) to stdout (format binary)")
+        with copying as copy:
             for _block in copy:
                 pass
 
 
-def export_server_json(path: Path) -> None:
-    """Let the server build the JSON, and psql copy it."""
-    message = "json_build_object('role', '{}', 'content', {})"
-    messages = ", ".join(
-        message.format(role, content)
-        for role, content in [
-            ("system", f"'{SYSTEM}'"),
-            ("user", "title"),
-            ("assistant", "description"),
-        ]
-    )
-    select = (
-        f"select json_build_object('messages', json_build_array({messages}))"
-        " from finetune.training_pairs order by pair_id"
-    )
-    # Text format would double the backslashes; these two characters occur nowhere.
-    options = r"(format csv, quote e'\x01', delimiter e'\x02')"
-    copy = rf"\copy ({select}) to '{path}' {options}"
-    subprocess.run([sys.argv[3], "-XqAtc", copy], check=True)
-
-
-def export_cursor_json(path: Path) -> None:
-    """Fetch through a server-side cursor, and dump each row."""
-    psycopg: Any = import_module("psycopg")
-    with psycopg.connect() as connection, connection.cursor(name="pairs") as cursor:
-        cursor.itersize = 2000
-        write(path, cursor.execute(QUERY))
-
-
-def export_polars(path: Path) -> None:
-    """Read with polars and connectorx."""
-    polars: Any = import_module("polars")
-    frame = polars.read_database_uri(QUERY, uri(), engine="connectorx")
-    write(path, frame.iter_rows())
-
-
-def export_adbc(path: Path) -> None:
-    """Read record batches with ADBC and pyarrow."""
-    dbapi: Any = import_module("adbc_driver_postgresql.dbapi")
-    with dbapi.connect(uri()) as connection, connection.cursor() as cursor:
-        cursor.execute(QUERY)
-        batches = cursor.fetch_record_batch()
-        write(
-            path,
-            (
-                pair
-                for batch in batches
-                for pair in zip(*(c.to_pylist() for c in batch.columns), strict=True)
-            ),
-        )
-
-
-def export_pandas(path: Path) -> None:
-    """Read with pandas, and let it write the lines."""
-    pandas: Any = import_module("pandas")
-    sqlalchemy: Any = import_module("sqlalchemy")
-    frame = pandas.read_sql(QUERY, sqlalchemy.create_engine("postgresql+psycopg://"))
-    frame["messages"] = [
-        [
-            {"role": "system", "content": SYSTEM},
-            {"role": "user", "content": title},
-            {"role": "assistant", "content": description},
-        ]
-        for title, description in zip(frame.title, frame.description, strict=True)
-    ]
-    frame[["messages"]].to_json(path, orient="records", lines=True, force_ascii=False)
-
-
-def export_datasets(path: Path) -> None:
-    """Read, map and write with Hugging Face datasets."""
-    datasets: Any = import_module("datasets")
-    sqlalchemy: Any = import_module("sqlalchemy")
-    rows = datasets.Dataset.from_sql(
-        QUERY,
-        sqlalchemy.create_engine("postgresql+psycopg://"),
-        cache_dir=str(path.parent),
-    )
-    chats = rows.map(
-        lambda row: json.loads(line(row["title"], row["description"])),
-        remove_columns=rows.column_names,
-    )
-    chats.to_json(path, force_ascii=False)
-
-
-def pipeline_old_script(path: Path) -> None:
+def old_script(path: Path) -> None:
     """Query the raw table, and write as the script of before did."""
     psycopg: Any = import_module("psycopg")
-    kept = "length(content) > 10 and length(title) > 0 and trim(content) <> ''"
     with psycopg.connect() as connection:
-        pairs = connection.execute(
-            f"""
-            select distinct title, content from product
-            where {kept} and title in (
-                select title from product where {kept}
-                group by title having count(*) >= 10
-            )
-            order by title
-            """
-        ).fetchall()
+        pairs = connection.execute(old_query()).fetchall()
     clean = path.with_name("clean.jsonl")
     for title, description in pairs:
         with clean.open("a", encoding="utf-8") as output:
@@ -147,33 +213,18 @@ def pipeline_old_script(path: Path) -> None:
         examples = [json.loads(text) for text in source]
     for example in examples:
         with path.open("a", encoding="utf-8") as output:
-            output.write(line(example["title"], example["description"]))
+            made = chat(prompt(), example["title"], example["description"])
+            output.write(json.dumps(made, ensure_ascii=False) + "\n")
 
 
-def load_psql(path: Path) -> None:
-    """Copy the same rows as CSV with psql."""
-    copy = rf"\copy loaded from '{path.with_suffix('.csv')}' csv header"
-    subprocess.run([sys.argv[3], "-Xqc", copy], check=True)
-
-
-def load_pandas(path: Path) -> None:
-    """Read with pandas, and write with to_sql."""
-    pandas: Any = import_module("pandas")
-    sqlalchemy: Any = import_module("sqlalchemy")
-    engine = sqlalchemy.create_engine("postgresql+psycopg://")
-    for frame in pandas.read_json(path, lines=True, chunksize=50_000, dtype=False):
-        frame.to_sql("loaded", engine, if_exists="append", index=False)
-
-
-def load_row_by_row(path: Path) -> None:
-    """Insert one row after the other, in one transaction."""
-    psycopg: Any = import_module("psycopg")
-    with path.open(encoding="utf-8") as file, psycopg.connect() as connection:
-        for text in file:
-            row = json.loads(text)
-            connection.execute(
-                "insert into loaded values (%(uid)s, %(title)s, %(content)s)", row
-            )
+def old_query() -> str:
+    """Return the query of the script of before."""
+    kept = "length(content) > 10 and length(title) > 0 and trim(content) <> ''"
+    return (
+        f"select distinct title, content from product where {kept} and title in ("
+        f"select title from product where {kept} group by title having count(*) >= 10"
+        ") order by title"
+    )
 
 
 def uri() -> str:
