@@ -4,6 +4,7 @@ The tests of the gate run in its snapshot, so the build leaves them out and only
 compiles them. The only part that imports dbt, in a process of its own.
 """
 
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -39,7 +40,12 @@ def command(
 
 
 def _build(tests: str, name: str, *options: str) -> None:
-    parsed = _dbt("parse", *options)
+    # What dbt imports and parses stays to the end; to look through it again and
+    # again for what can be thrown away takes a fifth of the time of a small build.
+    gc.disable()
+    parsed = _dbt("parse", *options, "--no-write-json")  # The build writes it.
+    gc.freeze()
+    gc.enable()
     manifest = parsed.writable_manifest().to_dict()
     found = _tests_of_the_gate(manifest, name) if tests == "once" else []
     _dbt("build", *options, *(["--exclude", *found] if found else []), manifest=parsed)
