@@ -1,14 +1,22 @@
 """`finetune export --build`: one start of dbt, and each data test once."""
 
 import json
+import os
+import pty
 import re
+import signal
+import sys
+import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from exporter.building import _tests_of_the_gate
-from tests.conftest import Workspace
+from tests.conftest import REPOSITORY, Workspace, open_folder, project_in
 
 
 def ran_in_the_build(workspace: Workspace) -> list[str]:
@@ -122,3 +130,77 @@ def test_what_lies_in_a_folder_with_the_name_of_a_test_is_not_left_out(
     selectors = _tests_of_the_gate(manifest, "")
     assert f"fqn:{'.'.join(test['fqn'])}" not in selectors
     assert selectors
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the commands of the processes that work in or below a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").resolve().is_relative_to(folder):
+                found.append((process / "cmdline").read_bytes().decode())
+    return found
+
+
+def on_a_terminal(workspace: Workspace, *arguments: str) -> tuple[int, int]:
+    """Start finetune on a terminal of its own; return its process and the terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(workspace.folder)
+        command = [sys.executable, "-m", "exporter", *arguments]
+        os.execve(command[0], command, workspace.environment)  # noqa: S606 (ours)
+    return pid, terminal
+
+
+def said_until_the_end(terminal: int) -> str:
+    said = b""
+    with suppress(OSError):  # Linux says so when nobody writes any more.
+        while more := os.read(terminal, 4096):
+            said += more
+    os.close(terminal)
+    return said.decode().replace("\r\n", "\n").removeprefix("^C")
+
+
+def locked(workspace: Workspace) -> psycopg.Connection:
+    """Take the raw table, and wait until somebody waits for it."""
+    socket, connection = workspace.folder / ".postgres/socket", None
+    while connection is None:
+        with suppress(psycopg.OperationalError):
+            connection = psycopg.connect(
+                host=str(socket.resolve()), user="app", dbname="postgres"
+            )
+        time.sleep(0.05)
+    connection.execute("lock table product in access exclusive mode")
+    while not connection.execute("select from pg_locks where not granted").fetchall():
+        time.sleep(0.05)
+    return connection
+
+
+@pytest.mark.parametrize("by", ["Ctrl-C", "SIGTERM", "SIGTERM at the start"])
+def test_a_build_that_is_stopped_ends_at_once_with_one_line_and_leaves_nobody(
+    by: str,
+) -> None:
+    with open_folder() as folder:
+        workspace = project_in(folder, {"PYTHONPATH": str(REPOSITORY)})
+        sample = REPOSITORY / "examples/products.csv"
+        assert workspace.finetune("load", sample).returncode == 0
+        pid, terminal = on_a_terminal(workspace, "export", "--build")
+        with ExitStack() as stack:
+            if by == "SIGTERM at the start":
+                while not any("exporter.building" in c for c in processes_of(folder)):
+                    time.sleep(0.01)
+                time.sleep(0.5)
+            else:
+                stack.enter_context(closing(locked(workspace)))
+            if by == "Ctrl-C":
+                os.write(terminal, b"\x03")
+            else:
+                os.kill(pid, signal.SIGTERM)
+            said = said_until_the_end(terminal)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert said == (
+            "finetune: stopped; the build is unfinished, and no file was written\n"
+        )
+        assert code == (130 if by == "Ctrl-C" else 143)
+        assert processes_of(folder) == []
+        assert not (folder / "files").exists()

@@ -104,6 +104,7 @@ def export(
         stack.enter_context(pasteable_remedies(project_dir, target))
         if build_first:
             stack.enter_context(server(target))
+            stands("the build is unfinished, and no file was written")
             _run_dbt(
                 building.command(
                     name,
