@@ -12,6 +12,9 @@ from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, Reader, limits, read_readers
 from exporter.readers.shape import line_of
 
+# The severity of a rule, and where rules.yml lists those that have it.
+_SEVERITIES = {"error": "errors", "warning": "warnings", "accepted": "accepted"}
+
 
 class Rule(NamedTuple):
     """One line of the common strict line, in words for the user.
@@ -105,15 +108,12 @@ def read_rules(readers: Sequence[str] = (), dialect: str = "messages") -> Rules:
     """
     text = Path(__file__).with_name("rules.yml").read_text(encoding="utf-8")
     table = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    lists = [(table[key], severity, None) for severity, key in _SEVERITIES.items()]
+    lists += [(cases, "error", of) for of, cases in table["cases"].items()]
     rules = {
-        name: Rule(
-            _one_line(rule["what"]),
-            _one_line(rule["why"]).format(),
-            _one_line(rule["fix"]).format(),
-            rule.get("severity", "error"),
-            rule.get("of"),
-        )
-        for name, rule in table["rules"].items()
+        name: Rule(what, why.format(), fix.format(), severity, of)
+        for rows, severity, of in lists
+        for name, (what, why, fix, _) in rows.items()
     }
     known = read_readers()
     chosen = {
@@ -147,7 +147,3 @@ def _severities(
                 raise FinetuneError(f"{where}: {verb} {rule}, which is no rule")
             severities[rule] = severity
     return severities
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
