@@ -127,6 +127,7 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
     # A name that begins with a dash would be taken for an option.
     place = f"./{folder}" if str(folder).startswith("-") else str(folder)
     lengths = facts.get("lengths")
+    given = facts.pop("model", None)
     placeholder = MODEL if reader.kind == "trainer" else "MODEL"
     needs = "a GPU" if reader.kind == "trainer" else "an account"
     proofs = {
@@ -140,7 +141,9 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
         valid=f"{place}/valid.jsonl" if facts["valid_examples"] else "",
         reader=reader,
         max_tokens=lengths.max_tokens if lengths else None,
-        **{**facts, "model": facts["model"] or placeholder, "given": facts["model"]},
+        model=given or placeholder,
+        given=given,
+        **facts,
     )
 
 
