@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.cli.console import say
-from exporter.display import visible
+from exporter.display import counted, visible
 from tests.conftest import Workspace
 
 # It clears the screen, forges a line of ours and turns the order of letters.
@@ -37,6 +37,14 @@ def test_what_is_shown_is_one_printable_line_that_says_all(text: str) -> None:
 def test_what_is_printable_stays_as_it_is() -> None:
     for text in ("Grüße, 日本語 👩 مصباح", r"C:\new", ""):
         assert visible(text) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1_234, "1,234 rows")],
+)
+def test_one_thing_is_no_plural(number: int, said: str) -> None:
+    assert counted(number, "row") == said
 
 
 def test_what_a_database_says_cannot_steer_the_terminal(

@@ -14,7 +14,7 @@ from exporter.gate import offending_rows, run_test, shortened
 TEST = DataTest(
     unique_id="test.shop.few",
     name="few",
-    sql="select n, 2 as copies from numbers -- found\n",
+    sql="select n, 2 as copies from numbers where n >= 0 -- found\n",
     severity="error",
     fail_calc="count(*)",
     warn_if="!= 0",

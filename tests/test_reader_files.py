@@ -5,14 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from exporter.checking.rules import read_rules
 from exporter.errors import FinetuneError
-from exporter.readers import FOLDER, NEAR, read_readers
+from exporter.readers import FOLDER, read_readers
 from tests.conftest import REPOSITORY
 from tests.corpus import good
 from tests.measured import PACKAGES, ROW, rows
@@ -41,6 +41,9 @@ closings: [{date: 2020-01-01, what: nothing is trained, state: closed}]
         (NEW.replace("title:", "titel:"), ":1: titel is none of"),
         ("kind: library\n", ":1: title is missing"),
         ("", ":1: the file is not a mapping"),
+        (NEW + "models: {m: soon}\n", ":6: m is 'soon', not timestamp"),
+        (NEW + "wants: {x: [a]}\n", ":6: x is 'seq', not str"),
+        (NEW + f"models: {{m: {'x' * 41}}}\n", f":6: m is '{'x' * 40}', not"),
         (NEW + "like: nobody\n", ":6: nobody is not a reader"),
         (NEW + "instead: [nobody]\n", ":6: nobody is not a reader"),
     ],
@@ -81,18 +84,6 @@ def test_a_limit_a_date_and_a_host_stand_in_the_file_of_the_reader_alone() -> No
         text = page.read_text(encoding="utf-8")
         text = re.sub(r"<!-- readers: .*?<!-- end -->", "", text, flags=re.DOTALL)
         assert not [fact for fact in facts if fact in text], page
-
-
-def test_a_date_is_the_first_day_on_which_it_holds() -> None:
-    openai = read_readers()["openai"]
-    model, end = min(openai.models.items(), key=lambda item: item[1])
-    assert end < min(c["date"] for c in openai.closings if c.get("state") == "closed")
-    openai.refuse_closed(end - timedelta(days=1), model)
-    with pytest.raises(FinetuneError, match=f"{model} was shut down on {end}"):
-        openai.refuse_closed(end, model)
-    first = openai.closings[0]["date"]
-    assert openai.dates(first - NEAR - timedelta(days=1)) == []
-    assert len(openai.dates(first - NEAR)) == 1
 
 
 def ours(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -76,18 +76,6 @@ def test_without_tiktoken_there_is_a_bound_that_says_so(
     assert "pip install 'finetune-exporter[tokens]'; counting bytes" in said[0]
 
 
-def test_a_tally_tells_percentiles_and_the_longest() -> None:
-    tally = tokens.Tally(tokens.Counter("letters", len))
-    for line in range(1, 101):
-        tally.add(line, [{"role": "user", "content": "x" * line}])
-    overhead = 4 + 3
-    assert tally.percentiles(50, 90, 99, 100) == [
-        n + overhead for n in (50, 90, 99, 100)
-    ]
-    assert tally.longest() == [(100 + overhead - n, 100 - n) for n in range(3)]
-    assert tally.above(90 + overhead) == 10
-
-
 def test_check_tells_tokens_uids_limits_and_the_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """A folder of exported files, an endpoint, and the command against it."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -119,3 +120,7 @@ def process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for child in started:
         with child:
             child.kill()
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

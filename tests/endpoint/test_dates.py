@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from exporter.errors import FinetuneError
-from exporter.readers import Reader, reader_at
+from exporter.readers import reader_at
 from tests.corpus import lines
 from tests.endpoint.conftest import MODEL, Finetune
 from tests.endpoint.server import Server
 
 OPENAI = reader_at("api.openai.com")
-AZURE = reader_at("mine.openai.azure.com")
 
 
 @pytest.mark.parametrize(
@@ -36,64 +34,6 @@ def test_limits_are_those_of_the_host(host: str, name: str) -> None:
         assert found.limits == OPENAI.limits
         assert found.dates(date(2028, 1, 1)) == []
         assert found.shutdown("gpt-4.1-mini-2025-04-14") is None
-
-
-def test_a_closing_is_said_sixty_days_before_and_ever_after() -> None:
-    assert len(OPENAI.dates(date(2026, 11, 6))) == 2
-    [*_, note] = OPENAI.dates(date(2026, 11, 22))
-    assert note.startswith("OpenAI: no new fine-tuning jobs for anyone from 2027-01-06")
-    assert "use Azure OpenAI, Microsoft Foundry" in note
-    [only] = OPENAI.dates(date(2028, 1, 1))
-    assert only.startswith(
-        "OpenAI: no new fine-tuning jobs for anyone since 2027-01-06"
-    )
-
-
-@pytest.mark.parametrize(
-    ("reader", "day", "model", "said"),
-    [
-        (OPENAI, "2027-01-05", MODEL, None),
-        (OPENAI, "2027-01-06", MODEL, "no new fine-tuning jobs for anyone since"),
-        (OPENAI, "2028-01-01", None, "no new fine-tuning jobs for anyone since"),
-        (OPENAI, "2026-11-25", "gpt-4.1-nano-2025-04-14", "was shut down on"),
-        (AZURE, "2027-01-14", MODEL, None),
-        (AZURE, "2027-04-01", None, None),
-        (AZURE, "2027-05-02", None, "no new fine-tuning jobs since 2027-05-01"),
-        (AZURE, "2028-01-01", None, "no new fine-tuning jobs since 2027-05-01"),
-        (reader_at("127.0.0.1"), "2028-01-01", MODEL, None),
-    ],
-)
-def test_from_its_day_on_it_is_refused(
-    reader: Reader, day: str, model: str | None, said: str | None
-) -> None:
-    today = date.fromisoformat(day)
-    if said is None:
-        reader.refuse_closed(today, model)
-        return
-    with pytest.raises(FinetuneError) as caught:
-        reader.refuse_closed(today, model)
-    assert said in str(caught.value)
-    assert str(caught.value).endswith("or try it with --ignore-dates")
-
-
-@pytest.mark.parametrize(
-    ("day", "state", "azure"),
-    [
-        ("2027-01-05", "open, closed from 2027-01-06", True),
-        ("2027-01-06", "closed since 2027-01-06", True),
-        ("2027-01-14", "closed since 2027-01-06", True),
-        ("2027-04-01", "closed since 2027-01-06", True),
-        ("2027-05-02", "closed since 2027-01-06", False),
-        ("2028-01-01", "closed since 2027-01-06", False),
-    ],
-)
-def test_the_advice_names_nobody_who_has_closed(
-    day: str, state: str, azure: bool
-) -> None:
-    today = date.fromisoformat(day)
-    assert OPENAI.state(today) == state
-    assert ("Azure" in OPENAI.advice(today)) is azure
-    assert "Nebius Token Factory (finetune recipe nebius)" in OPENAI.advice(today)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_an_outcome_is_written_once(
     assert len((folder / "jobs.jsonl").read_bytes().splitlines()) == 1
 
 
-@pytest.mark.parametrize("end", ["failed", "cancelled"])
+@pytest.mark.parametrize("end", ["failed", "cancelled", "canceled"])
 def test_a_job_that_ends_without_a_model_exits_with_1(
     server: Server, finetune: Finetune, folder: Path, end: str
 ) -> None:
@@ -64,6 +64,7 @@ def test_a_job_that_ends_without_a_model_exits_with_1(
         f"finetune: {job}: {end}{why}; fix the data or the options and train again\n"
     )
     assert orjson.loads((folder / "jobs.jsonl").read_bytes())["status"] == end
+    server.exchanges.clear()  # The description spells cancelled with two l.
 
 
 def test_more_events_than_a_page_come_in_order(

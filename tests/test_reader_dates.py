@@ -1,0 +1,139 @@
+"""Closings and shutdowns of a reader: from which day on each is said and refused."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from exporter.errors import FinetuneError
+from exporter.readers import NEAR, Reader, limits
+
+DAY = date(2030, 5, 1)
+BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
+
+
+def reader(*closings: dict[str, object], **more: object) -> Reader:
+    """Return a reader of our own making."""
+    facts = {
+        "title": "A shop",
+        "kind": "provider",
+        "sources": [
+            {"what": "its news", "read": date(2029, 1, 2)},
+            {"what": "its guide", "read": date(2029, 1, 3)},
+            {"what": "its prices", "read": date(2029, 1, 1)},
+        ],
+        "closings": [*closings],
+    }
+    return Reader("shop", **(facts | more))  # type: ignore[arg-type]
+
+
+CLOSED = {"date": DAY, "what": "no jobs", "state": "closed"}
+DEPRECATED = {**CLOSED, "state": "deprecated"}
+NOTED = {"date": DAY, "what": "no jobs for some"}
+EARLIER = {"date": BEFORE, "what": "fewer models", "state": "deprecated"}
+
+
+def test_the_source_read_last_is_named_with_its_date() -> None:
+    assert reader().source() == "its guide, read 2029-01-03"
+    assert reader(sources=[]).source() == ""
+
+
+@pytest.mark.parametrize(
+    ("closings", "today", "state", "closed"),
+    [
+        ([], DAY, "open", False),
+        ([NOTED], AFTER, "open", False),
+        ([NOTED], BEFORE, "open", False),
+        ([CLOSED], BEFORE, "open, closed from 2030-05-01", False),
+        ([CLOSED], DAY, "closed since 2030-05-01", True),
+        ([CLOSED], AFTER, "closed since 2030-05-01", True),
+        ([DEPRECATED], DAY, "deprecated since 2030-05-01", False),
+        ([EARLIER, CLOSED], BEFORE, "deprecated since 2030-04-30", False),
+        ([EARLIER, CLOSED], DAY, "closed since 2030-05-01", True),
+        ([NOTED, CLOSED], BEFORE, "open, closed from 2030-05-01", False),
+        (
+            [EARLIER, CLOSED],
+            BEFORE - timedelta(days=1),
+            "open, deprecated from 2030-04-30",
+            False,
+        ),
+    ],
+)
+def test_a_state_holds_from_its_very_day(
+    closings: list[dict[str, object]], today: date, state: str, closed: bool
+) -> None:
+    shop = reader(*closings)
+    assert shop.state(today) == state
+    assert (shop.closed(today) is not None) is closed
+
+
+def test_a_closing_is_said_from_sixty_days_before_it() -> None:
+    shop = reader(NOTED)
+    assert timedelta(days=60) == NEAR
+    assert shop.dates(DAY - timedelta(days=61)) == []
+    end = "(its guide, read 2029-01-03); use another endpoint"
+    coming = f"A shop: no jobs for some from 2030-05-01 {end}"
+    assert shop.dates(DAY - NEAR) == shop.dates(BEFORE) == [coming]
+    gone = f"A shop: no jobs for some since 2030-05-01 {end}"
+    assert shop.dates(DAY) == shop.dates(date(2050, 1, 1)) == [gone]
+    assert len(reader(NOTED, CLOSED).dates(BEFORE)) == 2
+    [alone] = reader(NOTED, CLOSED).dates(DAY)
+    assert "no jobs since" in alone
+
+
+MODELS = {"models": {"base": DAY, "other": AFTER}}
+
+
+@pytest.mark.parametrize(
+    ("closings", "today", "model", "said"),
+    [
+        ([], AFTER, None, None),
+        ([CLOSED], BEFORE, "base", None),
+        ([CLOSED], DAY, None, "no jobs since 2030-05-01"),
+        ([NOTED], AFTER, None, None),
+        ([], DAY, "base", "base was shut down on 2030-05-01"),
+        ([], DAY, "ft:base:me::1", "ft:base:me::1 was shut down on 2030-05-01"),
+        ([], DAY, "other", None),
+        ([], DAY, "unknown", None),
+    ],
+)
+def test_what_ended_is_refused_from_its_very_day(
+    closings: list[dict[str, object]], today: date, model: str | None, said: str | None
+) -> None:
+    shop = reader(*closings, **MODELS)
+    if said is None:
+        shop.refuse_closed(today, model)
+        return
+    with pytest.raises(FinetuneError) as caught:
+        shop.refuse_closed(today, model)
+    assert str(caught.value) == (
+        f"A shop: {said} (its guide, read 2029-01-03); use another endpoint, or try "
+        "it with --ignore-dates"
+    )
+
+
+def test_a_route_that_is_missing_names_the_recipe() -> None:
+    reader(routes=["files"]).refuse_route("files")
+    with pytest.raises(FinetuneError) as caught:
+        reader(routes=["files"]).refuse_route("jobs")
+    assert str(caught.value) == (
+        "A shop has its own API, not OpenAI's jobs route; see finetune recipe shop, or "
+        "set OPENAI_BASE_URL to another endpoint"
+    )
+
+
+def test_the_advice_names_those_that_are_open_and_until_when() -> None:
+    shop = reader(instead=["azure", "nebius", "trl"])
+    azure = "Azure OpenAI, Microsoft Foundry (finetune recipe azure, until 2027-05-01)"
+    nebius = "Nebius Token Factory (finetune recipe nebius)"
+    trl = "TRL SFTTrainer (finetune recipe trl)"
+    assert shop.advice(date(2027, 4, 30)) == f"use {azure}, {nebius} or {trl}"
+    assert shop.advice(date(2027, 5, 1)) == f"use {nebius} or {trl}"
+    assert reader(instead=["trl"]).advice(DAY) == f"use {trl}"
+
+
+def test_limits_of_a_kind_are_sorted_with_all_who_have_them() -> None:
+    readers = {
+        name: reader(limits={"tokens": most, "bytes": 1})
+        for name, most in (("a", 9), ("b", 7), ("c", 9))
+    } | {"d": reader()}
+    assert limits("tokens", readers) == [(7, ["b"]), (9, ["a", "c"])]

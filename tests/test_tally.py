@@ -1,0 +1,127 @@
+"""Tokens of examples: counted by message, added up, and shown by size."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import tiktoken
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from exporter import tokens
+from exporter.errors import FinetuneError
+
+LETTERS = tokens.Counter("letters", len)
+
+
+def message(role: str, content: object) -> dict[str, object]:
+    return {"role": role, "content": content}
+
+
+def test_an_example_costs_its_texts_and_what_stands_around_them() -> None:
+    tally = tokens.Tally(LETTERS)
+    tally.add(1, [message("system", "12345"), message("user", "123")])
+    tally.add(2, [message("system", "12345"), message("assistant", "1")])
+    tally.add(3, [message("user", "")])
+    assert [*tally.counts] == [5 + 3 + 2 * 4 + 3, 5 + 1 + 2 * 4 + 3, 4 + 3]
+    assert tally.total == 19 + 17 + 7
+    assert tally.facts() == {
+        "encoding": "letters",
+        "exact": True,
+        "total": 43,
+        "longest": 19,
+        "system_prompt": 2 * (5 + 4),
+    }
+    bound = tokens.Tally(tokens.BYTES)
+    assert bound.facts() == {
+        "encoding": "bytes",
+        "exact": False,
+        "total": 0,
+        "longest": 0,
+        "system_prompt": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "letters"),
+    [
+        ("ab", 2),
+        (["x", {"text": "ab"}, {"text": 5}, {"text": "cd"}, {"type": "image"}], 4),
+        (None, 0),
+        (5, 0),
+    ],
+)
+def test_the_texts_of_a_content_are_counted_whatever_it_is(
+    content: object, letters: int
+) -> None:
+    tally = tokens.Tally(LETTERS)
+    tally.add(1, [message("user", content)])
+    assert tally.total == letters + 4 + 3
+
+
+def test_the_three_longest_are_known_the_first_of_equals_first() -> None:
+    tally = tokens.Tally(LETTERS)
+    for line, size in enumerate([5, 9, 7, 9, 1], 1):
+        tally.add(line, [message("user", "x" * size)])
+    assert tally.longest() == [(16, 2), (16, 4), (14, 3)]
+    assert (tally.above(13), tally.above(14), tally.above(16)) == (3, 2, 0)
+
+
+def test_a_percentile_is_of_the_examples_that_do_not_exceed_it() -> None:
+    tally = tokens.Tally(LETTERS)
+    tally.counts.extend([30, 10, 20, 40])
+    assert tally.percentiles(0, 1, 25, 26, 50, 51, 99, 100) == [
+        *(10, 10, 10, 20, 20, 30, 40, 40)
+    ]
+
+
+def test_sizes_are_counted_from_each_edge_up_to_the_next() -> None:
+    tally = tokens.Tally(LETTERS)
+    tally.counts.extend([7, 8, 9, 10, 1, 8])
+    assert tokens.EDGES[:11] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13]
+    assert tally.histogram() == {"1": 1, "7": 1, "8": 3, "10": 1}
+
+
+def test_the_tokenizer_of_a_model_counts_its_own_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    words = Tokenizer(models.WordLevel({"lamp": 0, "?": 1}, unk_token="?"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(path))
+    counter = tokens.from_file(path)
+    assert (counter.encoding, counter.exact) == ("tokenizer.json", True)
+    assert counter.count("lamp lamp table") == 3
+
+
+def test_a_vocabulary_is_known_by_a_model_or_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    letters = {bytes([byte]): byte for byte in range(256)} | {b"lamp": 256, b"la": 257}
+    letters[b"mp"] = 258
+    small = tiktoken.Encoding(
+        "small", pat_str=r"\S+", mergeable_ranks=letters, special_tokens={"<|x|>": 259}
+    )
+    monkeypatch.setattr(tiktoken, "get_encoding", {"small": small}.__getitem__)
+    monkeypatch.setattr(tiktoken, "encoding_for_model", {"lamp-1": small}.__getitem__)
+    for name in ("small", "lamp-1"):
+        counter = tokens.counter(name)
+        assert (counter.encoding, counter.exact) == ("small", True)
+        assert counter.count("<|x|>") == 5
+
+
+def test_what_is_no_tokenizer_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tokenizer.json"
+    with pytest.raises(FinetuneError, match=f"^{path}: No such file or directory$"):
+        tokens.from_file(path)
+    path.write_text(json.dumps({"model": 5}))
+    with pytest.raises(
+        FinetuneError, match=f"^{path}: not the tokenizer.json of a model: .{{5,100}}$"
+    ):
+        tokens.from_file(path)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(FinetuneError) as caught:
+        tokens.from_file(path)
+    assert str(caught.value) == (
+        "--tokenizer needs tokenizers: pip install 'finetune-exporter[tokens]'"
+    )
