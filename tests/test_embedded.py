@@ -138,6 +138,14 @@ def test_the_command_sees_the_variables_and_its_exit_code_is_ours(folder: Path) 
     assert (code, out) == (7, f"{home(folder)}/socket:5432:app:postgres")
 
 
+def test_the_server_has_no_secret_of_ours_in_its_environment(folder: Path) -> None:
+    finetune(folder, "local", "start", OPENAI_API_KEY="planted", HF_TOKEN="planted")
+    # It runs as another user under root, and goes on after the command.
+    environment = Path(f"/proc/{postmaster(folder)}/environ").read_bytes()
+    assert b"PATH=" in environment
+    assert b"planted" not in environment
+
+
 def test_a_command_that_is_not_there_is_one_clear_line(folder: Path) -> None:
     code, _, error = finetune(folder, "local", "run", "--", "no-such-command")
     assert (code, error) == (1, "finetune: no-such-command: No such file or directory")

@@ -337,7 +337,7 @@ def test_the_target_must_be_that_of_the_build(
     [
         ("sc://127.0.0.1:1", "127.0.0.1:1: Connection refused; start a server there"),
         ("sc://nowhere.invalid", "nowhere.invalid:15002: "),
-        ("local[2]", "SPARK_REMOTE is local[2], but must be sc://HOST:PORT"),
+        ("local[2]", "SPARK_REMOTE is not an address such as sc://HOST:PORT"),
     ],
 )
 def test_no_server_is_one_clear_line(

@@ -61,15 +61,21 @@ class Endpoint:
         self.timeout = timeout
         from openai import OpenAI, Timeout  # noqa: PLC0415 (half a second)
 
-        from exporter.endpoint.exchange import GuardedClient  # noqa: PLC0415
-
-        self.patient = OpenAI(
-            api_key=self._key,
-            base_url=url,
-            timeout=Timeout(timeout, connect=min(timeout, 10)),
-            max_retries=retries,
-            http_client=GuardedClient(),
+        from exporter.endpoint.exchange import (  # noqa: PLC0415 (as above)
+            GuardedClient,
+            InvalidURL,
         )
+
+        try:
+            self.patient = OpenAI(
+                api_key=self._key,
+                base_url=url,
+                timeout=Timeout(timeout, connect=min(timeout, 10)),
+                max_retries=retries,
+                http_client=GuardedClient(),
+            )
+        except InvalidURL:
+            raise _no_address() from None
         self.once = self.patient.with_options(max_retries=0)
         # For what is put in order while a command is being stopped.
         self.hasty = self.once.with_options(timeout=min(timeout, 5))
@@ -217,10 +223,14 @@ def _address() -> tuple[str, str, str]:
     except ValueError:
         parts, host, port = urlsplit(""), None, None
     if not host or parts.scheme not in ("http", "https"):
-        raise FinetuneError(
-            "OPENAI_BASE_URL is not an address such as https://api.openai.com/v1; "
-            "fix or unset it"
-        )
+        raise _no_address()
     shown = f"[{host}]" if ":" in host else host
     where = f"{shown}:{port}" if port else shown
     return url, host, f"{parts.scheme}://{where}{parts.path.rstrip('/')}"
+
+
+def _no_address() -> FinetuneError:
+    return FinetuneError(
+        "OPENAI_BASE_URL is not an address such as https://api.openai.com/v1; fix or "
+        "unset it"
+    )

@@ -10,6 +10,11 @@ from typing import Any
 
 import httpx2
 
+from exporter.errors import FinetuneError, exhausted
+
+# The part that knows httpx2 names it for the others.
+InvalidURL = httpx2.InvalidURL
+
 # Listings of a thousand files or of a hundred jobs take less than one.
 ANSWER_MEGABYTES = 16
 ANSWER_VALUES = 200_000
@@ -30,8 +35,32 @@ class GuardedClient(httpx2.Client):
     """
 
     def __init__(self) -> None:
+        """Read the variables of proxies and certificates; send nothing.
+
+        Raises:
+            FinetuneError: One of them cannot be used; what is in it is not shown.
+        """
         # A connection serves one exchange, so that it can be cut with it.
-        super().__init__(limits=httpx2.Limits(max_keepalive_connections=0))
+        limits = httpx2.Limits(max_keepalive_connections=0)
+        try:
+            super().__init__(limits=limits)
+        except ImportError as error:
+            raise FinetuneError(
+                "the proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY speaks SOCKS; "
+                "pip install socksio, or unset it"
+            ) from error
+        except (InvalidURL, ValueError):
+            # Not from it, as it holds the password of the proxy.
+            raise FinetuneError(
+                "ALL_PROXY, HTTPS_PROXY or HTTP_PROXY is not an address such as "
+                "http://HOST:PORT; fix or unset it"
+            ) from None
+        except OSError as error:
+            if exhausted(error):
+                raise
+            raise FinetuneError(
+                f"SSL_CERT_FILE or SSL_CERT_DIR: {error.strerror}; fix or unset it"
+            ) from error
         self.headers["accept-encoding"] = "gzip"
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # noqa: ANN401

@@ -1,8 +1,12 @@
 """What goes wrong with a request, in one line that holds neither it nor the key."""
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import openai
 
@@ -50,9 +54,9 @@ def explained(endpoint: Endpoint, doing: str) -> Iterator[None]:
             "run it again, or with a longer --timeout"
         ) from None
     except openai.APIConnectionError as error:
+        cause = endpoint.clean(_cause(error))
         raise NoAnswerError(
-            f"{name}: {endpoint.clean(_cause(error))}, on {doing}; check the "
-            "address in OPENAI_BASE_URL and run it again"
+            f"{name}: {cause}, on {doing}; {_connection_remedy(endpoint, cause)}"
         ) from None
     except openai.APIStatusError as error:
         raise _refusal(endpoint, doing, error) from None
@@ -94,6 +98,24 @@ def _refusal(
     )
 
 
+def _connection_remedy(endpoint: Endpoint, cause: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in cause:
+        if "match" in cause or "valid for" in cause:
+            return "put the name in the certificate into OPENAI_BASE_URL"
+        if "expired" in cause or "not yet valid" in cause:
+            return "check the clock; else the endpoint must renew its certificate"
+        return (
+            "set SSL_CERT_FILE to the certificate of the authority that signed the "
+            "endpoint's"
+        )
+    parts = urlsplit(endpoint.name)
+    proxies = getproxies().keys() & {parts.scheme, "all"}
+    if proxies and not proxy_bypass(parts.netloc):
+        variables = " and ".join(f"{name.upper()}_PROXY" for name in sorted(proxies))
+        return f"check the proxy in {variables}, and OPENAI_BASE_URL"
+    return "check the address in OPENAI_BASE_URL and run it again"
+
+
 def _cause(error: BaseException) -> str:
     """Return the words of the innermost exception."""
     while inner := error.__cause__ or error.__context__:
@@ -102,8 +124,9 @@ def _cause(error: BaseException) -> str:
 
 
 def _seconds(value: str | None) -> float:
-    """Return the number of a header, or zero."""
-    try:
+    """Return how long a header asks to wait, in seconds or until a date, or zero."""
+    with suppress(ValueError):
         return number(float(value or 0))
-    except ValueError:
-        return 0
+    with suppress(ValueError, OverflowError):
+        return number(parsedate_to_datetime(value or "").timestamp() - time.time())
+    return 0

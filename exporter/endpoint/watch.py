@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -13,13 +13,22 @@ from exporter.files import append
 from exporter.progress import say
 
 if TYPE_CHECKING:
-    from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+    from openai.types.fine_tuning import FineTuningJob
 
 # The second spelling is for endpoints other than OpenAI's. Any other status,
 # known or not, is one of a job that goes on.
 ENDED = {"succeeded", "failed", "cancelled", "canceled"}
 _LONGEST_PAUSE = 60.0
 _PAGE = 100
+
+
+class _Event(NamedTuple):
+    """What is shown of an event; the endpoint's own object may be of any size."""
+
+    created_at: float
+    id: str
+    line: str
+    message: str
 
 
 def follow(
@@ -56,11 +65,9 @@ def follow(
             continue
         failures = 0
         for event in events:
-            message = endpoint.clean(event.message)
-            level = endpoint.clean(event.level)
-            say(f"{_clock(event.created_at)}  {level}  {message}")
+            say(event.line)
             said.add(event.id)
-            _append(log, {"id": event.id, "message": message})
+            _append(log, {"id": event.id, "message": event.message})
         if endpoint.clean(job.status) != status:
             status = endpoint.clean(job.status)
             say(f"{job_id} is {status}{_estimate(job)}")
@@ -92,11 +99,9 @@ def record(endpoint: Endpoint, job: "FineTuningJob", folder: Path) -> dict[str, 
     return outcome
 
 
-def _new_events(
-    endpoint: Endpoint, job_id: str, said: set[str]
-) -> "list[FineTuningJobEvent]":
+def _new_events(endpoint: Endpoint, job_id: str, said: set[str]) -> list[_Event]:
     """Return the events not said yet, oldest first."""
-    events: list[FineTuningJobEvent] = []
+    events: list[_Event] = []
     for place, event in enumerate(
         endpoint.listed(
             f"listing the events of {job_id}",
@@ -105,11 +110,13 @@ def _new_events(
         1,
     ):
         if event.id not in said:
-            events.append(event)
+            message, level = endpoint.clean(event.message), endpoint.clean(event.level)
+            line = f"{_clock(event.created_at)}  {level}  {message}"
+            events.append(_Event(number(event.created_at), event.id, line, message))
         elif place >= _PAGE:
             break  # The newest come first, and these are old.
     events.reverse()
-    return sorted(events, key=lambda event: number(event.created_at))
+    return sorted(events, key=lambda event: event.created_at)
 
 
 def _values(path: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from exporter.errors import FinetuneError
 
+# What a program may need to run at all.
+_INHERITED = {"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ", "TZDIR"}
+
 
 def server_user() -> pwd.struct_passwd | None:
     """Return whom to run the server as, because it refuses to run as root."""
@@ -34,7 +37,8 @@ def server_user() -> pwd.struct_passwd | None:
 def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
     """Run a program of the server as the server's user."""
     user = server_user()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+    # A server would keep keys and passwords in its environment, as another user.
+    environment = {k: v for k, v in os.environ.items() if k in _INHERITED}
     return subprocess.run(
         command,
         check=False,

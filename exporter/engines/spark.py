@@ -237,16 +237,22 @@ def require_server() -> None:
     Raises:
         FinetuneError: Nobody answers.
     """
-    address = _remote()
-    parts = urlsplit(address)
-    if parts.scheme != "sc" or not parts.hostname:
-        raise FinetuneError(f"SPARK_REMOTE is {address}, but must be sc://HOST:PORT")
-    port = parts.port or 15002
     try:
-        socket.create_connection((parts.hostname, port), timeout=10).close()
-    except OSError as error:
+        parts = urlsplit(_remote())
+        host, port = parts.hostname, parts.port or 15002
+    except ValueError:
+        parts, host, port = urlsplit(""), None, 0
+    if parts.scheme != "sc" or not host:
+        # It is not shown, as it may hold a token.
         raise FinetuneError(
-            f"Spark Connect: {parts.hostname}:{port}: {error.strerror or error}; "
+            "SPARK_REMOTE is not an address such as sc://HOST:PORT; fix or unset it"
+        )
+    try:
+        socket.create_connection((host, port), timeout=10).close()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FinetuneError(
+            f"Spark Connect: {host}:{port}: {reason}; "
             "start a server there or set SPARK_REMOTE"
         ) from error
 

@@ -203,6 +203,24 @@ def test_an_answer_of_gigabytes_ends_in_level_memory(
     assert int(peak) >> 10 < 250
 
 
+def test_of_many_large_events_only_what_is_shown_is_kept(
+    raw: Callable[..., Raw], process: Start
+) -> None:
+    # Lists of small values take most memory when they are read.
+    more = {"id": "ftjob-1", "status": "succeeded", "data": {"x": [{}] * 500}}
+
+    def answer(line: str, number: int) -> Iterator[bytes]:
+        events = [{**more, "id": f"ftevent-{number}-{n}"} for n in range(100)]
+        page = {"object": "list", "data": events, "has_more": number < 40}
+        yield whole(json.dumps(page if "/events" in line else more).encode())
+
+    raw(answer)
+    child = process("watch", "ftjob-1", "--retries", "0", code=MEASURED)
+    _, err = child.communicate(timeout=60)
+    assert err.count("ftjob-1 is succeeded") == 1
+    assert int(err.splitlines()[-1]) >> 10 < 130
+
+
 def test_a_gzipped_answer_is_read_and_another_coding_refused(
     raw: Callable[..., Raw], finetune: Finetune
 ) -> None:
