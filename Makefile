@@ -92,13 +92,25 @@ tables: $(VENV)/dev ## Print what the docs show of readers, helps and targets
 
 .PHONY: clean
 clean: ## Remove what make made, but neither the data nor the files
-	rm -rf $(VENV) $(VENV)-* .bench .faults .soak dist dbt_project/target dbt_project/logs logs
+	rm -rf $(VENV) $(VENV)-* .bench .faults .soak mutants dist dbt_project/target dbt_project/logs logs
 
 ##@ Test what is slow or large
 
 .PHONY: test-slow
 test-slow: $(VENV)/dev ## Run the tests that take long or need much data
 	$(BIN)/pytest -n 2 -m slow
+
+# Each changes one thing in a module; a test must fail. `.venv/bin/mutmut show NAME`
+# shows the change. Of MUTANTS, such as exporter.diff*, only those.
+$(VENV)/mutmut: $(VENV)/dev
+	@$(PIP) install mutmut==3.8.1
+	@touch $@
+
+.PHONY: mutants
+mutants: $(VENV)/mutmut ## Change the code in thousands of places; list what no test finds
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children 2 $(MUTANTS)
+	$(BIN)/mutmut results
 
 # The lowest and the newest versions that pyproject.toml admits, not the pinned ones.
 .PHONY: test-ranges

@@ -21,6 +21,7 @@ from hypothesis import settings
 from psycopg import sql
 
 from exporter.engines import embedded
+from exporter.readers import read_readers
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED_DATA = (
@@ -58,6 +59,17 @@ def pytest_report_header() -> list[str]:
     if embedded.own_server_chosen():
         lines.append("the server that PG* names is tested, not the embedded one")
     return lines
+
+
+def pytest_sessionstart() -> None:
+    # make mutants runs many sessions in forks of one process.
+    read_readers.cache_clear()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "make_workspace" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
 
 
 def clean_environment() -> dict[str, str]:

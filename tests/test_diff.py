@@ -237,7 +237,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an older manifest": (
         spoilt(lambda document: document.pop("gate")),
-        "manifest.json: written by an older version; run finetune export",
+        "manifest.json: not a manifest of finetune export; run it again",
     ),
     "other columns": (
         spoilt(lambda document: document["data_set"].update(user="name")),
