@@ -94,6 +94,10 @@ def _bytes_of_lines() -> list[Case]:
         at_7("comma behind the object", RAW[:-1] + b",\n", "trailing-comma"),
         Case("array that is damaged", array.replace(b"}]", b"}],", 1), "json-damaged",
              1, None),
+        Case("array over lines with other bytes", array.replace(b",{", b",\n{", 1)
+             .replace(b"Bag 9.", b"\xff"), "json-damaged", 1, None),
+        Case("array over lines without an end", b"[\n" * 60_000, "json-damaged", 1,
+             None),
         Case("object over lines that is cut", pretty[:-3], "json-damaged", 1, None),
         Case("web page", b"\n<!DOCTYPE html>\n<html></html>\n", "page", None, None),
         Case("error of a store", b"<?xml version='1.0'?>\n<Error/>\n", "page", None,

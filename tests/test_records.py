@@ -110,6 +110,10 @@ MORE_READ: dict[str, tuple[bytes, list[Row]]] = {
         ),
         [("1", "a", "b"), (None, "c", "d")],
     ),
+    "an id with quotes": (
+        rb'{"uid":"a\"b","title":"t","content":"c"}',
+        [('a"b', "t", "c")],
+    ),
     "1e400 beside": (
         b'{"x":1e400,"uid":"1","title":"a","content":"b"}\n',
         [("1", "a", "b")],
@@ -174,6 +178,11 @@ MORE_REFUSED = {
     "a long document": (
         b'{\n "n": 1,\n "items": [\n' + b'  {"uid": 1, "title": "a"},\n' * 20_000,
         "perhaps items; jq -c '.. | objects | select(has(\"title\"))'",
+    ),
+    "a tar archive": (bytes(257) + b"ustar\0", "a tar archive; tar -xf "),
+    "a NUL in the header": (
+        b"uid,ti\0tle,content\n1,a,b\n",
+        ":1: the header holds a NUL",
     ),
     "an empty zip": (b"PK\x05\x06" + bytes(18), "a zip archive; unzip "),
     "Markdown": (b"| uid | title |\n|---|---|\n", "a table in Markdown"),

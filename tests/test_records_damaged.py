@@ -177,6 +177,10 @@ BAD_LINES = {
     ),
     "NaN as title": (b'{"uid":"1","title":NaN,"content":"c"}', "title is NaN"),
     "a boolean as id": (b'{"uid":true,"title":"t","content":"c"}', "uid is true or"),
+    "an object": (
+        b'{"uid":"1","title":{"a":1},"content":"c"}',
+        "title is an object, but must be text or null; jq -c '.title |= tojson'",
+    ),
     "a list": (
         b'{"uid":"1","title":"t","content":["c"]}',
         "content is a list, but must",

@@ -55,3 +55,5 @@ def test_a_model_that_ends_soon_is_said_from_sixty_days_before(
         assert result.code == 0
         note = f"{MODEL} and its fine-tunes will be shut down on {end}"
         assert (note in result.err) is said
+        uploaded = finetune("upload", "--model", MODEL)
+        assert (f"warning: {note}" in uploaded.err) is said

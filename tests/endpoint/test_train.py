@@ -254,6 +254,7 @@ def test_what_is_just_within_the_limits_is_asked_for(
         ["--batch-size", "257"],
         ["--learning-rate-multiplier", "0"],
         ["--extra", "lora"],
+        ["--extra", "=1"],
         ["--extra", "lora=yes"],
     ],
 )
