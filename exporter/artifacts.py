@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,13 +68,18 @@ class Build(NamedTuple):
     def unique_ids(self) -> set[str]:
         """Return the unique ids of the models and tests, and of all they depend on."""
         tests = (test.unique_id for test in self.tests)
-        return _ancestors(self.artifacts, [*self.data_set.models, *tests])
+        found: set[str] = set()
+        waiting = [*self.data_set.models, *tests]
+        while waiting:
+            unique_id = waiting.pop()
+            if unique_id not in found:
+                found.add(unique_id)
+                node = self.artifacts.node(unique_id)
+                waiting += node.get("depends_on", {}).get("nodes", [])
+        return found
 
     def faults(self) -> Iterator[str]:
-        """Yield the reasons not to trust the last run of dbt.
-
-        What has no part in the data set has no say.
-        """
+        """Yield the reasons not to trust the last run of dbt for this data set."""
         ours = self.unique_ids
         for result in self.artifacts.results["results"]:
             if result["unique_id"] in ours and result["status"] in _BAD_STATUSES:
@@ -165,19 +170,6 @@ def _tested(test: dict[str, Any]) -> set[str]:
     """Return the model that a test is attached to, or all that a singular one reads."""
     attached = test.get("attached_node")
     return {attached} if attached else {*test["depends_on"]["nodes"]}
-
-
-def _ancestors(artifacts: Artifacts, unique_ids: Iterable[str]) -> set[str]:
-    """Return the nodes and, again and again, what they depend on."""
-    found: set[str] = set()
-    waiting = [*unique_ids]
-    while waiting:
-        unique_id = waiting.pop()
-        if unique_id not in found:
-            found.add(unique_id)
-            node = artifacts.node(unique_id)
-            waiting += node.get("depends_on", {}).get("nodes", [])
-    return found
 
 
 def _relation(node: dict[str, Any]) -> Relation:

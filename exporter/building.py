@@ -80,7 +80,7 @@ def _dbt(*arguments: str, manifest: "Manifest | None" = None) -> "Manifest":
 def _tests_of_the_gate(manifest: dict[str, Any], name: str) -> list[str]:
     """Return dbt's selectors of the tests that the gate will run.
 
-    There are none where the build has to run all: the data set is not known yet,
+    None where the build has to run all: the data set is not known yet,
     or the project has a default selector, which `--exclude` would switch off.
     """
     names = [*dataset.declared(manifest)]

@@ -56,8 +56,8 @@ class DataSet(NamedTuple):
         if not self.system_prompt.strip():
             raise self.wrong(
                 "system_prompt",
-                "empty: with columns of your own you write your own; write it "
-                "there, or export with --system-prompt TEXT or --no-system",
+                "the system prompt is empty; write one that fits your columns, or "
+                "export with --system-prompt TEXT or --no-system",
             )
         return self.system_prompt.strip()
 

@@ -1,8 +1,8 @@
-"""The one exception that the user can act on, and what a machine runs out of."""
+"""The exception that the user can act on, and errors of an exhausted machine."""
 
 import errno
 
-# A disk, a limit or the memory ends; anything else of the kind would be a bug.
+# Disk, memory or a limit is exhausted; any other OSError is a bug.
 _EXHAUSTED = {
     *(errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE),
     *(errno.ENOMEM, errno.ENOSPC, errno.EROFS),
@@ -19,7 +19,7 @@ class FinetuneError(Exception):
 
 
 def exhausted(error: Exception) -> str | None:
-    """Return what the machine has no more of, or None if the error is another."""
+    """Return what the machine has run out of, or None for any other error."""
     if isinstance(error, MemoryError):
         return "no memory is left"
     if isinstance(error, OSError) and error.errno in _EXHAUSTED:

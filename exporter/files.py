@@ -92,7 +92,7 @@ class Draft:
 
 
 def require_writable(folder: Path) -> None:
-    """Find out early that a folder cannot be made or written to.
+    """Refuse a folder that cannot be made or written to, before any work.
 
     Raises:
         FinetuneError: It is no folder, or may not be written to.
@@ -146,9 +146,9 @@ def _cannot_write(folder: Path, error: OSError) -> FinetuneError:
 
 
 def publish(*finished: Draft, absent: Sequence[Draft] = ()) -> None:
-    """Give finished files of a folder their names; `absent` ones lose theirs.
+    """Give finished files of a folder their names; remove those of `absent` ones.
 
-    Signals wait meanwhile: all names are exchanged, or none.
+    Signals wait meanwhile: all names change, or none.
     """
     with signals_wait():
         for draft in absent:
@@ -196,7 +196,7 @@ def append(path: Path, line: bytes) -> None:
 def open_lock(folder: Path, name: str) -> int:
     """Return the descriptor of a lock file in the folder, made if missing.
 
-    It is its owner's alone: whoever may open it may hold it.
+    Only its owner may open it, because whoever opens it can hold it.
 
     Raises:
         FinetuneError: It cannot be opened.
@@ -251,9 +251,9 @@ def locked(
 
 @contextmanager
 def signals_wait() -> Iterator[None]:
-    """Hold Ctrl-C and the like back until the block has ended.
+    """Delay Ctrl-C, SIGTERM and SIGHUP until the block has ended.
 
-    Handlers are exchanged, as a mask would be the main thread's alone.
+    By handlers, because a mask would hold for the main thread alone.
     """
     came: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

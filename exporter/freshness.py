@@ -180,7 +180,7 @@ def _compiled_anew(build: Build, remedy: str) -> Build:
 
 
 def _is_compiled(build: Build) -> bool:
-    """Say whether dbt's last command compiled all that has a part in the data set."""
+    """Return whether dbt's last command compiled all that the data set needs."""
     nodes = map(build.artifacts.node, build.unique_ids)
     return all(
         node.get("compiled_code")
@@ -237,7 +237,7 @@ def _executed(artifacts: Artifacts) -> dict[str, str]:
 def _was_built_as(
     artifacts: Artifacts, executed: str | None, node: dict[str, Any]
 ) -> bool:
-    """Say whether the last statement that built a model holds its SQL of now.
+    """Return whether the last statement that built a model holds its SQL of now.
 
     It stands in the results of the run, or in the file that dbt writes for it.
     """

@@ -1,4 +1,4 @@
-"""What each rule took: read from the funnel of a data set, and shown."""
+"""What each rule dropped: read from the funnel of a data set, and shown."""
 
 import json
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ _SHOWN = (
 _LINEAGE = {"copies", "first_uid"}
 _CUT = 200
 
-# What a funnel says of the run of dbt that counted, the same on every row.
+# The columns about the run of dbt that counted, the same on every row.
 _OF_THE_RUN = ("dbt_invocation_id", "built_at", "vars")
 
 
 class Funnel(NamedTuple):
-    """What each rule took, and the run of dbt that counted it."""
+    """What each rule dropped, and the run of dbt that counted it."""
 
     rules: list[dict[str, Any]]
     built_at: str
@@ -77,7 +77,7 @@ def read_funnel(moment: Snapshot, build: Build) -> Funnel:
 
 def funnel_table(rules: list[dict[str, Any]]) -> str:
     """Return the funnel as text, one line per rule; "" if it has other columns."""
-    if not _counts_rows(rules):
+    if not rules or not rules[0].keys() >= {*_SHOWN}:
         return ""
     header = ["rule", "rows", "dropped", "left", "titles", "dropped", "left"]
     lines = [
@@ -176,7 +176,3 @@ def _selected(moment: Snapshot, cells: dict[str, str]) -> str:
 
 def _hash(cells: dict[str, str]) -> str:
     return f"md5(concat_ws(chr(31), {', '.join(cells.values())}))"
-
-
-def _counts_rows(rules: list[dict[str, Any]]) -> bool:
-    return bool(rules) and rules[0].keys() >= {*_SHOWN}

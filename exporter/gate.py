@@ -11,7 +11,11 @@ from exporter.progress import Step, say, step
 
 
 class Snapshot(Protocol):
-    """The relations as they were at one moment, whatever the engine."""
+    """The relations as they were at one moment, whatever the engine.
+
+    Its methods raise a FinetuneError if the server refuses a query, or a column is of
+    a type that no file can hold.
+    """
 
     def query(self, statement: str) -> list[dict[str, Any]]:
         """Return the rows of a query as dictionaries."""

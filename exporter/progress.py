@@ -1,8 +1,8 @@
 """Work that takes its time, and what is said meanwhile, for whoever shows it.
 
-What does the work says what it is and how much of it is done; a command line may ask to
-show it (`announce_to`, `talk_to`); nobody else need know. A step is asked from another
-thread, so that its loops pay nothing for it.
+The code at work announces what it is and how much is done; a command line may ask to
+show it (`announce_to`, `talk_to`). A step is asked for its progress by another thread,
+so that its loops pay nothing for it.
 """
 
 import os

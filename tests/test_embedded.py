@@ -360,7 +360,7 @@ def test_a_closed_project_folder_is_no_hindrance(folder: Path) -> None:
         shutil.rmtree(home(closed))
         code, _, error = query(closed, "select 1")
         assert code == 0
-        assert "are gone; it starts empty" in error
+        assert "are gone; the server starts empty" in error
         shutil.rmtree(home(closed))
 
 

@@ -67,7 +67,7 @@ def test_a_command_that_is_stopped_says_what_stands_in_one_line(
     said = [line for line in done.stderr.splitlines() if line.startswith("finetune: ")]
     assert len(said) == 1
     assert re.fullmatch(
-        "finetune: stopped; (nothing was (changed|written|made at .*)"
+        "finetune: stopped; (nothing was (changed|written|created at .*)"
         "|every file is written|the command was at its end)",
         said[0],
     )

@@ -94,7 +94,9 @@ def main() -> None:
             if lacking is None or stop_behind(error):
                 raise
             more = (
-                "" if lacking is error else "; make room or raise the limit, and repeat"
+                ""
+                if lacking is error
+                else "; free some or raise the limit, then run it again"
             )
             say(f"finetune: {visible(lacking)}{more}")
             sys.exit(1)

@@ -14,6 +14,7 @@ from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, Rules, read_rules
 from exporter.cli.console import (
     CLEARED,
+    ENCODING,
     EXIT_CODES,
     OUTPUT_DIR,
     PRICE,
@@ -58,13 +59,7 @@ _SHOWN = 3
     metavar="FILE",
     help="Count with a model's own tokenizer.json.",
 )
-@click.option(
-    "--encoding",
-    default="o200k_base",
-    show_default=True,
-    metavar="NAME",
-    help="Count with this encoding of tiktoken, or that of this model.",
-)
+@ENCODING
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),

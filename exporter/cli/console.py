@@ -1,4 +1,4 @@
-"""What every command shares: talk, options and exit codes."""
+"""What the commands share: messages, options and exit codes."""
 
 from contextvars import ContextVar
 from datetime import date, datetime, timezone
@@ -13,7 +13,7 @@ Exit codes:
   0  done
   1  the data, the file or the server said no; one line says how to fix it
   2  wrong usage
-  130, 143, 129  stopped by Ctrl-C, SIGTERM, SIGHUP; a line says what stands"""
+  130, 143, 129  stopped by Ctrl-C, SIGTERM, SIGHUP; a line says what was done"""
 
 PROJECT_DIR = click.option(
     "--project-dir",
@@ -52,6 +52,13 @@ PRICE = click.option(
     metavar="AMOUNT",
     help="Price of a million trained tokens, for the bill.",
 )
+ENCODING = click.option(
+    "--encoding",
+    default="o200k_base",
+    show_default=True,
+    metavar="NAME",
+    help="Count with this encoding of tiktoken, or that of this model.",
+)
 QUIET = click.option(
     "-q",
     "--quiet",
@@ -77,7 +84,7 @@ def say(*lines: str) -> None:
 
 
 def is_quiet() -> bool:
-    """Say whether the running command was given --quiet."""
+    """Return whether the running command was given --quiet."""
     context = click.get_current_context(silent=True)
     return bool(context and context.meta.get("finetune.quiet"))
 

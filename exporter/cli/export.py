@@ -11,7 +11,7 @@ import click
 
 from exporter import building, freshness, manifest, tokens
 from exporter.chat import DIALECTS, Prompt
-from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, TARGET, say
+from exporter.cli.console import ENCODING, EXIT_CODES, PROJECT_DIR, QUIET, TARGET, say
 from exporter.cli.programs import run_program
 from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
 from exporter.cli.server import pasteable_remedies, server, with_dbt
@@ -66,13 +66,7 @@ from exporter.progress import talk_to
     is_flag=True,
     help="Record the tokens of each split in the manifest.",
 )
-@click.option(
-    "--encoding",
-    default="o200k_base",
-    show_default=True,
-    metavar="NAME",
-    help="Count with this encoding of tiktoken, or that of this model.",
-)
+@ENCODING
 @TARGET
 @PROJECT_DIR
 @TARGET_PATH

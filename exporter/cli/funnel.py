@@ -1,4 +1,4 @@
-"""`finetune funnel`: what each rule took, with rows that it dropped."""
+"""`finetune funnel`: what each rule dropped, with sample rows."""
 
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def funnel(
 
 
 def read_last_build(build: Build, target: str, limit: int) -> tuple[Funnel, Samples]:
-    """Return the funnel of a data set, and samples if there shall be some.
+    """Return the funnel of a data set, and up to `limit` dropped rows a rule.
 
     Raises:
         FinetuneError: It names no such models, or they cannot be read.

@@ -66,7 +66,7 @@ def local_start() -> None:
 @local.command("stop", epilog=EXIT_CODES)
 def local_stop() -> None:
     """Stop the embedded server, even if it is in use."""
-    stands("finetune local stop again sees to it")
+    stands("run finetune local stop again")
     stopped = embedded.stop(LOCAL_FOLDER.absolute())
     say("stopped" if stopped else "not running")
 
@@ -97,7 +97,7 @@ def local_run(command: tuple[str, ...], target: str) -> None:
 
 
 def _say_which_server(target: str) -> None:
-    """Say it where it is not the embedded one, which the name promises."""
+    """Name the server if it is not the embedded one, which `local` promises."""
     if target == "spark" or not own_server():
         return
     known = connection_environment()

@@ -61,7 +61,7 @@ def run_program(
 
 
 def _on_terminal() -> bool:
-    """Say whether Ctrl-C of a terminal goes to our programs, too."""
+    """Return whether Ctrl-C of a terminal goes to our programs, too."""
     try:
         with Path("/dev/tty").open("rb") as terminal:
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()

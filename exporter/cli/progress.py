@@ -1,7 +1,6 @@
 """Bars for what takes longer than a second, on a terminal; elsewhere none."""
 
 import os
-import shutil
 import sys
 import threading
 import time
@@ -108,7 +107,8 @@ def _fit(bar: "ProgressBar[str | None]", name: str, *, cut: bool) -> None:
 
     Where it is narrow, the item gives way first: a name is cut, a rate goes.
     """
-    columns = max(40, min(200, _columns())) - 1
+    wide = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    columns = max(40, min(200, wide)) - 1
     bar.max_width = None
     bar.label, bar.width = visible(name), 0
     room = columns - max(3, columns // 5 - 5)
@@ -124,11 +124,3 @@ def _fit(bar: "ProgressBar[str | None]", name: str, *, cut: bool) -> None:
 
 def _length(bar: "ProgressBar[str | None]") -> int:
     return len(click.unstyle(bar.format_progress_line()))
-
-
-def _columns() -> int:
-    """Return the width of the terminal that the bar is on."""
-    with suppress(OSError, ValueError):
-        found = os.get_terminal_size(sys.stderr.fileno()).columns
-        return found or 80
-    return shutil.get_terminal_size().columns

@@ -15,7 +15,7 @@ LOCAL_FOLDER = Path(".postgres")
 
 
 def own_server() -> bool:
-    """Say whether PG* names a server that is not the one in this folder."""
+    """Return whether PG* names a server that is not the one in this folder."""
     folder = LOCAL_FOLDER.absolute()
     return embedded.own_server_chosen() and not embedded.is_serving(folder)
 

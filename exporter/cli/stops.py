@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-
 _KEY = "exporter.stands"
 
 
@@ -31,12 +30,12 @@ class Stopped(SystemExit):
 
 
 def stands(what: str | Callable[[], str]) -> None:
-    """Name what stands, from now on, if a signal stops the command."""
+    """Set what the line of a stopped command says was done, from now on."""
     click.get_current_context().meta[_KEY] = what
 
 
 def note_what_stands(context: click.Context, error: BaseException) -> None:
-    """Let a stop know what the command named last."""
+    """Give a stop what the command set last."""
     stop = stop_behind(error)
     if stop and _KEY in context.meta:
         what = context.meta[_KEY]
@@ -47,8 +46,8 @@ def note_what_stands(context: click.Context, error: BaseException) -> None:
 def stoppable() -> Iterator[None]:
     """Let signals stop the block, which is left through its `finally` clauses.
 
-    What is said in the end is one line, whatever they made of it. A signal that
-    is ignored, as under nohup, stays so.
+    Whatever these do, the command ends with one line. A signal that is ignored, as
+    under nohup, stays so.
     """
     before = {n: signal.getsignal(n) for n in _SIGNALS}
     heeded = [n for n, handler in before.items() if handler is not signal.SIG_IGN]

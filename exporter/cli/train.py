@@ -170,7 +170,7 @@ def _request(
 
 
 def _ask(endpoint: Endpoint, body: dict[str, Any], *, yes: bool) -> None:
-    """Ask before the paid work, on a terminal."""
+    """Ask on a terminal before the paid work."""
     if yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():

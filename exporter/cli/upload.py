@@ -82,7 +82,7 @@ def upload(
     if not ignore_dates:
         endpoint.provider.refuse_closed(today(), model)
     with locked(output_dir):
-        stands(f"nothing was made at {endpoint.name}")
+        stands(f"nothing was created at {endpoint.name}")
         sources = checked_sources(endpoint, output_dir)
         for note in jobs.model_notes(endpoint, model, today()) if model else []:
             say(f"warning: {note}")
@@ -106,7 +106,7 @@ def upload(
 def _sending(
     endpoint: Endpoint, source: Source, parts_above: float | None, part_size: float
 ) -> Iterator[Sending]:
-    """Say what is sent, and how fast it was."""
+    """Say what is sent, and at what rate it was."""
     size = source.facts.bytes
     limits = endpoint.provider.limits
     limit = limits.get("request_bytes", limits.get("bytes", size))
@@ -122,7 +122,7 @@ def _sending(
 
     def standing() -> str:
         if sent < size:
-            return f"nothing of {source.name} was made at {endpoint.name}"
+            return f"{source.name} was not uploaded to {endpoint.name}"
         return (
             f"{source.name} may be at {endpoint.name}; finetune upload again finds it, "
             "or sends it"

@@ -48,7 +48,7 @@ def watch(
     """
     endpoint = Endpoint(timeout=timeout, retries=retries)
     endpoint.provider.refuse_route("jobs")
-    stands(f"the job goes on: finetune watch {job} comes back to it")
+    stands(f"the job goes on: finetune watch {job} follows it again")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         ended = watching.follow(endpoint, job, folder=output_dir, interval=interval)

@@ -44,7 +44,7 @@ class Endpoint:
     """An endpoint and the two clients for it.
 
     `patient` repeats by itself what may be repeated; `once` sends once. Use both
-    inside of `ask`, `listed` or `deliver`, so that what goes wrong is one line
+    inside of `ask`, `listed` or `deliver`, which turn each error into one line
     without the key.
     """
 
@@ -100,11 +100,7 @@ class Endpoint:
         return answer
 
     def listed(self, doing: str, send: Callable[[], Any]) -> Iterator[Any]:
-        """Yield the items of a listing, page after page.
-
-        Raises:
-            FinetuneError: As `ask`.
-        """
+        """Yield the items of a listing, page after page; raise as `ask` does."""
         seen: set[str] = set()
         page = self._answer(doing, send)
         for _ in range(_PAGES):
@@ -137,10 +133,8 @@ class Endpoint:
         """Send something that must not be there twice, and return its answer.
 
         After a lost answer the endpoint is asked whether it arrived; it is sent
-        again only if not, and if `repeat` says that it cannot arrive later.
-
-        Raises:
-            FinetuneError: As `ask`.
+        again only if not, and if `repeat` says that it cannot arrive later. Raises as
+        `ask` does.
         """
         attempt = 0
         while True:
@@ -173,7 +167,7 @@ class Endpoint:
             return send()
 
     def no_sense(self, doing: str) -> NoAnswerError:
-        """Return that an answer is not of the form of its route."""
+        """Return the error that an answer has not the form of its route."""
         return NoAnswerError(
             f"{self.name}: the answer to {doing} is not what OpenAI's API answers; "
             "check OPENAI_BASE_URL, most end in /v1"
@@ -186,7 +180,7 @@ class Endpoint:
 
 
 def _has_id(value: object) -> bool:
-    """Say whether a value of an answer has an id that can be shown and named."""
+    """Return whether a value of an answer has an id that can be shown and named."""
     text = getattr(value, "id", None)
     return (
         isinstance(text, str) and 0 < len(text) <= _ID_CHARACTERS and text.isprintable()
@@ -194,7 +188,7 @@ def _has_id(value: object) -> bool:
 
 
 def number(value: object) -> float:
-    """Return a number of an answer, or 0 where it is none or out of all sense."""
+    """Return a number of an answer, or 0 if it is none or out of range."""
     if isinstance(value, int | float) and 0 <= value < 1e11:
         return float(value)
     return 0.0

@@ -23,7 +23,7 @@ _HOPS = 10
 
 
 class TooLargeError(Exception):
-    """An answer has more bytes than any that makes sense."""
+    """An answer is larger than any that is expected."""
 
 
 class GuardedClient(httpx2.Client):
@@ -90,14 +90,14 @@ class GuardedClient(httpx2.Client):
                     return response
                 response.close()
                 following = further
-            raise httpx2.TooManyRedirects("redirects without end")
+            raise httpx2.TooManyRedirects("too many redirects")
 
         threading.Thread(target=work, daemon=True).start()
         return exchange.awaited()
 
 
 class _Exchange:
-    """What the thread that sends and the one that waits know of each other."""
+    """The state that the sending and the waiting thread share."""
 
     def __init__(self, request: httpx2.Request) -> None:
         self.done = threading.Event()
@@ -117,7 +117,7 @@ class _Exchange:
         return request
 
     def moved(self) -> None:
-        """Give the next piece its time, unless nobody waits any more."""
+        """Start the time of the next piece, unless nobody waits any more."""
         self.go_on()
         self._deadline = time.monotonic() + self._seconds
 
@@ -152,7 +152,7 @@ class _Exchange:
 
 
 class _Pieces(httpx2.SyncByteStream):
-    """A body that says when a piece of it has gone."""
+    """A body that reports each piece that was sent."""
 
     def __init__(self, body: httpx2.SyncByteStream, exchange: _Exchange) -> None:
         self._body = body

@@ -1,4 +1,4 @@
-"""What goes wrong with a request, in one line that holds neither it nor the key."""
+"""Errors of a request as one line that shows neither the request nor the key."""
 
 import time
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _REMEDIES = {
     429: "too many requests or no credit left; wait and run it again",
 }
 
-# What the client makes of JSON that is none, too deep, or of another form.
+# What the client raises for JSON that is invalid, too deep or of another form.
 _NO_SENSE = (
     openai.OpenAIError,
     ValueError,

@@ -65,9 +65,9 @@ def _unlisted(endpoint: Endpoint, model: str, refusal: FinetuneError) -> str:
     except FinetuneError:
         raise refusal from None
     if model in names:
-        return f"{endpoint.name} lists {model}, but says nothing of it"
+        return f"{endpoint.name} lists {model}, but does not describe it"
     if not names:
-        return f"{endpoint.name} lists no models; {model} is taken on trust"
+        return f"{endpoint.name} lists no models, so {model} was not checked"
     near = difflib.get_close_matches(model, names, n=3, cutoff=0.5) or names[:3]
     raise FinetuneError(f"{endpoint.name}: no model {model}; it has {', '.join(near)}")
 
@@ -164,9 +164,6 @@ def find_equal(
     """Return a job of the same request that is alive or has succeeded.
 
     Where an endpoint keeps no metadata, model, files, suffix and seed decide.
-
-    Raises:
-        FinetuneError: The endpoint cannot be asked.
     """
     for job in _jobs(endpoint):
         if (

@@ -34,17 +34,13 @@ _PARALLEL_PARTS = 3
 
 
 def cancel_left_open(endpoint: Endpoint, folder: Path) -> None:
-    """Cancel the Uploads that a killed command left open at the endpoint.
-
-    Raises:
-        FinetuneError: The endpoint cannot be asked.
-    """
+    """Cancel the Uploads that a killed command left open at the endpoint."""
     for note in sorted(folder.glob(".upload-*.json")):
         try:
             upload = orjson.loads(note.read_bytes())
             where, upload_id = upload["endpoint"], upload["id"]
         except (ValueError, KeyError, TypeError):
-            note.unlink()  # Torn by a crash; what it was of ends after an hour.
+            note.unlink()  # Torn by a crash; its Upload expires after an hour.
             continue
         if where == endpoint.name and isinstance(upload_id, str) and upload_id:
             say(f"cancelling {upload_id}, which a stopped command left open")
@@ -105,7 +101,7 @@ def _open_upload(endpoint: Endpoint, source: Source) -> "Iterator[Upload]":
             mime_type="text/jsonl",
             purpose=PURPOSE,
         ),
-        # Uploads cannot be listed. One whose id was lost ends after an hour.
+        # Uploads cannot be listed. One whose id was lost expires after an hour.
         arrived=lambda: None,
         repeat=lambda _: True,
     )

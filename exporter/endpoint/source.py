@@ -41,7 +41,7 @@ class Stretch(NamedTuple):
 
 
 class Sending(NamedTuple):
-    """How to send: from which size on in parts, and who hears of each advance."""
+    """When to send in parts, and of which size; `advanced` gets each advance."""
 
     parts_above: int
     part_bytes: int
@@ -49,7 +49,7 @@ class Sending(NamedTuple):
 
 
 class ChangedError(FinetuneError):
-    """What was read while sending is not what was to be sent."""
+    """The bytes sent are not those of the manifest."""
 
 
 class Slice(io.BufferedIOBase):

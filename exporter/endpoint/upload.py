@@ -29,11 +29,7 @@ _GONE = {"deleting", "deleted"}
 def find(
     endpoint: Endpoint, source: Source, *, besides: Collection[str] = ()
 ) -> "FileObject | None":
-    """Return the file of the same name and size at the endpoint, if any.
-
-    Raises:
-        FinetuneError: The endpoint cannot be asked.
-    """
+    """Return the file of the same name and size at the endpoint, if any."""
     same = [
         file
         for file in named(endpoint, source)
@@ -50,11 +46,7 @@ def find(
 
 
 def named(endpoint: Endpoint, source: Source) -> "Iterator[FileObject]":
-    """Yield the files at the endpoint that have the name of this one.
-
-    Raises:
-        FinetuneError: The endpoint cannot be asked.
-    """
+    """Yield the files at the endpoint that have the name of this one."""
     for file in endpoint.listed(
         "listing the files",
         lambda: endpoint.patient.files.list(purpose=PURPOSE, limit=1000),
@@ -66,9 +58,9 @@ def named(endpoint: Endpoint, source: Source) -> "Iterator[FileObject]":
 def send(endpoint: Endpoint, source: Source, sending: Sending) -> "FileObject":
     """Send a file in one piece or in parts, and return the endpoint's file.
 
-    An answer that was lost is first looked for among the files there, but for
-    those of before. The bytes are hashed as they go: what is not all of the file
-    that was hashed before is removed from the endpoint.
+    After a lost answer the file is first looked for among those that are new there.
+    The bytes are hashed as they go: if they are not those that the manifest names,
+    the file is deleted at the endpoint.
 
     Raises:
         FinetuneError: The endpoint or the file system refuses, or the file changed.
@@ -90,7 +82,7 @@ def send(endpoint: Endpoint, source: Source, sending: Sending) -> "FileObject":
 
 
 def _remove_others(endpoint: Endpoint, source: Source, before: Collection[str]) -> str:
-    """Delete the files of this name that were not there before; say what is left."""
+    """Delete the new files of this name; return what is left of them."""
     time.sleep(1)  # It may still be reading what was on its way.
     try:
         for file in [*named(endpoint, source)]:
@@ -100,7 +92,7 @@ def _remove_others(endpoint: Endpoint, source: Source, before: Collection[str]) 
                     partial(endpoint.patient.files.delete, file.id),
                 )
     except FinetuneError as refusal:
-        return f"what came of it may be left, because: {refusal}"
+        return f"a part of it may be left there: {refusal}"
     return f"nothing of it is left at {endpoint.name}"
 
 

@@ -42,7 +42,7 @@ def follow(
 
     The events said are kept in the folder, in .events-JOB.jsonl, so that a
     later call goes on after them. Looks every `interval` seconds; as long as
-    there is no answer, more and more seldom, without end.
+    there is no answer, more and more seldom; it never gives up.
 
     Raises:
         FinetuneError: The endpoint refuses, such as when there is no such job.

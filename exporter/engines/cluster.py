@@ -55,7 +55,7 @@ def clear_dead(data: Path, sockets: Path) -> None:
 
 
 def is_dead(pid_file: Path) -> bool | None:
-    """Say whether a pid file's server is dead; None where /proc does not know."""
+    """Return whether a pid file's server is dead; None where /proc does not know."""
     try:
         pid = pid_file.read_text().split()[0]
         stat = Path("/proc", pid, "stat").read_text()

@@ -96,7 +96,7 @@ def _settings() -> dict[str, str]:
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that is looked after while it waits, and can be stopped then."""
+    """A connection that is watched while it waits, and can be stopped then."""
 
     look: Callable[[float], None]
 
@@ -106,7 +106,7 @@ class Connection(psycopg.Connection[Any]):
         *args: Any,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Value:
-        """Wait as psycopg does; SIGTERM, too, ends what the server does for us."""
+        """Wait as psycopg does; on SIGTERM, too, cancel what the server does for us."""
         try:
             return super().wait(self._heard(gen), *args, **options)
         except SystemExit:
@@ -159,7 +159,7 @@ class _Watch:
             )
 
     def _is_stalled(self) -> bool:
-        """Say whether the server is out of reach, or waits for us as we for it."""
+        """Return whether the server is out of reach, or waits for us as we for it."""
         info = self._connection.info
         place = {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
         place = {name: value for name, value in place.items() if value}
@@ -266,7 +266,7 @@ def _not_connected(error: psycopg.Error) -> FinetuneError:
 
 
 def _is_ended(error: psycopg.Error) -> bool:
-    """Say whether it was the connection that ended, not a statement."""
+    """Return whether it was the connection that ended, not a statement."""
     return error.sqlstate is None or _REMEDIES.get(error.sqlstate) == _ENDED
 
 

@@ -51,12 +51,12 @@ _PACKAGE = Path(__file__).parents[2]
 
 
 def own_server_chosen() -> bool:
-    """Say whether libpq's variables name a server that is not ours."""
+    """Return whether libpq's variables name a server that is not ours."""
     return any(os.environ.get(name) for name in CONNECTION_VARIABLES)
 
 
 def is_serving(folder: Path) -> bool:
-    """Say whether libpq's variables name the server in the folder."""
+    """Return whether libpq's variables name the server in the folder."""
     return os.environ.get("PGHOST") == str((folder / "socket").resolve())
 
 

@@ -23,7 +23,7 @@ MAX_SOCKET_FOLDER = 84
 
 
 def socket_beside(folder: Path) -> bool:
-    """Say whether a client reaches the socket below the folder's own name."""
+    """Return whether a client reaches the socket below the folder's own name."""
     return len(os.fsencode(folder / "socket")) <= MAX_SOCKET_FOLDER
 
 
@@ -56,7 +56,8 @@ def made_home(folder: Path) -> Path:
     """
     try:
         if folder.is_symlink() and not folder.exists():
-            say(f"{folder}: its data in {folder.readlink()} are gone; it starts empty")
+            there = folder.readlink()
+            say(f"{folder}: its data in {there} are gone; the server starts empty")
             folder.unlink(missing_ok=True)
         # Of several commands at once, one makes it.
         with suppress(FileExistsError):
@@ -111,7 +112,7 @@ def socket_folder(home: Path) -> Path:
 
 
 def _is_the_servers(folder: Path) -> bool:
-    """Say whether the folder has been given to the server's user before."""
+    """Return whether the folder has been given to the server's user before."""
     user = server_user()
     try:
         there = folder.lstat()
@@ -122,7 +123,7 @@ def _is_the_servers(folder: Path) -> bool:
 
 
 def answers(folder: Path) -> bool:
-    """Say whether a server accepts connections; a pid alone proves nothing."""
+    """Return whether a server accepts connections; a pid alone proves nothing."""
     with socket.socket(socket.AF_UNIX) as client:
         try:
             client.connect(str(folder / f".s.PGSQL.{PORT}"))

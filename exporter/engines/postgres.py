@@ -46,11 +46,7 @@ class Snapshot:
         self._connection = connection
 
     def query(self, statement: str) -> list[dict[str, Any]]:
-        """Return the rows of a query written elsewhere, such as a dbt test.
-
-        Raises:
-            FinetuneError: The server refuses it.
-        """
+        """Return the rows of a query as dictionaries."""
         cursor = self._connection.cursor(row_factory=dict_row)
         try:
             cursor.execute(statement.encode())
@@ -72,11 +68,7 @@ class Snapshot:
         return sql.Identifier(*names).as_string()
 
     def columns(self, relation: Relation) -> list[Column]:
-        """Return the columns of a relation in their order.
-
-        Raises:
-            FinetuneError: One is of a type that no file can hold.
-        """
+        """Return the columns of a relation in their order."""
         cursor = self._connection.execute(
             sql.SQL("select * from {} limit 0").format(
                 sql.Identifier(relation.schema, relation.name)
@@ -191,7 +183,7 @@ def _lock(connection: psycopg.Connection, read: Sequence[Relation]) -> None:
 
 
 def raw_table_exists(table: RawTable) -> bool:
-    """Say whether there is a relation of that name."""
+    """Return whether there is a relation of that name."""
     with connected() as connection:
         return _kind(connection, table) is not None
 

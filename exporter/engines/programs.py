@@ -56,7 +56,7 @@ def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
 
 
 def may_enter(folder: Path) -> bool:
-    """Say whether the server's user can reach the folder."""
+    """Return whether the server's user can reach the folder."""
     return run(["/bin/sh", "-c", 'cd "$0"', folder]).returncode == 0
 
 

@@ -66,11 +66,7 @@ class Snapshot:
         }
 
     def query(self, statement: str) -> list[dict[str, Any]]:
-        """Return the rows of a query written elsewhere, such as a dbt test.
-
-        Raises:
-            FinetuneError: The server refuses it.
-        """
+        """Return the rows of a query as dictionaries."""
         with _one_line_errors():
             return [row.asDict() for row in self._session.sql(statement).collect()]
 
@@ -88,11 +84,7 @@ class Snapshot:
         return ".".join("`{}`".format(name.replace("`", "``")) for name in names)
 
     def columns(self, relation: Relation) -> list[Column]:
-        """Return the columns of a relation in their order.
-
-        Raises:
-            FinetuneError: One is of a type that no file can hold.
-        """
+        """Return the columns of a relation in their order."""
         with _one_line_errors("; run dbt build"):
             found = self._session.table(self.quoted(*relation[1:])).dtypes
         return [
@@ -232,7 +224,7 @@ def _remote() -> str:
 
 
 def require_server() -> None:
-    """Knock at the port; the client itself would try for ten minutes.
+    """Connect to the port, because the client itself would try for ten minutes.
 
     Raises:
         FinetuneError: Nobody answers.

@@ -96,7 +96,7 @@ def test_what_cannot_be_removed_is_said(
     server.amid = lambda: change(folder / "train.jsonl")
     result = finetune("upload", "--retries", "0")
     assert (result.code, result.err.count("finetune: ")) == (1, 1)
-    assert "what came of it may be left, because: http" in result.err
+    assert "a part of it may be left there: http" in result.err
     server.faults.clear()
     change(folder / "train.jsonl", b"x")
     # It has the name, but not the size, so it is not taken as there already.

@@ -28,11 +28,11 @@ STEPS = [
 # What may be there when it is stopped before the endpoint has done its part.
 FILE = "train-[0-9a-f]{12}.jsonl may be at http.*; finetune upload again finds it"
 STANDS = {
-    "GET /files": "nothing was made at http",
+    "GET /files": "nothing was created at http",
     "POST /files": FILE,
-    "POST /uploads": "nothing of train-[0-9a-f]{12}.jsonl was made at http",
+    "POST /uploads": "train-[0-9a-f]{12}.jsonl was not uploaded to http",
     # The Upload is cancelled; whether the last part had arrived depends on the moment.
-    "POST /uploads/{upload_id}/parts": f"({FILE}|nothing of train-.* was made at http)",
+    "POST /uploads/{upload_id}/parts": f"({FILE}|train-.* was not uploaded to http)",
     "POST /uploads/{upload_id}/complete": FILE,
     "GET /fine_tuning/jobs": "no job was created at http",
     "POST /fine_tuning/jobs": "a job may have been created at http.*; finetune train",
@@ -146,7 +146,7 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(
     code, _, err = stopped(process, server, ["watch", job], signal.SIGINT)
     assert (code, server.jobs[job]["status"]) == (130, "running")
     assert err.endswith(
-        f"finetune: stopped; the job goes on: finetune watch {job} comes back to it\n"
+        f"finetune: stopped; the job goes on: finetune watch {job} follows it again\n"
     )
 
 

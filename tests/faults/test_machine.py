@@ -245,5 +245,8 @@ def test_standard_output_that_is_full_is_one_clear_line(workspace: Workspace) ->
     done = workspace.run(["sh", "-c", command])
     assert (done.returncode, done.stderr) == (
         1,
-        "finetune: No space left on device; make room or raise the limit, and repeat\n",
+        (
+            "finetune: No space left on device; free some or raise the limit, then run "
+            "it again\n"
+        ),
     )
