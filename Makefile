@@ -141,7 +141,7 @@ soak: $(VENV)/dev ## Repeat the whole way for SOAK_MINUTES; write docs/reliabili
 # not go together with the others' dependencies is installed alone.
 TRAINERS := readers recipes llama-factory axolotl
 ALONE_readers := amzn-nova-forge==1.4.10 nemo-automodel==0.7.0
-ALONE_recipes := dashscope==2.0.2
+ALONE_recipes := dashscope==2.0.2 litgpt==0.5.13
 ALONE_llama-factory := llamafactory==0.9.5 torchaudio==2.11.0
 ALONE_axolotl := axolotl==0.19.0 axolotl-contribs-lgpl==0.0.7 axolotl-contribs-mit==0.0.6
 

@@ -159,6 +159,44 @@ def axolotl(name: str) -> Found:
     return _found(tokenizer, rows["labels"], [])
 
 
+def oci(recipe: str) -> Found:
+    """Return the options and keys that Oracle's command line and SDK do not know."""
+    text = Path(recipe).read_text().replace("\\\n", "")
+    words = import_module("shlex").split(text, comments=True)
+    starts = [place for place, word in enumerate(words) if word == "oci"]
+    unknown: list[str] = []
+    for start, end in pairwise([*starts, len(words)]):
+        command = words[start:end]
+        name = command[: next(n for n, w in enumerate(command) if w.startswith("--"))]
+        options = [word for word in command if word.startswith("--")]
+        known = import_module("subprocess").check_output([*name, "--help"], text=True)
+        unknown += [o for o in options if not re.search(rf"{o}(?![\w-])", known)]
+        if "--fine-tune-details" in options:
+            given = command[command.index("--fine-tune-details") + 1]
+            unknown += _unknown_keys("FineTuneDetails", json.loads(given))
+    return {"commands": len(starts), "unknown": unknown}
+
+
+def _unknown_keys(name: str, value: Found) -> list[str]:
+    models = import_module("oci.generative_ai.models")
+    kind = getattr(models, name)
+    if hasattr(kind, "get_subtype"):
+        kind = getattr(models, kind.get_subtype(value))
+    instance = kind()
+    names = {key: attribute for attribute, key in instance.attribute_map.items()}
+    unknown = [key for key in value if key not in names]
+    for key, inner in value.items():
+        if isinstance(inner, dict) and key in names:
+            unknown += _unknown_keys(instance.swagger_types[names[key]], inner)
+    return unknown
+
+
+def litgpt(config: str) -> Found:
+    """Return the configuration that LitGPT's parser made, printed as YAML."""
+    found: Found = import_module("yaml").safe_load(Path(config).read_text())
+    return found
+
+
 def _found(tokenizer: Any, labels: Any, logs: list[dict[str, Any]]) -> Found:
     """Return what is learned, as text, and the losses of a log of transformers."""
     learned = ([token for token in row if token != _MASKED] for row in labels)
@@ -180,6 +218,8 @@ def main() -> None:
         "llama-factory": llama_factory,
         "mlx": mlx,
         "axolotl": axolotl,
+        "oci": oci,
+        "litgpt": litgpt,
     }
     sys.stdout.write("\n" + json.dumps(functions[name](*arguments)) + "\n")
 

@@ -149,6 +149,50 @@ def test_axolotl_keeps_exactly_the_answers(folder: Path) -> None:
     record("recipes", "axolotl", python("axolotl"), "axolotl", said)
 
 
+def written(name: str, folder: Path) -> Path:
+    """Write the recipe of a reader of prompts and completions, and rows for it."""
+    for file in ("train", "valid"):
+        rows = [
+            chat_line(
+                system=SYSTEM,
+                title=f"{file} {n}",
+                description=answer,
+                dialect="prompt-completion",
+            )
+            for n, answer in enumerate(ANSWERS)
+        ]
+        (folder / FOLDER / f"{file}.jsonl").write_bytes(b"".join(rows))
+    text = recipes.render(
+        read_readers()[name], FOLDER, examples=len(ANSWERS), valid_examples=4
+    )
+    (folder / "recipe.sh").write_text(text)
+    return folder / "recipe.sh"
+
+
+def test_oracles_command_line_knows_the_options_and_keys(folder: Path) -> None:
+    written("oci", folder)
+    assert inside(folder, "recipes", "oci", "recipe.sh") == {
+        "commands": 2,
+        "unknown": [],
+    }
+
+
+def test_litgpts_parser_takes_the_command_and_its_rows(folder: Path) -> None:
+    recipe = written("litgpt", folder)
+    parse = 'litgpt() { command litgpt "$@" --print_config > config.yaml; }\n'
+    recipe.write_text(parse + recipe.read_text())
+    run(folder, "recipes", "sh", "recipe.sh")
+    config = inside(folder, "recipes", "litgpt", "config.yaml")
+    data = config["data"]["init_args"]
+    assert config["checkpoint_dir"] == recipes.MODEL
+    assert (data["json_path"], data["mask_prompt"]) == ("litgpt-data", True)
+    assert config["train"]["epochs"] == 1
+    for name in ("train", "val"):
+        rows = (folder / "litgpt-data" / f"{name}.jsonl").read_text().splitlines()
+        assert [json.loads(row)["output"] for row in rows] == ANSWERS
+        assert {*json.loads(rows[0])} == {"instruction", "output"}
+
+
 def rows_of(path: Path) -> int:
     return path.read_bytes().count(b"\n")
 
