@@ -19,20 +19,21 @@ raw_rows as (
 
 ),
 
--- A row reaches the rule that drops it, or the last one if none does.
+-- A row reaches the rule that drops it, or the last one if none does. A CTE
+-- named more than once PostgreSQL stores, and joins in one process alone.
 reasons as (
 
     select
         position,
         rule as dropped_by
 
-    from rules
+    from {{ ref('int_finetune__rules') }}
     union all
     select
         max(position) as position,
         '' as dropped_by
 
-    from rules
+    from {{ ref('int_finetune__rules') }}
 
 ),
 
