@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -110,3 +111,15 @@ def pairs(source: Path) -> Iterator[tuple[int, str, str]]:
         if all(pair) and pair not in seen and len(seen) < 5_000:
             seen.add(pair)
             yield len(seen), *pair
+
+
+def each(paths: list[Path]) -> pytest.MarkDecorator:
+    """Run a test on each data set; on the two largest in `make test-slow`."""
+    return pytest.mark.parametrize(
+        "path",
+        [
+            pytest.param(path, marks=[pytest.mark.slow] if path in LARGE else [])
+            for path in paths
+        ],
+        ids=lambda path: path.stem.split(".")[0],
+    )

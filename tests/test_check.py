@@ -18,7 +18,7 @@ from tests.checked import findings
 from tests.conftest import REPOSITORY
 from tests.corpus import Case, chat, clean, encoded, good, lines, message
 from tests.faulty import faulty
-from tests.rows import DATA_SETS, pairs
+from tests.rows import DATA_SETS, each, pairs
 
 
 @pytest.mark.parametrize("case", faulty(), ids=lambda case: case.name)
@@ -81,20 +81,17 @@ def test_the_quick_look_never_passes_what_the_close_look_minds() -> None:
                 assert examine(line)[1] == [], case.name
 
 
-def test_our_own_lines_of_every_data_set_are_clean(tmp_path: Path) -> None:
-    for source in DATA_SETS:
-        path = tmp_path / "train.jsonl"
-        with path.open("wb") as file:
-            for _, title, text in pairs(source):
-                file.write(
-                    chat_line(
-                        system="You write product descriptions.",
-                        title=title,
-                        description=text,
-                    )
-                )
-        wrong = [f for f in findings(path) if f.severity == "error"]
-        assert wrong == []
+@each(DATA_SETS)
+def test_our_own_lines_of_every_data_set_are_clean(path: Path, tmp_path: Path) -> None:
+    prompt = "You write product descriptions."
+    train = tmp_path / "train.jsonl"
+    train.write_bytes(
+        b"".join(
+            chat_line(system=prompt, title=title, description=text)
+            for _, title, text in pairs(path)
+        )
+    )
+    assert [f for f in findings(train) if f.severity == "error"] == []
 
 
 def test_the_readers_that_refuse_are_named_with_the_reason(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.conftest import (
     json_lines,
     open_folder,
 )
-from tests.rows import DATA_SETS, LARGE, SAMPLE, read
+from tests.rows import DATA_SETS, SAMPLE, each, read
 
 # The query of the script that this project replaces.
 OLD_QUERY = """
@@ -34,18 +34,6 @@ OLD_QUERY = """
             group by title having count(*) >= 10
         )
 """
-
-
-def each(paths: list[Path]) -> pytest.MarkDecorator:
-    """Run a test on each data set; on the two largest in `make test-slow`."""
-    return pytest.mark.parametrize(
-        "path",
-        [
-            pytest.param(path, marks=[pytest.mark.slow] if path in LARGE else [])
-            for path in paths
-        ],
-        ids=lambda path: path.stem.split(".")[0],
-    )
 
 
 @each(DATA_SETS)
