@@ -214,7 +214,8 @@ def locked(
 ) -> Iterator[None]:
     """Keep other commands from the folder, by its lock file `name` if given.
 
-    Waits at most `seconds`.
+    Waits at most `seconds`. Whoever may read the folder can hold it without a lock
+    file; which process does is said.
 
     Raises:
         FinetuneError: Another command is writing there, or it cannot be opened.
@@ -234,8 +235,8 @@ def locked(
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
                     raise FinetuneError(
-                        f"{folder}: another command is writing there; wait until it "
-                        "ends"
+                        f"{folder}: another command is writing there"
+                        f"{_holder(descriptor)}; wait until it ends"
                     ) from error
             except OSError as error:
                 # Some network file systems know no locks.
@@ -247,6 +248,17 @@ def locked(
         yield
     finally:
         os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    """Return which process holds the lock of an open file, where Linux says it."""
+    inode = os.fstat(descriptor).st_ino
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            _, kind, *_, pid, place, _, _ = line.split()
+            if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
+                return f" (process {pid})"
+    return ""
 
 
 @contextmanager

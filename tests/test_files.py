@@ -3,6 +3,8 @@
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -152,6 +154,28 @@ def test_a_lock_file_is_its_owners_alone_and_is_not_waited_for_without_end(
         pass
     assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
     assert time.monotonic() - start >= 0.1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says who holds a lock")
+def test_who_holds_the_folder_is_named_at_once(tmp_path: Path) -> None:
+    code = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_EX);"
+    code += "print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as reader:
+        assert reader.stdout is not None
+        reader.stdout.readline()
+        start = time.monotonic()
+        with pytest.raises(
+            FinetuneError, match=rf"there \(process {reader.pid}\); wait"
+        ):
+            write(tmp_path, "new", "a")
+        assert time.monotonic() - start < 5
+        reader.communicate()
+    write(tmp_path, "new", "a")
+    assert contents(tmp_path) == {"a": "new\n"}
 
 
 def test_a_line_is_added_behind_a_torn_one_and_never_through_a_link(

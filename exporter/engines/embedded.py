@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 from exporter.engines.cluster import (
     ROLE,
@@ -68,7 +69,10 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
         FinetuneError: There is no PostgreSQL to run, or it does not start.
     """
     home = made_home(folder)
-    with _watched(home), os.fdopen(open_lock(home, "users"), "r+b") as users:
+    with (
+        _watched(home) as left,
+        os.fdopen(open_lock(home, "users"), "r+b") as users,
+    ):
         begun = False
         try:
             with _locked(home):
@@ -79,6 +83,7 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
         finally:
             if begun:
                 _leave(home, users.fileno())
+            left.set()
 
 
 def _leave(home: Path, users: int) -> bool:
@@ -91,11 +96,13 @@ def _leave(home: Path, users: int) -> bool:
 
 
 @contextmanager
-def _watched(home: Path) -> Iterator[None]:
-    """Have the server stopped even if this command is killed.
+def _watched(home: Path) -> Iterator[Event]:
+    """Have the server stopped even if this command is killed, or stopped in its end.
 
-    A shell reads from a pipe that ends with us, and is told when all is well.
+    A shell reads from a pipe that ends with us, and is told when all is well, for
+    which the event is set.
     """
+    left = Event()
     code = (
         "import sys; sys.path.insert(0, sys.argv[2]);"
         "from exporter.engines.embedded import leave_for; leave_for(sys.argv[1])"
@@ -110,10 +117,10 @@ def _watched(home: Path) -> Iterator[None]:
         start_new_session=True,
     ) as watcher:
         try:
-            yield
+            yield left
         finally:
             with suppress(BrokenPipeError):
-                watcher.communicate(b"left\n")
+                watcher.communicate(b"left\n" if left.is_set() else None)
 
 
 def leave_for(killed: str) -> None:
