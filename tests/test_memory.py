@@ -5,10 +5,13 @@ import sys
 import tracemalloc
 from pathlib import Path
 
+import pytest
+
 from exporter.gate import shortened
+from tests import oracle
 from tests.conftest import MEASURED, Workspace
 
-TEXT_MB, ROWS = 8, 36
+TEXT_MB, ROWS, MILLION = 8, 36, 1_000_000
 
 
 def peak_mb(workspace: Workspace, *arguments: str | Path, code: int = 0) -> int:
@@ -40,6 +43,33 @@ def test_an_export_of_many_long_texts_takes_no_more_than_one(sample: Workspace) 
     assert peak_mb(sample, "diff", "files", "files") < 200
     # Lines of this length are refused, one by one.
     assert peak_mb(sample, "check", code=1) < 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("titles", [1, MILLION])
+def test_a_million_rows_come_out_in_level_memory(
+    workspace: Workspace, titles: int
+) -> None:
+    def row(number: int) -> tuple[str, str]:
+        return f"title {number % titles}", f"the description of number {number}"
+
+    rows = workspace.folder / "rows.csv"
+    with rows.open("w") as file:
+        file.write("uid,title,content\n")
+        file.writelines(f"{n},{','.join(row(n))}\n" for n in range(MILLION))
+    assert peak_mb(workspace, "load", rows) < 200
+    workspace.build("--vars", "min_title_occurrences: 1")
+    assert peak_mb(workspace, "export", "--no-system") < 200
+    expected = hashlib.sha256()
+    for title, text in sorted(
+        map(row, range(MILLION)), key=lambda pair: oracle.md5("\x1f".join(pair))
+    ):
+        expected.update(
+            f'{{"messages":[{{"role":"user","content":"{title}"}},'
+            f'{{"role":"assistant","content":"{text}"}}]}}\n'.encode()
+        )
+    written = (workspace.folder / "files/train.jsonl").read_bytes()
+    assert hashlib.sha256(written).hexdigest() == expected.hexdigest()
 
 
 def test_a_row_that_is_shown_is_cut_before_it_is_made_visible() -> None:
