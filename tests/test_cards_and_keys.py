@@ -1,11 +1,16 @@
 """Card numbers, IBANs and keys are known by their form and by their check digits."""
 
+import json
 import zlib
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from exporter.checking.cards import holds_card, holds_iban
-from exporter.checking.keys import key_in
+from exporter.checking.keys import KEY, key_in
+from exporter.checking.plain import Plain
+from exporter.checking.texts import PHONE, may_hold_number, number_in
 
 # The numbers that payment providers publish for tests.
 CARDS = [
@@ -108,3 +113,47 @@ def test_a_key_is_shown_by_its_first_letters_alone(key: str, said: str) -> None:
     assert key_in(f"it is {key}") == said
     assert key_in(key[:-1]) is None
     assert key_in("a text of some words") is None
+
+
+PHONE_LIKE = st.lists(
+    st.one_of(
+        st.text("0123456789", min_size=1, max_size=6),
+        st.text(" ()/.-", max_size=5),
+        st.sampled_from(["+", "00", "(0", "\n", ",", "Tel", "t\u00e9lefon: ", "call "]),
+    ),
+    max_size=12,
+).map("".join)
+ACCOUNT_LIKE = st.from_regex(r"\A[A-Z]{2}[0-9]{2}( ?[0-9A-Z]{4}){2,7}\Z")
+
+
+@given(
+    st.one_of(st.from_regex(PHONE), st.sampled_from(CARDS), PHONE_LIKE, ACCOUNT_LIKE),
+    st.booleans(),
+)
+@example("Tel 12 / 34567", False)
+@example("+7 ((((234567", False)
+@example("line\n0049 30 1234567", True)
+@example("0049/30/1234567", True)
+def test_the_quick_look_at_numbers_passes_over_none(text: str, slashes: bool) -> None:
+    if number_in(text):
+        assert may_hold_number(text.encode())
+        line = json.dumps(text, ensure_ascii=False)
+        if slashes:
+            line = line.replace("/", r"\/")
+        assert may_hold_number(line.encode()) or "\\u" in line
+
+
+def test_the_quick_look_leaves_product_numbers_alone() -> None:
+    text = (
+        "EAN 4006381333931, 1920 x 1080 mm, 230 V / 50-60 Hz, ISBN 978-3-16-148410-0, "
+        "10 000 000 cycles, 2024-05-01 to 2025-05-01, Art. 123456789, DN40 1234"
+    )
+    assert not may_hold_number(text.encode())
+
+
+@given(st.from_regex(KEY))
+@example("xapp-1-ABCDEFGHI")
+@example("1972625117:AAoj1Cg47xN5Ip1PsXpPbM69qCw81Jbhru5")
+def test_the_quick_look_at_keys_passes_over_none(text: str) -> None:
+    if key_in(text):
+        assert not Plain().is_safe(json.dumps(text, ensure_ascii=False).encode())

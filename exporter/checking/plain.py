@@ -13,6 +13,7 @@ from exporter.checking.texts import (
     INVISIBLE,
     NULL_ANSWERS,
     NULL_WORDS,
+    may_hold_number,
     text_harms,
 )
 
@@ -38,14 +39,13 @@ _MAY_BE_ODD = re.compile(rb"\xef(?:\xbf\xbd|\xbd\x9c)")
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
 _LINE_END = re.compile(rb"\xe2\x80[\xa8\xa9]")
 _MAY_BE_ESCAPE = re.compile(rb"\\[\\u]")
-# Digits as 0, and what stands between groups of them as a blank.
-_KINDS = bytes.maketrans(b"123456789-./()", b"0" * 9 + b" " * 5)
-_MAY_BE_NUMBER = re.compile(rb"0(?: {0,2}0){6}")
 _MAY_BE_KEY = re.compile(
-    rb"-(?:[A-Za-z0-9_-]{16}|[0-9]{10}|----BEGIN|proj|svca|admi|ant-)"
+    rb"-(?:[A-Za-z0-9_-]{16}|[0-9]{10}|[0-9]-[A-Z0-9]{9}|----BEGIN|proj|svca"
+    rb"|admi|ant-)"
 )
 _MAY_BE_NAMED_KEY = re.compile(rb"_[A-Za-z0-9+/_-]{16}")
 _MAY_BE_DOTTED_KEY = re.compile(rb"\.(?:[A-Za-z0-9_-]{16}|slack)")
+_MAY_BE_BOT_KEY = re.compile(rb":AA[A-Za-z0-9_-]{33}")
 _VERSION = NOVA_VERSION.encode()
 _MAY_BE_CLOUD_KEY = re.compile(rb"A(?:[KS]IA[A-Z2-7]|Iza)")
 
@@ -84,10 +84,11 @@ class Plain:
         return not (
             _AT in lines
             or _DELETE in lines
-            or _MAY_BE_NUMBER.search(lines.translate(_KINDS))
+            or may_hold_number(lines)
             or _MAY_BE_KEY.search(lines)
             or _MAY_BE_CLOUD_KEY.search(lines)
             or _MAY_BE_DOTTED_KEY.search(lines)
+            or _MAY_BE_BOT_KEY.search(lines)
             or (_TILDE in lines and b"]~" in lines)
             or (_UNDERSCORE in lines and _MAY_BE_NAMED_KEY.search(lines))
             or (_J in lines and b"eyJ" in lines)

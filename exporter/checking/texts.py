@@ -129,14 +129,52 @@ INVISIBLE = frozenset(
 )
 
 
-# What every card, account and number of a phone holds, and every phone's beside it.
+# What every card, account and phone has, in UTF-8 with its digits as 0 and without
+# backslashes. An expression is fast if it begins with one character, or with zeros.
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_MAY_BE_ACCOUNT = re.compile(rb"00(?<=[A-Z]{2}00)(?: ?[0A-Z]{4}){2} ?[0A-Z]{3}")
 _MAY_BE_NUMBER = re.compile(
-    r"[0-9](?:[ ()/.-]{0,2}[0-9]){4}|[A-Z]{2}[0-9]{2} ?[0-9A-Z]{4}"
+    rb"0(?:0[ ()/.-]{0,3}|[ ()/.-]{0,5}0[ ()/.-]{0,2})0(?:[ ()/.-]{0,2}0){4}"
 )
-_MAY_BE_PHONE = re.compile(
-    r"[+(]|00[1-9]|[0-9]{3}[.-][0-9]{3}[.-][0-9]{4}"
-    r"|[Tt][e\u00e9]l|TEL|[Pp]hone|[Ff]ax|[Mm]obil|[Hh]otline|[Cc]all"
+_MAY_BE_CARD_OR_PHONE = [
+    re.compile(rb"0000(?:0{10}|[ -]0000[ -]0000[ -]0000|[ -]000000[ -]0000)"),
+    re.compile(rb"\+0[0 ()/.-]{8}"),
+    re.compile(rb"\(0{2,6}\) ?000"),
+    re.compile(rb"000[.-]000[.-]0000"),
+]
+_MAY_BE_CALLED = re.compile(rb"000{0,3}[ /-]{1,3}0(?:[ /-]{0,2}0){4}")
+# The same with digits and backslashes.
+_CALLED = re.compile(
+    rb"(?:[Tt](?:e|\xc3\xa9)l|TEL|hone|[Ff]ax|obile?|otline|[Cc]all)"
+    rb"(?:[.: ]|efon)*[0-9]"
 )
+_ABROAD = re.compile(
+    rb"00(?:(?<![0-9A-Za-z.,]00)|(?<=\\[nrtbf]00))[1-9][0-9 ()/.\\-]{7}"
+)
+
+
+def may_hold_number(text: bytes) -> bool:
+    """Say whether UTF-8, or JSON without escaped digits, may hold `number_in`."""
+    shape = text.translate(_DIGITS, b"\\")
+    if _MAY_BE_ACCOUNT.search(shape):
+        return True
+    return _MAY_BE_NUMBER.search(shape) is not None and (
+        any(pattern.search(shape) for pattern in _MAY_BE_CARD_OR_PHONE)
+        or _ABROAD.search(text) is not None
+        or (
+            _MAY_BE_CALLED.search(shape) is not None
+            and _CALLED.search(text) is not None
+        )
+    )
+
+
+def number_in(text: str) -> str:
+    """Return the rule against a number of a person or an account; "" for none."""
+    if holds_card(text):
+        return "payment-card"
+    if holds_iban(text):
+        return "iban"
+    return "phone-number" if PHONE.search(text) else ""
 
 
 def text_harms(text: str) -> Iterator[tuple[str, str]]:
@@ -156,14 +194,10 @@ def text_harms(text: str) -> Iterator[tuple[str, str]]:
     key = key_in(text)
     if key:
         yield "secret", key
-    if not _MAY_BE_NUMBER.search(text):
-        return
-    if holds_card(text):
-        yield "payment-card", ""
-    elif holds_iban(text):
-        yield "iban", ""
-    elif _MAY_BE_PHONE.search(text) and PHONE.search(text):
-        yield "phone-number", ""
+    if may_hold_number(text.encode(errors="surrogatepass")):
+        number = number_in(text)
+        if number:
+            yield number, ""
 
 
 _PATTERNS = {
