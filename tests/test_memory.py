@@ -31,6 +31,20 @@ def test_a_load_of_many_long_texts_takes_no_more_than_one(workspace: Workspace) 
     assert peak_mb(workspace, "load", rows) < 200
 
 
+@pytest.mark.parametrize(
+    ("beside", "text", "most"),
+    [("[]", "a" * (16 << 20), 250), ("[" + "[1]," * (1 << 18) + "[]]", "a", 150)],
+    ids=["a text of 16 MB", "1 MB of small lists"],
+)
+def test_a_load_whose_first_line_is_long_is_bounded_by_it(
+    workspace: Workspace, beside: str, text: str, most: int
+) -> None:
+    path = workspace.folder / "rows.jsonl"
+    row = f'"uid": "1", "title": "lamp", "content": "{text[:-200]}"'
+    path.write_text(f'{{"more": {beside}, {row}}}\n')
+    assert peak_mb(workspace, "load", path) < most
+
+
 def test_an_export_of_many_long_texts_takes_no_more_than_one(sample: Workspace) -> None:
     changed = sample.sql(
         "update finetune.int_finetune__pairs_deduplicated"

@@ -23,6 +23,9 @@ from exporter.records.rows import (
 )
 from exporter.records.source import Source
 
+# The expression for a plain line takes memory for each value of a list: 30 times
+# the bytes of one of small numbers, so that longer lines go to the exact reader.
+_PLAIN_BYTES = 1 << 17
 # A text whose escapes are those of COPY, too, and any other.
 _RAW = rb'[^"\\\x00-\x1f]*'
 _TEXT = rb'%b(?:\\["\\/bfnrt]%b)*' % (_RAW, _RAW)
@@ -53,7 +56,7 @@ def line_rows(
         if not form.columns:
             order = sorted(columns.wanted(), key=lambda name: block.find(_key(name)))
             form, plain = Form(tuple(order)), _plain_line(order, columns.id)
-        is_plain = len(block) < MAX_LINE_BYTES and is_utf8(block)
+        is_plain = len(block) <= _PLAIN_BYTES and is_utf8(block)
         rows = []
         for line in lines:
             number += 1
