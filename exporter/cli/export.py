@@ -14,13 +14,12 @@ from exporter.chat import DIALECTS, Prompt
 from exporter.cli.console import ENCODING, EXIT_CODES, PROJECT_DIR, QUIET, TARGET, say
 from exporter.cli.programs import run_program
 from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
-from exporter.cli.server import pasteable_remedies, server, with_dbt
+from exporter.cli.server import pasteable_remedies, server
 from exporter.cli.stops import Stopped, stands
 from exporter.engines.connection import connection_environment
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
 from exporter.files import require_writable
-from exporter.progress import talk_to
 
 
 @click.command(epilog=EXIT_CODES)
@@ -116,7 +115,6 @@ def export(
         if no_gate:
             say("WARNING: --no-gate: the rows are not tested; the manifest records it")
         counter = tokens.counter(encoding) if count_tokens else None
-        talk_to(lambda line: say(with_dbt(line, project_dir, target)))
         require_writable(output_dir)
         stands(_standing(output_dir / manifest.MANIFEST))
         with server(target):

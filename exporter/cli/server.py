@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from exporter.cli.console import say
 from exporter.engines import embedded, spark
 from exporter.errors import FinetuneError
-from exporter.progress import waiting
+from exporter.progress import talk_to, waiting
 
 LOCAL_FOLDER = Path(".postgres")
 
@@ -31,7 +32,8 @@ def with_dbt(text: str, project_dir: Path, target: str = "postgres") -> str:
 
 @contextmanager
 def pasteable_remedies(project_dir: Path, target: str) -> Iterator[None]:
-    """Complete the commands of dbt that an error asks for."""
+    """Complete the commands of dbt that an error or a line of talk asks for."""
+    talk_to(lambda line: say(with_dbt(line, project_dir, target)))
     try:
         yield
     except FinetuneError as error:
