@@ -20,7 +20,12 @@ keyed as (
         products.description,
         titles.title_occurrences,
         {{ finetune.pair_id('products.title', 'products.description') }}
-            as pair_id
+            as pair_id,
+
+        -- Looked through while they are at hand, so that no test need read
+        -- them again; here, as few are merged, where PostgreSQL works in
+        -- parallel.
+        {{ finetune.harms_in('products.description') }} as harms
 
     from products
     inner join titles
@@ -38,28 +43,13 @@ deduplicated as (
         min(description) as description,
         min(title_occurrences) as title_occurrences,
         count(*) as copies,
-        min({{ finetune.exact('uid') }}) as first_uid
+        min({{ finetune.exact('uid') }}) as first_uid,
+        min(harms) as harms
 
     from keyed
     group by pair_id
     order by pair_id
 
-),
-
--- Looked through while they are at hand, so that no test need read them again.
-looked_through as (
-
-    select
-        pair_id,
-        title,
-        description,
-        title_occurrences,
-        copies,
-        first_uid,
-        {{ finetune.harms_in('description') }} as harms
-
-    from deduplicated
-
 )
 
-select * from looked_through
+select * from deduplicated
