@@ -94,6 +94,10 @@ class Slice(io.BufferedIOBase):
             self._reported = self._place
         return data
 
+    def seekable(self) -> bool:
+        """Return true: the client sends a part again only if it can be rewound."""
+        return True
+
     def tell(self) -> int:
         """Return the place within the stretch."""
         return self._place
