@@ -275,9 +275,9 @@ def main() -> None:
                 bench_size(bench, count, shape, rounds, others=others)
             if count == options.many_rows:
                 bench_lines(bench)
-        text = page.written(bench.measured, *sizes)
-    (HERE / "RESULTS.md").write_text(text, encoding="utf-8")
-    print(text)
+            # At once, so that a run that is stopped has not been for nothing.
+            text = page.written(bench.measured, *sizes)
+            (HERE / "RESULTS.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
