@@ -139,6 +139,20 @@ def built_on_spark(make_on_spark: MakeOnSpark) -> Workspace:
     return workspace
 
 
+def test_one_command_builds_and_exports_on_spark(
+    make_on_spark: MakeOnSpark, sample: Workspace
+) -> None:
+    on_spark = make_on_spark(read(SAMPLE))
+    done = on_spark.finetune("export", "--build", "--target", "spark")
+    assert done.returncode == 0, done.stderr
+    ours = sample.export()
+    for name in ("clean.jsonl", "train.jsonl"):
+        assert (on_spark.folder / "files" / name).read_bytes() == (
+            ours / name
+        ).read_bytes()
+    assert "gate: 31 tests on the rows to be written" in done.stderr
+
+
 def test_every_test_of_the_project_runs_on_spark(built_on_spark: Workspace) -> None:
     target = built_on_spark.project / "target"
     manifest = json.loads((target / "manifest.json").read_bytes())
