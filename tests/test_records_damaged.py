@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter import records
@@ -116,6 +116,45 @@ def test_a_damaged_line_of_json_costs_no_other_row(
     assert [row for row in others if row not in read] == []
     assert len(rejects) == intake.bad_lines <= 1
     assert (intake.lines, intake.rows) == (len(lines), len(read))
+
+
+VALUES = st.one_of(st.sampled_from(["a", "", "b\\c", 'q"r', "ü"]), st.integers(-20, 20))
+
+
+@in_a_folder
+@given(
+    values=st.tuples(VALUES, VALUES, VALUES),
+    ascii_only=st.booleans(),
+    damage=st.lists(
+        st.tuples(
+            st.integers(0, 60), st.sampled_from('"\\:{}[]0159.-e '), st.booleans()
+        ),
+        max_size=2,
+    ),
+)
+@example(values=(1, "a", "b"), ascii_only=True, damage=[(9, '"', False)])
+def test_what_json_refuses_is_no_row_and_what_it_takes_is_that_row(
+    tmp_path: Path,
+    values: tuple[str | int, ...],
+    ascii_only: bool,
+    damage: list[tuple[int, str, bool]],
+) -> None:
+    row = dict(zip(COLUMNS, values, strict=True))
+    line = json.dumps(row, ensure_ascii=ascii_only)
+    for place, junk, instead in damage:
+        line = line[:place] + junk + line[place + instead :]
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{GOOD}{line}\n", encoding="utf-8")
+    read, _, _ = rows_in(path)
+    try:
+        found = json.loads(line, parse_int=str, object_pairs_hook=list)
+        assert [key for key, _ in found if key in COLUMNS] == [*COLUMNS]
+        uid, title, content = (value for key, value in found if key in COLUMNS)
+        assert isinstance(title + content + (uid or ""), str)
+    except (ValueError, TypeError, AssertionError):
+        assert len(read) == 1
+    else:
+        assert read[1:] == [(uid or None, title, content)]
 
 
 @in_a_folder

@@ -159,7 +159,7 @@ def _plain_line(order: list[str], id_column: str | None) -> re.Pattern[bytes]:
     names = [re.escape(_key(name)) for name in order]
     member = rb'(?!%b)"%b"%b%b' % (b"|".join(names), _RAW, _COLON, other)
     # One group, so that the values need no choosing: a text, or a whole number.
-    value = rb'"?((?<=")%b(?=")|(?<!")%b)"?' % (_TEXT, _WHOLE)
+    value = rb'"?((?<=")%b(?=")|(?<!")%b(?!"))"?' % (_TEXT, _WHOLE)
     line = _BLANKS + rb"\{" + _BLANKS
     for place, name in enumerate(names):
         line += (_COMMA if place else b"") + rb"(?:%b%b)*" % (member, _COMMA)
