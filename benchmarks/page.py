@@ -12,9 +12,9 @@ HEAD = """\
 # Results
 
 Written by `make bench`, not by hand: {date}, {cores} cores, {machine}, Python {python},
-PostgreSQL {server} as embedded, load averages at the end {load}. Medians, us and
-the others in turn: five runs at {rows:,} rows (one where there is no target), three
-at {few:,}, one at {many:,}. Of *most survive* 60 % of the rows are left, of *few* 3 %.
+PostgreSQL {server} as embedded. Medians, us and the others in turn: five runs at
+{rows:,} rows (one where there is no target), three at {few:,}, one at {many:,}.
+Of *most survive* 60 % of the rows are left, of *few* 3 %.
 
 - *statements*: what stores titles and pairs, as dbt timed it; *old query*: that of the
   script of before, which reads the pairs and stores nothing.
@@ -23,8 +23,8 @@ at {few:,}, one at {many:,}. Of *most survive* 60 % of the rows are left, of *fe
 - *both files*: clean.jsonl and train.jsonl, flushed to the disk and hashed, the same
   bytes as the export's; *one file*: train.jsonl alone, neither flushed nor hashed.
 - CPU: seconds of the client's and the server's processors. MB: peak of the largest
-  client process (RSS; the bench's own 31 show through) and of the server's backends
-  together (private memory).
+  client process (RSS; the bench's own, about 23, shows through) and of the server's
+  backends together (private memory).
 """
 
 # What each thing is called here, in the order of the work.
@@ -191,7 +191,6 @@ def written(measured: Measured, rows: int, many: int, few: int) -> str:
         machine=platform.machine(),
         python=platform.python_version(),
         server=psql("show server_version").split()[0],
-        load=", ".join(f"{value:.1f}" for value in os.getloadavg()),
         rows=rows,
         few=few,
         many=many,

@@ -42,9 +42,11 @@ ONCE = {
 class Bench:
     """What was measured, and the Python that has the alternatives."""
 
-    def __init__(self, folder: Path, other_python: Path | None) -> None:
+    def __init__(
+        self, folder: Path, other_python: Path | None, *, resume: bool
+    ) -> None:
         self.folder = folder
-        self.measured = Measured(folder)
+        self.measured = Measured(folder, resume=resume)
         self.python = other_python or Path(sys.executable)
 
     def raw(self, count: int, shape: str, suffix: str) -> Path:
@@ -161,6 +163,8 @@ def bench_lines(bench: Bench) -> None:
     count = min(1_000_000, bench.files()["train.jsonl"]["lines"])
     for name, skipped in ("old", 0), ("new", count // 100):
         folder = bench.folder / name
+        if (folder / "manifest.json").exists():
+            continue
         folder.mkdir(exist_ok=True)
         facts = {
             file: cut(source / file, folder / file, skipped, count)
@@ -246,13 +250,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=REPOSITORY / ".bench")
     parser.add_argument("--rows-only", action="store_true", help="Make the rows.")
     parser.add_argument(
+        "--resume", action="store_true", help="Keep what a stopped run measured."
+    )
+    parser.add_argument(
         "--other-python",
         type=lambda p: Path(p).absolute(),
         help="Has the alternatives.",
     )
     options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
-    bench = Bench(options.folder.resolve(), options.other_python)
+    bench = Bench(options.folder.resolve(), options.other_python, resume=options.resume)
     shutil.copy(REPOSITORY / "profiles.yml.example", bench.folder / "profiles.yml")
     project = bench.folder / "dbt_project"
     shutil.copytree(REPOSITORY / "dbt_project", project, dirs_exist_ok=True)
@@ -268,12 +275,15 @@ def main() -> None:
     if options.rows_only:
         return
     with server(bench.folder):
-        bench_start_up(bench)
+        if not bench.measured.runs(10, "", "--help"):
+            bench_start_up(bench)
         for count, rounds in sizes.items():
             for shape in ("few", "most"):
                 others = count == options.rows
+                if len(bench.measured.runs(count, shape, "export")) == rounds:
+                    continue
                 bench_size(bench, count, shape, rounds, others=others)
-            if count == options.many_rows:
+            if count == options.many_rows and not bench.measured.named("most", "diff"):
                 bench_lines(bench)
             # At once, so that a run that is stopped has not been for nothing.
             text = page.written(bench.measured, *sizes)
