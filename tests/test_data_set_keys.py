@@ -71,8 +71,8 @@ def test_the_prompt_is_a_column_one_text_or_none() -> None:
     with pytest.raises(FinetuneError) as caught:
         _ = empty.prompt
     assert str(caught.value) == (
-        f"{PATH}.system_prompt: empty: with columns of your own you write your own; "
-        "write it there, or export with --system-prompt TEXT or --no-system"
+        f"{PATH}.system_prompt: the system prompt is empty; write one that fits your "
+        "columns, or export with --system-prompt TEXT or --no-system"
     )
 
 

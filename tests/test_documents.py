@@ -61,12 +61,12 @@ def test_the_commands_and_links_of_a_page_are_understood(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", "")
     for line in re.findall(r"^\$ finetune ([^|>\n]*)", text, flags=re.MULTILINE):
         words = shlex.split(line, comments=True)
-        command: click.Command | None = cli
-        while isinstance(command, click.Group) and not words[0].startswith("-"):
-            command = command.get_command(click.Context(command), words.pop(0))
-        assert command is not None, line
-        context = click.Context(command, **command.context_settings)
-        command.make_parser(context).parse_args(words)
+        context = click.Context(cli, **cli.context_settings)
+        while isinstance(context.command, click.Group) and words[0][:1] != "-":
+            command = context.command.get_command(context, words.pop(0))
+            assert command is not None, line
+            context = click.Context(command, context, **command.context_settings)
+        context.command.make_parser(context).parse_args(words)
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), f"{page.name}: {link}"
 

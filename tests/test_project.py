@@ -69,7 +69,10 @@ def test_another_table_works_by_configuration_alone(workspace: Workspace) -> Non
     workspace.build()
     # The shipped prompt speaks of products.
     line = refusal(workspace, "export")
-    assert "product_descriptions.config.meta.finetune.system_prompt: empty" in line
+    assert (
+        "product_descriptions.config.meta.finetune.system_prompt: the system prompt"
+        in line
+    )
     files = workspace.export("--system-prompt", "You answer questions.")
     lines = (files / "clean.jsonl").read_text().splitlines()
     pairs = [json.loads(line) for line in lines]

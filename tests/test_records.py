@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.errors import FinetuneError
@@ -252,6 +252,7 @@ def test_json_comes_back_as_it_was_with_null_for_an_empty_id(
     quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
+@example(rows=[("0", "'", "'")], separator=",", quoting=csv.QUOTE_ALL, encoding="utf-8")
 def test_csv_comes_back_as_it_was_with_null_for_empty(
     tmp_path: Path,
     rows: list[tuple[str, ...]],

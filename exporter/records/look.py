@@ -252,6 +252,8 @@ def _single_quoted(row: bytes, separator: str, header: list[str]) -> bool:
     except (csv.Error, ValueError):
         return False
     quoted = [f for f in double if f[:1] == "'"]
+    if len(re.findall(rf"(?:^|{re.escape(separator)})\s*'", text)) < len(quoted):
+        return False  # They stand within double quotes.
     plain = [f for f in double if f and not re.search(r"[^\d.,+-]", f)]
     if len(single) == len(header) and len(quoted) > 1:
         ends = [f for f in double if f[-1:] == "'"]

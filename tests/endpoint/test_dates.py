@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from exporter.cli import cli
 from exporter.readers import reader_at
 from tests.corpus import lines
 from tests.endpoint.conftest import MODEL, Finetune
@@ -73,7 +74,7 @@ def test_a_check_for_a_reader_says_that_it_has_closed(
     monkeypatch.setattr(module, "today", lambda: date(2027, 1, day))
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"".join(lines(12)))
-    done = CliRunner().invoke(module.check, [str(path), "--for", "openai"])
+    done = CliRunner().invoke(cli, ["check", str(path), "--for", "openai"])
     assert done.exit_code == 0
     said = "warning: OpenAI: no new fine-tuning jobs for anyone since 2027-01-06"
     assert (said in done.stderr) is closed

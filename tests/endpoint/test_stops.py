@@ -134,7 +134,7 @@ def test_only_one_command_sends_from_a_folder(
     assert server.reached.wait(30)
     result = finetune("upload")
     assert (result.code, server.files) == (1, {})
-    assert "files: another command is writing there; wait until it ends" in result.err
+    assert "files: another command is writing there (process " in result.err
     child.kill()
 
 
