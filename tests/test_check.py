@@ -16,7 +16,7 @@ from exporter.checking.plain import Plain
 from exporter.checking.rules import Finding, read_rules
 from tests.checked import findings
 from tests.conftest import REPOSITORY
-from tests.corpus import Case, chat, clean, encoded, good, lines, message
+from tests.corpus import Case, Json, chat, clean, encoded, good, lines, message
 from tests.faulty import faulty
 from tests.rows import DATA_SETS, each, pairs
 
@@ -79,6 +79,27 @@ def test_the_quick_look_never_passes_what_the_close_look_minds() -> None:
         for line in case.content.splitlines(keepends=True):
             if Plain().texts(line) is not None:
                 assert examine(line)[1] == [], case.name
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (7, "a number"),
+        (1.5, "a number"),
+        (True, "a boolean"),
+        ({"text": "Bag"}, "an object"),
+    ],
+)
+def test_a_value_of_another_type_is_named_by_its_kind(content: Json, kind: str) -> None:
+    line = encoded(chat(message("user", "Bag"), message("assistant", content)))
+    [fault] = examine(line)[1]
+    assert (fault.rule, fault.detail) == ("content-not-string", kind)
+
+
+def test_only_the_key_that_comes_twice_is_named() -> None:
+    line = good(1).replace(b"}]}", b'}],"x":1,"y":2,"x":3}')
+    twice = [f.key for f in examine(line)[1] if f.rule == "duplicate-key"]
+    assert twice == ["x"]
 
 
 @each(DATA_SETS)
@@ -148,6 +169,7 @@ def test_what_stands_in_training_and_validation_is_found_once_a_kind(
         ("leak-answer", 3, "messages", "warning"),
         ("leak-answer", 4, "messages", "warning"),
     ]
+    assert {f.file for f in found} == {str(valid)}
     assert f"question also in {train}:5 " in found[1].message
     assert f"answer also in {train}:7 " in found[3].message
 

@@ -2,9 +2,11 @@
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,28 @@ with stops.stoppable():
         143,
         "finetune: stopped; nothing was changed\n",
     )
+
+
+def test_a_program_on_a_server_of_your_own_ends_with_a_command_that_is_killed(
+    tmp_path: Path,
+) -> None:
+    command = ["local", "run", "--", "sh", "-c", "echo $$; exec sleep 30"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "exporter", *command],
+        cwd=tmp_path,
+        env=clean_environment() | {"PGHOST": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        program = int(process.stdout.readline())
+        process.kill()
+        # The other end of the pipe is the program's alone now.
+        ended, _, _ = select.select([process.stdout], [], [], 10)
+        with suppress(ProcessLookupError):
+            os.kill(program, signal.SIGKILL)
+    assert ended
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
