@@ -83,8 +83,16 @@ def _refuse_other_version(folder: Path, doc: dict[str, Any]) -> None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Say whether there is a card that we did not write."""
-    return path.is_file() and _MARK.encode() not in path.read_bytes()[:4096]
+    """Return whether there is a card that we did not write."""
+    try:
+        with path.open("rb") as file:
+            return _MARK.encode() not in file.read(4096)
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    except OSError as error:
+        raise FinetuneError(
+            f"{path}: cannot be read: {error.strerror}; fix its rights, or remove it"
+        ) from error
 
 
 def _link(to: Path | None, folder: Path) -> str | None:

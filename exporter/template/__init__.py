@@ -63,6 +63,7 @@ def write(folder: Path) -> list[Path]:
             with path.open("xb") as file:
                 made.append(path)
                 file.write(source.read_bytes())
+        mark.unlink()
     except BaseException as error:
         for path in reversed(made):
             with suppress(OSError):
@@ -73,7 +74,6 @@ def write(folder: Path) -> list[Path]:
                 "choose another folder: finetune init DIR"
             ) from error
         raise
-    mark.unlink()
     return [folder / name for name in _ENTRIES]
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,7 +51,11 @@ class Database:
         return True
 
     def stop(self, *_: object) -> bool:
-        return embedded.stop(self._folder)
+        # Signals can be held back by a main thread alone, and this is another.
+        stop = "import sys, pathlib; from exporter.engines import embedded;"
+        stop += "embedded.stop(pathlib.Path(sys.argv[1]))"
+        subprocess.run([sys.executable, "-c", stop, self._folder], check=True)
+        return True
 
     def kill(self, *_: object) -> bool:
         pid = int((self._folder / "data/postmaster.pid").read_text().split()[0])
