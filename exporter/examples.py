@@ -95,7 +95,7 @@ class Examples:
         """Return how many different user's texts each side of the split has."""
         quoted, data_set = self._moment.quoted, self._build.data_set
         split = quoted(data_set.split) if data_set.split else "'train'"
-        relation = quoted(*self._build.examples[1:])
+        relation = quoted(*self._build.examples.path)
         query = (
             "select split, count(*) as titles, cast(sum(pairs) as bigint) as pairs from"
             f" (select {split} as split, {quoted(data_set.user)} as title,"

@@ -52,7 +52,7 @@ def read_funnel(moment: Snapshot, build: Build) -> Funnel:
     }
     rules: list[dict[str, Any]] = []
     if build.funnel:
-        rows = moment.query(f"select * from {moment.quoted(*build.funnel[1:])}")
+        rows = moment.query(f"select * from {moment.quoted(*build.funnel.path)}")
         if not rows:
             raise FinetuneError(f"{build.funnel} is empty; run dbt build")
         if "position" in rows[0]:
@@ -135,7 +135,7 @@ def _dropped(
         f"select dropped_by, {', '.join(map(moment.quoted, cells))}"
         f" from (select dropped_by, {_selected(moment, cells)}, row_number() over"
         f" (partition by dropped_by order by {_hash(cells)}) as sample_place"
-        f" from {moment.quoted(*outcomes[1:])} where dropped_by is not null) t"
+        f" from {moment.quoted(*outcomes.path)} where dropped_by is not null) t"
         f" where sample_place <= {limit} order by dropped_by, sample_place"
     )
 
@@ -147,13 +147,13 @@ def _merged(
     cells = _cells(columns)
     key = moment.quoted(build.data_set.id)
     place = f"case when uid = first_uid then 0 else 1 end, {_hash(cells)}"
-    outcomes = moment.quoted(*build.outcomes[1:]) if build.outcomes else ""
+    outcomes = moment.quoted(*build.outcomes.path) if build.outcomes else ""
     return (
         f"select {', '.join(map(moment.quoted, cells))}, first_uid"
         f" from (select {_selected(moment, cells)}, first_uid, pair_key, row_number()"
         f" over (partition by pair_key order by {place}) as sample_place"
         f" from {outcomes} o join (select {key} as pair_key, first_uid"
-        f" from {moment.quoted(*build.examples[1:])} where copies > 1"
+        f" from {moment.quoted(*build.examples.path)} where copies > 1"
         f" order by {key} limit {limit}) p on pair_id = pair_key) t"
         " where sample_place = 2 order by pair_key"
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors, sql
@@ -15,7 +15,9 @@ from exporter.engines.relations import Column, Kind, RawTable, Relation, Row, co
 from exporter.errors import FinetuneError
 from exporter.files import signals_wait
 from exporter.progress import waiting
-from exporter.records import Block, Form
+
+if TYPE_CHECKING:
+    from exporter.records import Block, Form
 
 # How many rows are fetched at once, and how many bytes of them at most, unless one
 # row alone has more.
@@ -104,7 +106,7 @@ class Snapshot:
         order = key.expression + ("" if key.kind is Kind.TEXT else "::text")
         query = (
             f"select {', '.join(column.expression for column in columns)}"
-            f" from {self.quoted(*relation[1:])}"
+            f" from {self.quoted(*relation.path)}"
             f' order by {order} collate "C"'
         )
         # Chunks of rows cost half the time of row after row, by COPY or not
@@ -129,7 +131,7 @@ class Snapshot:
         ]
         [found] = self.query(
             f"select max({' + '.join([*lengths, '1'])}) as bytes"
-            f" from {self.quoted(*relation[1:])}"
+            f" from {self.quoted(*relation.path)}"
         )
         return int(found["bytes"] or 1)
 
@@ -170,7 +172,7 @@ def _lock(connection: psycopg.Connection, read: Sequence[Relation]) -> None:
     Nothing is read yet, so that nothing is lost with the transaction.
     """
     statement = sql.SQL("lock table {} in access share mode").format(
-        sql.SQL(", ").join(sql.Identifier(*relation[1:]) for relation in read)
+        sql.SQL(", ").join(sql.Identifier(*relation.path) for relation in read)
     )
     for _ in range(3):
         try:
@@ -201,7 +203,7 @@ def _kind(connection: psycopg.Connection, table: RawTable) -> str | None:
 
 def load(
     table: RawTable,
-    blocks: Iterator[Block],
+    blocks: "Iterator[Block]",
     *,
     mode: str | None,
     loaded: Callable[[int], None] = lambda _: None,
@@ -239,13 +241,7 @@ def load(
             if mode == "replace":
                 with waiting(f"{table} until nobody reads it"):
                     connection.execute(sql.SQL("truncate {}").format(name))
-            elif (
-                mode is None
-                and connection.execute(
-                    sql.SQL("select from {} limit 1").format(name)
-                ).fetchone()
-                is not None
-            ):
+            elif mode is None and _has_rows(connection, name):
                 raise FinetuneError(
                     f"{table} has rows already; add --replace or --append"
                 )
@@ -268,7 +264,12 @@ def load(
     return count
 
 
-def _copy(name: sql.Identifier, form: Form, *, freeze: bool) -> sql.Composed:
+def _has_rows(connection: psycopg.Connection, name: sql.Identifier) -> bool:
+    found = connection.execute(sql.SQL("select from {} limit 1").format(name))
+    return found.fetchone() is not None
+
+
+def _copy(name: sql.Identifier, form: "Form", *, freeze: bool) -> sql.Composed:
     columns = sql.SQL(", ").join(map(sql.Identifier, form.columns))
     options = sql.SQL("freeze {}").format(freeze)
     if form.separator:

@@ -14,6 +14,11 @@ class Relation(NamedTuple):
     schema: str
     name: str
 
+    @property
+    def path(self) -> tuple[str, str]:
+        """Return its name within the database that is connected to."""
+        return self.schema, self.name
+
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
 

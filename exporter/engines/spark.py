@@ -87,7 +87,7 @@ class Snapshot:
     def columns(self, relation: Relation) -> list[Column]:
         """Return the columns of a relation in their order."""
         with _one_line_errors("; run dbt build"):
-            found = self._session.table(self.quoted(*relation[1:])).dtypes
+            found = self._session.table(self.quoted(*relation.path)).dtypes
         return [
             column(relation, name, self.quoted(name), type_.partition("(")[0], _FORMS)
             for name, type_ in found
@@ -128,7 +128,7 @@ class Snapshot:
         for condition in _between(order, self._bounds(relation, order)):
             with _one_line_errors():
                 frame = self._session.sql(
-                    f"select {expressions} from {self.quoted(*relation[1:])}"
+                    f"select {expressions} from {self.quoted(*relation.path)}"
                     f" where {condition} order by {order}"
                 )
                 yield from frame.toLocalIterator(prefetchPartitions=True)
@@ -143,7 +143,7 @@ class Snapshot:
             return []
         share = min(1, slices * _KEYS_A_SLICE / self._before.rows)
         drawn = self.query(
-            f"select {key} as drawn from {self.quoted(*relation[1:])}"
+            f"select {key} as drawn from {self.quoted(*relation.path)}"
             f" where left(md5({key}), 8) <= '{int(share * (16**8 - 1)):08x}'"
         )
         keys = sorted(str(row["drawn"]) for row in drawn)
@@ -170,7 +170,7 @@ class Snapshot:
 
     def _digest_of(self, relation: Relation) -> Digest:
         with _one_line_errors():
-            columns = self._session.table(self.quoted(*relation[1:])).columns
+            columns = self._session.table(self.quoted(*relation.path)).columns
         number = f"xxhash64({', '.join(map(self.quoted, columns))})"
         return self._summed(relation, number, "0")[0]
 
@@ -179,7 +179,7 @@ class Snapshot:
             f"select count(*) as row_count,"
             f" coalesce(sum(cast({number} as decimal(20, 0))), 0) as checksum,"
             f" coalesce({size}, 0) as size"
-            f" from {self.quoted(*relation[1:])}"
+            f" from {self.quoted(*relation.path)}"
         )
         digest = Digest(int(found["row_count"]), int(found["checksum"]))
         return digest, int(found["size"])
