@@ -33,7 +33,7 @@ _STRING = rb'"%b(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})%b)*"' % (_RAW, _RAW)
 _WHOLE = rb"(?:0|-?[1-9]\d*)"
 _NUMBER = rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _NULL = r"\N"
-_ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 _BLANKS = rb"[ \t\r]*"
 _COLON, _COMMA = (rb"%b%b%b" % (_BLANKS, mark, _BLANKS) for mark in (b":", b","))
 _FIRST, _EMPTY = re.compile(r"\s*\[\s*"), re.compile(r"\s*\[\s*\]\s*\Z")
@@ -232,9 +232,7 @@ def _field(value: object, column: str, name: str) -> str:
         raise ValueError(
             f"{column} holds half of a surrogate pair, which is no character"
         ) from error
-    for character, escaped in _ESCAPES.items():
-        value = value.replace(character, escaped)
-    return value
+    return value.translate(_ESCAPES)
 
 
 def _kind(value: object) -> str:
