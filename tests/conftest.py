@@ -78,6 +78,11 @@ def clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(steering)}
 
 
+def openssl(folder: Path, *arguments: str) -> None:
+    """Run openssl in a folder."""
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
 def json_lines(path: Path) -> list[Any]:
     """Return the values of a JSON Lines file, split at LF alone."""
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]

@@ -3,7 +3,6 @@
 import re
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ import psycopg
 import pytest
 
 from exporter.engines import embedded
-from tests.conftest import REPOSITORY, Workspace
+from tests.conftest import REPOSITORY, Workspace, openssl
 
 GRANTS = re.findall(
     r"```sql\n(.*?)```", (REPOSITORY / "docs/server.md").read_text(), flags=re.DOTALL
@@ -106,23 +105,21 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two authorities, and a server's certificate of one."""
     folder = tmp_path_factory.mktemp("certificates")
 
-    def openssl(*arguments: str) -> None:
-        subprocess.run(
-            ["openssl", *arguments], cwd=folder, check=True, capture_output=True
-        )
-
     key = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
     for name in ("right", "wrong"):
         openssl(
+            folder,
             *("req", "-x509", *key, "-subj", f"/CN={name} authority"),
             *("-keyout", f"{name}.key", "-out", f"{name}.crt"),
         )
     (folder / "names").write_text("subjectAltName=DNS:localhost")
     openssl(
+        folder,
         *("req", *key[:-2], "-subj", "/CN=localhost"),
         *("-keyout", "server.key", "-out", "server.csr"),
     )
     openssl(
+        folder,
         *("x509", "-req", "-in", "server.csr", "-CA", "right.crt", "-CAkey"),
         *("right.key", "-CAcreateserial", "-days", "2", "-extfile", "names"),
         *("-out", "server.crt"),

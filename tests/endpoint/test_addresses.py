@@ -1,7 +1,6 @@
 """Where requests go: certificates, proxies, and how long a server asks to wait."""
 
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import openssl
 from tests.endpoint.conftest import KEY, MODEL, Finetune
 from tests.endpoint.server import Fault, Server
 
@@ -23,11 +23,6 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with certificates that sign themselves."""
     folder = tmp_path_factory.mktemp("certificates")
 
-    def openssl(*arguments: str) -> None:
-        subprocess.run(
-            ["openssl", *arguments], cwd=folder, check=True, capture_output=True
-        )
-
     for name, host, days in (
         ("right", "IP:127.0.0.1", "2"),
         ("other", "DNS:example.com", "2"),
@@ -35,10 +30,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         (folder / "names").write_text(f"subjectAltName={host}")
         openssl(
+            folder,
             *("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x"),
             *("-keyout", f"{name}.key", "-out", "request"),
         )
         openssl(
+            folder,
             *(
                 "x509",
                 "-req",
