@@ -28,6 +28,7 @@ SHARED_DATA = (
     Path(os.environ.get("FINETUNE_SHARED_DIR") or REPOSITORY.parent / "shared") / "data"
 )
 DBT = Path(sys.executable).with_name("dbt")
+PAIRS = "finetune.int_finetune__pairs_deduplicated"
 
 # What the tests of the report open it with, and hold it against.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -76,6 +77,13 @@ def clean_environment() -> dict[str, str]:
     """Return the environment without what would steer our programs."""
     steering = ("PG", "DBT_", "OPENAI_", "SPARK_")
     return {k: v for k, v in os.environ.items() if not k.startswith(steering)}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text that the file must have."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 def openssl(folder: Path, *arguments: str) -> None:

@@ -6,16 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, Workspace, json_lines
+from tests.conftest import REPOSITORY, Workspace, edit, json_lines
 
 RULES = ["title_not_blank", "description_long_enough", "title_repeated"]
 RULES += ["pair_distinct", "validation_answer_unseen"]
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -1,0 +1,220 @@
+"""One snapshot: what others do during an export reaches no file."""
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import PAIRS, Workspace, json_lines
+
+
+def slowed(workspace: Workspace) -> None:
+    """Make each row of the published view take a moment."""
+    workspace.sql(
+        "create function slow(text) returns text language sql as"
+        " 'select $1 from pg_sleep(0.005)'"
+    )
+    [[view]] = workspace.sql("select pg_get_viewdef('finetune.training_pairs')")
+    slow = view.replace(" first_uid", " slow(first_uid) as first_uid")
+    assert slow != view
+    workspace.sql(f"create or replace view finetune.training_pairs as {slow}")
+
+
+def test_nothing_that_happens_during_the_stream_reaches_the_file(
+    sample: Workspace,
+) -> None:
+    before = (sample.export() / "clean.jsonl").read_bytes()
+    slowed(sample)
+    streams = "query like '% order by \"pair_id\" collate%' and state = 'active'"
+    process = started_export(sample, streams)
+    sample.sql(f"update {PAIRS} set description = 'short'")
+    sample.sql(f"delete from {PAIRS} where title = 'Kate'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        sample.sql(f"set lock_timeout = '50ms'; alter table {PAIRS} rename to gone")
+    assert process.poll() is None, "the export was over before it could be disturbed"
+    assert process.wait(timeout=60) == 0
+    assert (sample.folder / "raced" / "clean.jsonl").read_bytes() == before
+
+
+def started_export(workspace: Workspace, state: str) -> subprocess.Popen[bytes]:
+    """Start an export and return when its connection is in the state."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter", "export", "-o", "raced"],
+        cwd=workspace.folder,
+        env=workspace.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if workspace.sql(
+            "select pid from pg_stat_activity where pid <> pg_backend_pid()"
+            f" and datname = current_database() and {state}"
+        ):
+            return process
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError("the export was never seen in that state")
+
+
+def test_rows_that_come_between_the_tests_and_the_stream_are_not_written(
+    sample: Workspace,
+) -> None:
+    before = (sample.export() / "clean.jsonl").read_bytes()
+    (sample.project / "tests" / "zzz_takes_its_time.sql").write_text(
+        "select title from {{ ref('training_pairs') }}\n"
+        "where (select cast(pg_sleep(1) as text)) is null"
+    )
+    sample.build()
+    process = started_export(sample, "wait_event = 'PgSleep'")
+    # It is the last test that sleeps: all others have passed.
+    sample.sql(f"update {PAIRS} set description = 'short'")
+    assert process.poll() is None, "the export was over before it could be disturbed"
+    assert process.wait(timeout=60) == 0
+    assert (sample.folder / "raced" / "clean.jsonl").read_bytes() == before
+
+
+def test_a_replacement_that_the_export_waits_for_is_read_whole(
+    sample: Workspace,
+) -> None:
+    """Found by name after the snapshot, the new table would look empty."""
+    before = (sample.export() / "clean.jsonl").read_bytes()
+    [[view]] = sample.sql("select pg_get_viewdef('finetune.training_pairs')")
+    with sample.connect() as connection:
+        with connection.transaction():
+            for statement in (
+                f"create table finetune.new as table {PAIRS}",
+                f"alter table {PAIRS} rename to old",
+                "alter table finetune.new rename to int_finetune__pairs_deduplicated",
+                f"create or replace view finetune.training_pairs as {view}",
+            ):
+                connection.execute(statement.encode())
+            process = started_export(sample, "wait_event_type = 'Lock'")
+        assert process.wait(timeout=60) == 0
+    assert (sample.folder / "raced" / "clean.jsonl").read_bytes() == before
+
+
+SWAP = """
+    create table finetune.new as
+        select
+            md5(title || chr(31) || left(description, {length}) || ' {number}')
+                as pair_id,
+            title,
+            left(description, {length}) || ' {number}' as description,
+            title_occurrences,
+            copies,
+            first_uid,
+            harms
+        from finetune.original;
+    begin;
+    alter table finetune.int_finetune__pairs_deduplicated rename to old;
+    alter table finetune.new rename to int_finetune__pairs_deduplicated;
+    commit;
+    drop table finetune.old cascade;
+    create view finetune.training_pairs as {view}
+"""
+
+UPDATE = """
+    update finetune.int_finetune__pairs_deduplicated
+    set
+        pair_id = md5(now_.title || chr(31) || now_.text),
+        description = now_.text
+    from (
+        select
+            pair_id as key,
+            title,
+            case
+                when {length} > 99 then description || ' {number}' else 'short'
+            end as text
+        from finetune.int_finetune__pairs_deduplicated
+    ) as now_
+    where pair_id = now_.key
+"""
+
+
+def test_a_build_that_locks_the_other_way_round_is_waited_for(
+    sample: Workspace,
+) -> None:
+    held = """
+        select granted, relation::regclass::text from pg_locks
+        inner join pg_stat_activity using (pid)
+        where application_name = 'finetune' and locktype = 'relation'
+            and relation::regclass::text like 'finetune.%'
+    """
+    with sample.connect() as build, build.transaction():
+        build.execute("set local deadlock_timeout = '1min'")
+        build.execute(f"lock table {PAIRS} in access exclusive mode")
+        export = subprocess.Popen(
+            [sys.executable, "-m", "exporter", "export"],
+            cwd=sample.folder,
+            env=sample.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while (False, PAIRS) not in (locks := sample.sql(held)):
+            assert export.poll() is None
+        other = min({name for granted, name in locks if granted} - {PAIRS})
+        # Now each waits for the other, until the server ends the export's wait.
+        build.execute(f"lock table {other} in access exclusive mode")
+    assert "gate: 31 tests" in export.communicate(timeout=30)[1]
+    assert export.returncode == 0
+
+
+def test_at_no_moment_does_a_file_hold_a_row_that_was_not_tested(
+    sample: Workspace,
+) -> None:
+    """A second connection replaces and rewrites the table all the time.
+
+    Every other generation holds descriptions that the tests refuse, so a file
+    with such a row, or with rows of two generations, was not tested as a whole.
+    """
+    [[view]] = sample.sql("select pg_get_viewdef('finetune.training_pairs')")
+    sample.sql(f"create table finetune.original as table {PAIRS}")
+    stop = threading.Event()
+    faults: list[Exception] = []
+
+    def disturb() -> None:
+        random.seed(7)
+        number = 0
+        while not stop.is_set():
+            number += 1
+            length = 3 if number % 2 else 10_000
+            swap = SWAP if number % 4 < 2 else UPDATE
+            try:
+                for statement in swap.format(
+                    number=number, length=length, view=view.rstrip(";")
+                ).split(";"):
+                    sample.sql(statement) if statement.strip() else None
+            except psycopg.Error as error:
+                faults.append(error)
+                return
+            time.sleep(random.uniform(0, 0.3))  # noqa: S311  # A pause, no secret.
+
+    racer = threading.Thread(target=disturb)
+    racer.start()
+    outcomes: dict[str, int] = {}
+    try:
+        for number in range(24):
+            output = sample.folder / f"files{number}"
+            done = sample.finetune("export", "-o", output)
+            if done.returncode == 0:
+                rows: list[Any] = json_lines(output / "clean.jsonl")
+                ends = {row["description"].rsplit(" ", 1)[-1] for row in rows}
+                assert len(rows) == 303
+                assert len(ends) == 1 or not any(end.isdigit() for end in ends)
+                assert min(len(row["description"]) for row in rows) > 10
+            else:
+                assert "fail: " in done.stderr or "dbt build" in done.stderr
+            outcome = "written" if done.returncode == 0 else "refused"
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    finally:
+        stop.set()
+        racer.join()
+    assert not faults
+    assert outcomes.keys() == {"written", "refused"}, outcomes

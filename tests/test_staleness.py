@@ -1,0 +1,177 @@
+"""A build is refused by its content: what changed since, not what is newer."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Workspace, edit
+
+
+def new_test(workspace: Workspace) -> None:
+    (workspace.project / "tests/new.sql").write_text(
+        "select title from {{ ref('training_pairs') }} where title = 'Teapot'"
+    )
+
+
+def other_prompt(workspace: Workspace) -> None:
+    edit(
+        workspace.project / "models/marts/training_pairs.yml",
+        "You write product descriptions.",
+        "You write descriptions.",
+    )
+
+
+def build_the_funnel_alone(workspace: Workspace) -> None:
+    """Change a rule, but count nothing anew."""
+    rules = workspace.project / "macros/rules.sql"
+    edit(rules, "title <> ''", "title not in ('', 'Okular')")
+    workspace.dbt("build", "--select", "filter_funnel")
+    workspace.dbt("test")
+
+
+# What makes a build stale, and what the refusal names.
+STALE: dict[str, tuple[Callable[[Workspace], object], str]] = {
+    "a model": (
+        lambda w: edit(
+            w.project / "models/marts/training_pairs.sql", "'train'", "'training'"
+        ),
+        "(dbt_project/models/marts/training_pairs.sql): model training_pairs;",
+    ),
+    "a macro": (
+        lambda w: edit(w.project / "macros/text.sql", "\\ufeff", "\\ufeff\\u180e"),
+        "(dbt_project/macros/text.sql): model ",
+    ),
+    "a test in YAML": (
+        lambda w: edit(
+            w.project / "models/marts/training_pairs.yml",
+            "config: {severity: warn}",
+            "config: {severity: error}",
+        ),
+        "test training_pairs_split_has_the_share_asked_for",
+    ),
+    "the prompt": (other_prompt, "the data set product_descriptions"),
+    "a var": (
+        lambda w: edit(
+            w.project / "dbt_project.yml", "occurrences: 10", "occurrences: 9"
+        ),
+        "(dbt_project/dbt_project.yml): model ",
+    ),
+    "a new test": (new_test, "(dbt_project/tests/new.sql): test new"),
+    "a removed file": (
+        lambda w: (w.project / "models/marts/filter_funnel.sql").unlink(),
+        "dbt cannot compile the project: ",
+    ),
+    "the target": (
+        lambda w: w.environment.update(DBT_SCHEMA="elsewhere"),
+        "built in schema finetune, but DBT_SCHEMA is elsewhere",
+    ),
+    "the database": (
+        lambda w: w.environment.update(PGDATABASE="postgres"),
+        "connected to database postgres, but dbt built in ",
+    ),
+    "the manifest": (
+        lambda w: (w.project / "target/manifest.json").unlink(),
+        "manifest.json: No such file",
+    ),
+    "half a manifest": (
+        lambda w: (w.project / "target/manifest.json").write_text("{"),
+        "manifest.json: not JSON",
+    ),
+    "the results": (
+        lambda w: (w.project / "target/run_results.json").unlink(),
+        "run_results.json: No such file",
+    ),
+    "other vars": (
+        lambda w: w.dbt("test", "--vars", "{validation_percent: 20}"),
+        "filter_funnel_was_built_with_the_rules_of_today: fail in dbt's last run",
+    ),
+    "no view": (
+        lambda w: w.sql("drop view finetune.training_pairs"),
+        'relation "finetune.training_pairs" does not exist',
+    ),
+    "a funnel over old counts": (
+        build_the_funnel_alone,
+        "filter_funnel_was_built_with_the_rules_of_today: fail in dbt's last run",
+    ),
+    "no funnel": (
+        lambda w: w.sql("truncate finetune.filter_funnel"),
+        "finetune.filter_funnel is empty",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", STALE)
+def test_what_is_not_the_build_of_these_files_is_refused(
+    sample: Workspace, change: str
+) -> None:
+    make_stale, named = STALE[change]
+    make_stale(sample)
+    done = sample.finetune("export")
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert named in last
+    assert "dbt build" in last
+    assert not (sample.folder / "files").exists()
+
+
+def test_a_change_that_dbt_has_read_since_is_refused_all_the_same(
+    sample: Workspace,
+) -> None:
+    edit(sample.project / "dbt_project.yml", "occurrences: 10", "occurrences: 9")
+    for command, reason in [
+        ("ls", "changed since the build: model "),
+        ("test", "fail in dbt's last run"),
+    ]:
+        sample.dbt(command)
+        done = sample.finetune("export")
+        assert done.returncode == 1
+        assert reason in done.stderr
+
+
+def test_clocks_hide_nothing(sample: Workspace) -> None:
+    """The build seems to come from the future, and the change from the past."""
+    target = sample.project / "target"
+    for name in ("manifest.json", "run_results.json"):
+        text = (target / name).read_text()
+        (target / name).write_text(re.sub(r"\b2\d{3}-(?=\d\d-\d\dT)", "2999-", text))
+    for path in target.rglob("*"):
+        os.utime(path, (32e9, 32e9))
+    model = sample.project / "models/marts/training_pairs.sql"
+    edit(model, "'train'", "'training'")
+    os.utime(model, (1e9, 1e9))
+    done = sample.finetune("export")
+    assert done.returncode == 1
+    assert "model training_pairs; run dbt build" in done.stderr
+
+
+def test_what_changes_no_content_does_no_harm(sample: Workspace) -> None:
+    """Commands that only look, other target folders, new times, another folder."""
+    sample.dbt("ls")
+    sample.export()
+    sample.dbt("docs", "generate")
+    sample.export()
+    (sample.project / "models/unrelated.sql").write_text("select nothing")
+    assert sample.dbt("build").returncode == 1
+    sample.export()
+    shutil.copytree(sample.project / "target", sample.project / "target_qa")
+    elsewhere = sample.folder / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copytree(sample.project, elsewhere / "project")
+    shutil.copy(sample.folder / "profiles.yml", elsewhere)
+    for path in elsewhere.rglob("*"):
+        os.utime(path, (32e9, 32e9))
+    command = [sys.executable, "-m", "exporter", "export", "--project-dir", "project"]
+    done = subprocess.run(
+        command,
+        check=False,
+        cwd=elsewhere,
+        env=sample.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
