@@ -1,0 +1,1 @@
+"""`finetune report`: the page and the card of an export."""
