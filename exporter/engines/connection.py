@@ -69,6 +69,7 @@ _CONNECT_REMEDIES = {
     "that signed the server's",
     "the database system is": "wait until the server is up",
     "too many": "wait until others have left",
+    "No space left on device": "make room on the server and run the command again",
 }
 
 

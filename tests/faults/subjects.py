@@ -68,7 +68,7 @@ class Export(Subject):
     """An export over an older one, of other rows, which had a validation file."""
 
     name = "export"
-    arguments = ("export", "--system-prompt", "Be new.")
+    arguments: tuple[str, ...] = ("export", "--system-prompt", "Be new.")
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
         super().__init__(workspace, runner)

@@ -1,17 +1,14 @@
 """The machine is small, full, closed or wrong about the time."""
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Workspace
 from tests.faults.conftest import Ledger
+from tests.faults.disks import mounts, small_disk
 from tests.faults.running import Ended
 from tests.faults.subjects import NEW, REFUSED, Export, Load, Subject, Train, Upload
 from tests.faults.sweep import dry_run, judged
@@ -92,28 +89,6 @@ def test_a_clock_that_is_wrong_changes_no_byte(
     assert (ended.code, subject.state()) == (0, NEW), ended.stderr
     kind = "clock back" if years < 0 else "clock ahead"
     judge_all(subject, kind, ledger, iter([(f"{years} years", ended)]))
-
-
-@contextmanager
-def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
-    """Put a disk of that size in the place of a folder, with what it holds."""
-    held = folder.with_name(f"{folder.name}-held")
-    shutil.copytree(folder, held)
-    options = f"size={kilobytes}k,mode=755"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=True)
-    try:
-        shutil.copytree(held, folder, dirs_exist_ok=True)
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
-        shutil.rmtree(held)
-
-
-def may_mount() -> bool:
-    return os.geteuid() == 0 and shutil.which("mount") is not None
-
-
-mounts = pytest.mark.skipif(not may_mount(), reason="only root may mount a disk")
 
 
 @pytest.mark.faults
