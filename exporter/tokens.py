@@ -5,7 +5,7 @@ import json
 from array import array
 from bisect import bisect_right
 from collections import Counter as Counts
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -100,6 +100,12 @@ def _bytes(text: str) -> int:
 BYTES = Counter("bytes", _bytes, exact=False)
 
 
+def percentiles(values: Iterable[int], *percents: int) -> list[int]:
+    """Return what so many percent of the values do not exceed."""
+    ordered = sorted(values)
+    return [ordered[max(0, -(-len(ordered) * p // 100) - 1)] for p in percents]
+
+
 class Tally:
     """The tokens of every example of a file."""
 
@@ -137,8 +143,7 @@ class Tally:
 
     def percentiles(self, *percents: int) -> list[int]:
         """Return the tokens that so many percent of the examples do not exceed."""
-        ordered = sorted(self.counts)
-        return [ordered[max(0, -(-len(ordered) * p // 100) - 1)] for p in percents]
+        return percentiles(self.counts, *percents)
 
     def above(self, limit: int) -> int:
         """Return how many examples have more tokens than the limit."""

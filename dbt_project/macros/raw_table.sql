@@ -12,15 +12,15 @@
     several bytes would be trimmed byte by byte and leave broken text. -#}
 {% macro require_utf8() -%}
     {%- set encoding = run_query("show server_encoding").rows[0][0] -%}
-    {%- set spoken = run_query("show client_encoding").rows[0][0] -%}
+    {%- set client = run_query("show client_encoding").rows[0][0] -%}
     {%- if encoding != "UTF8" -%}
         {{- exceptions.raise_compiler_error(
             "database " ~ target.database ~ " has the encoding " ~ encoding
             ~ "; the rules need UTF8: create database … encoding 'UTF8'"
         ) -}}
-    {%- elif spoken != "UTF8" -%}
+    {%- elif client != "UTF8" -%}
         {{- exceptions.raise_compiler_error(
-            "client_encoding is " ~ spoken ~ ", but must be UTF8: unset PGCLIENTENCODING"
+            "client_encoding is " ~ client ~ ", but must be UTF8: unset PGCLIENTENCODING"
         ) -}}
     {%- endif -%}
 {%- endmacro %}

@@ -13,7 +13,7 @@ from exporter.cli.server import LOCAL_FOLDER, own_server, server
 from exporter.cli.stops import stands
 from exporter.errors import FinetuneError
 from exporter.report import CARD, write
-from exporter.report.facts import Wishes
+from exporter.report.facts import Options
 
 # So many dropped rows of each rule.
 SHOWN = 3
@@ -63,11 +63,11 @@ def report(
     one file without script; the card is for Hugging Face's hub. Sample rows that
     the rules dropped are shown if the database of the build can be reached.
     """
-    wishes = Wishes(epochs, price, license, languages)
+    options = Options(epochs, price, license, languages)
     stands(f"the page and the card in {output_dir} are whole, old or new")
     written = write(
         output_dir,
-        wishes,
+        options,
         samples=lambda document: _samples(document, project_dir),
         since=since,
         documentation=project_dir / "target/static_index.html",

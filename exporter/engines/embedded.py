@@ -99,8 +99,8 @@ def _leave(home: Path, users: int) -> bool:
 def _watched(home: Path) -> Iterator[Event]:
     """Have the server stopped even if this command is killed, or stopped in its end.
 
-    A shell reads from a pipe that ends with us, and is told when all is well, for
-    which the event is set.
+    A shell reads from a pipe that ends with us. Set the event when all is well: it
+    then gets a line, and does nothing.
     """
     left = Event()
     code = (

@@ -13,7 +13,7 @@ from typing import Any
 from exporter.errors import FinetuneError
 from exporter.readers import shape
 
-# So long before its date a closing is spoken of.
+# So long before its date a closing is reported.
 NEAR = timedelta(days=60)
 FOLDER = Path(__file__).parent
 
@@ -112,7 +112,7 @@ class Reader:
         )
 
     def refuse_route(self, route: str) -> None:
-        """Refuse an endpoint that speaks another API than OpenAI's.
+        """Refuse an endpoint that has another API than OpenAI's.
 
         Raises:
             FinetuneError: It has not the route, "files" or "jobs".

@@ -89,7 +89,7 @@ def _count(text: str, counter: Counter) -> int:
 
 
 def needs_lengths(reader: Reader) -> bool:
-    """Say whether the recipe speaks of the lengths of the examples."""
+    """Return whether the recipe has the lengths of the examples in it."""
     return "max_tokens" in reader.recipe or "lengths" in reader.recipe
 
 

@@ -17,7 +17,7 @@ from exporter.checking.rules import read_rules
 from exporter.diff import compare
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
-from exporter.report.facts import Wishes, apart, character_name, context
+from exporter.report.facts import Options, apart, character_name, context
 from exporter.report.survey import Survey
 from exporter.report.texts import as_code, ending, opening, readable, shown
 
@@ -33,7 +33,7 @@ Samples = dict[str, list[dict[str, Any]]]
 
 def write(
     folder: Path,
-    wishes: Wishes,
+    options: Options,
     *,
     samples: Callable[[dict[str, Any]], Samples | str],
     since: Path | None = None,
@@ -55,7 +55,7 @@ def write(
         manifest.verify(folder)
         paths = [folder / n for n in _SIDES.values() if n in doc["files"]]
         survey = Survey(paths, read_rules(dialect=doc["dialect"]))
-        facts = context(doc, survey, wishes)
+        facts = context(doc, survey, options)
         facts["samples"] = samples(doc)
         facts["changed"] = compare(since, folder) if since else None
         facts["documentation"] = _link(documentation, folder)

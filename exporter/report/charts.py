@@ -70,9 +70,3 @@ def histogram(
 def _place(value: int, edges: list[int]) -> float:
     n = bisect_right(edges, value) - 1
     return n + (value - edges[n]) / (edges[n + 1] - edges[n])
-
-
-def percentiles(values: Iterable[int], *percents: int) -> list[int]:
-    """Return what so many percent of the values do not exceed."""
-    ordered = sorted(values)
-    return [ordered[max(0, -(-len(ordered) * p // 100) - 1)] for p in percents]

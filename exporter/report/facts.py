@@ -10,9 +10,10 @@ from exporter.checking.plain import Texts
 from exporter.checking.rules import Finding
 from exporter.checking.texts import HTML, text_harms
 from exporter.funnel import funnel_table
-from exporter.report.charts import histogram, percentiles
+from exporter.report.charts import histogram
 from exporter.report.survey import CHANCE, EXTREME, SHORTER, Group, Place, Survey
 from exporter.report.texts import SECRET, words
+from exporter.tokens import percentiles
 
 # Of groups the most frequent: how many, and at least how often each.
 _TOP = {
@@ -27,7 +28,7 @@ _ODD = 10
 Near = list[tuple[int, Place, Place]]
 
 
-class Wishes(NamedTuple):
+class Options(NamedTuple):
     """What the user adds: epochs, dollars a million tokens, and for the card."""
 
     epochs: int | None = None
@@ -36,7 +37,7 @@ class Wishes(NamedTuple):
     languages: tuple[str, ...] = ()
 
 
-def context(doc: dict[str, Any], survey: Survey, wishes: Wishes) -> dict[str, Any]:
+def context(doc: dict[str, Any], survey: Survey, options: Options) -> dict[str, Any]:
     """Return what both templates need, by name."""
     train, valid = doc["splits"]["train"], doc["splits"]["validation"]
     top = {what: survey.commonest(what, *how) for what, how in _TOP.items()}
@@ -53,7 +54,7 @@ def context(doc: dict[str, Any], survey: Survey, wishes: Wishes) -> dict[str, An
     )
     return {
         "doc": doc,
-        "wishes": wishes,
+        "options": options,
         "title": doc["data_set"]["name"].replace("_", " ").capitalize(),
         "train": train,
         "valid": valid,
@@ -66,7 +67,7 @@ def context(doc: dict[str, Any], survey: Survey, wishes: Wishes) -> dict[str, An
         "shared": survey.shared(),
         "breaches": breaches,
         "evidence": {b.rule: dict(_evidence(b.rule, b.first, texts)) for b in breaches},
-        "bill": _bill(survey, train, wishes),
+        "bill": _bill(survey, train, options),
         "chats": chats,
         "texts": texts,
         "top": top,
@@ -79,16 +80,16 @@ def context(doc: dict[str, Any], survey: Survey, wishes: Wishes) -> dict[str, An
     }
 
 
-def _bill(survey: Survey, train: dict[str, Any], wishes: Wishes) -> dict[str, Any]:
+def _bill(survey: Survey, train: dict[str, Any], options: Options) -> dict[str, Any]:
     """Return the tokens to train on: as counted by the export, or at most."""
     tally = survey.sides[0].tally
     bound = {"total": tally.total, "system_prompt": tally.system, "exact": False}
     counted = train.get("tokens") or bound
-    trained = counted["total"] * (wishes.epochs or 1)
+    trained = counted["total"] * (options.epochs or 1)
     return {
         **counted,
         "trained": trained,
-        "cost": None if wishes.price is None else trained * wishes.price / 1e6,
+        "cost": None if options.price is None else trained * options.price / 1e6,
         "prompt_share": 100 * counted["system_prompt"] / counted["total"],
     }
 

@@ -68,7 +68,7 @@ def shown(text: object, most: int = 480) -> Markup:
     """Return text that stays in its cell, as HTML on one line.
 
     It is isolated, so that it cannot turn the order of what stands beside it, and
-    clipped, its length told. What cannot be seen becomes an escape of its own look.
+    clipped, with its length. What cannot be seen becomes an escape of its own look.
     """
     whole = str(text)
     start = whole[:most]
