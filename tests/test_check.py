@@ -1,13 +1,16 @@
 """What `finetune check` finds: each fault in its line and key, and nothing else."""
 
+import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from exporter.chat import chat_line
+from exporter.chat import chat_line, chat_messages
 from exporter.checking import files as check_module
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
@@ -78,8 +81,27 @@ def test_the_quick_look_never_passes_what_the_close_look_minds() -> None:
     plain = Plain()
     for case in faulty():
         for line in case.content.splitlines(keepends=True):
-            if plain.texts(line) is not None:
+            if plain.texts(line):
                 assert examine(line)[1] == [], case.name
+
+
+WORDS = ["Bag", "nan", " ", "\f", "\0", "\u2028", "\ufffd", "\x7f", "\u200b", "-"]
+WORDS += ["bAG", '"', "\\", "\\n", "n", "<s>", "a@b.de", "2026-01-01", "\x85", ""]
+
+
+@given(
+    texts=st.tuples(*[st.lists(st.sampled_from(WORDS), max_size=3).map("".join)] * 3),
+    escaped=st.booleans(),
+)
+def test_the_quick_look_never_passes_a_text_that_the_close_look_minds(
+    texts: tuple[str, str, str], escaped: bool
+) -> None:
+    rows = json.dumps({"messages": chat_messages(*texts)}, ensure_ascii=escaped)
+    line = rows.encode() + b"\n"
+    clean = examine(line)[1] == []
+    assert Plain().texts(line) == ([texts] if clean else None)
+    between = good(1) + line + good(2)
+    assert clean or Plain().texts(between) is None
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """What comes again is found as a dictionary would find it, in a dozen bytes a value."""
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.checking import repeats as module
 from exporter.checking.repeats import Companions, Repeats
 
 values = st.lists(st.sampled_from([*"abcde", *range(0, 2048, 256), None]))
@@ -20,6 +22,14 @@ def repeats(stood: list[Hashable]) -> Repeats:
 
 def first(stood: list[Hashable]) -> dict[Hashable, int]:
     return {value: stood.index(value) + 1 for value in stood}
+
+
+@pytest.fixture(params=["at once", "in parts"], autouse=True, scope="module")
+def in_parts(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "in parts":
+            patch.setattr(module, "_MOST", 2)
+        yield
 
 
 @given(stood=values, others=values)
@@ -57,5 +67,3 @@ def test_a_value_beside_so_many_others_is_found(pairs: list[tuple[str, int]]) ->
                     expected.append((first(stood)[value], line, stood.count(value)))
     assert sorted(found.beside_many(least)) == sorted(expected)
     assert [*found.again()] == [*repeats(stood).again()]
-    adders = found.adders()
-    assert (len(adders), {len(adder) for adder in adders}) == (256, {3})

@@ -163,9 +163,14 @@ def _echo_faults(messages: list[Any]) -> Iterator[Fault]:
             and isinstance(said, str)
             and messages[place - 1].get("role") == "user"
             and messages[place].get("role") == "assistant"
-            and asked.strip().lower() == said.strip().lower()
+            and is_echo(asked.strip(), said.strip())
         ):
             yield Fault("answer-is-question", f"messages[{place}].content")
+
+
+def is_echo(asked: str, said: str) -> bool:
+    """Say whether two texts are the same but for case."""
+    return len(asked) == len(said) and asked.lower() == said.lower()
 
 
 def _weight_faults(messages: list[Any]) -> Iterator[Fault]:

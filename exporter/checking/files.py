@@ -3,9 +3,9 @@
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +24,9 @@ from exporter.progress import reading, step
 # trains on 65,536. Damaged JSON can take a hundred times its size in memory.
 MAX_LINE_BYTES = 2 << 20
 
-# So many lines are asked at once whether one of them may hold harm.
-_BATCH = 16
-_LONG_BYTES = 1 << 16
+# So much is looked at at once; of lines that are in doubt a part, then each.
+_BLOCK_BYTES = 1 << 15
+_PARTS = 16
 
 # A file with one of these words in its name is for validation, as Hugging Face
 # has it; every other one is for training.
@@ -57,7 +57,7 @@ def check_file(
     """Report every rule that a file breaks, and return what it holds.
 
     `see` is given the line and the messages of each example. Memory grows with
-    the file by some three dozen bytes an example only.
+    the file by some fifty bytes an example only.
 
     Raises:
         FinetuneError: The file cannot be read.
@@ -65,7 +65,7 @@ def check_file(
     checker = _Checker(path, rules, report, see)
     try:
         with ExitStack() as stack:
-            file: Any = stack.enter_context(opened := path.open("rb"))
+            file: Any = stack.enter_context(opened := path.open("rb", _BLOCK_BYTES))
             packed = file.peek(2)[:2] == b"\x1f\x8b"
             named = path.name.removesuffix(".gz") if packed else path.name
             if not named.endswith(".jsonl"):
@@ -105,6 +105,7 @@ class _Checker:
         self._see = see
         self._reserved = rules.reserved()
         self._plain = Plain(rules.dialect, self._reserved)
+        self._lines = self._bytes = 0
 
     def tell(
         self,
@@ -137,33 +138,49 @@ class _Checker:
         if other:
             self.tell(other)
             return False
-        see, whole, plain = self._see, self.whole, self._plain
-        number, line = 0, b"\n"
-        for batch in _batches(file):
-            safe = plain.is_safe(b"".join(batch))
-            before = number
-            for line in batch:
-                number += 1
-                # The way of nearly every line; the first takes the other one.
-                texts = None if whole.all_dates else plain.texts(line, safe=safe)
-                if texts is not None:
-                    whole.add(line, texts, number)
-                    if see:
-                        see(number, chat_messages(*texts))
-                elif number == 1 and (fault := spread(line, file)):
-                    self.tell(fault, 1)
-                    return False
-                else:
-                    behind = sum(map(len, batch[number - before - 1 :]))
-                    self._look_closer(line, number, file, file.tell() - behind)
-        whole.examples += len(whole.rows)
-        if line[-1:] not in b"\n\0\x1a" and len(line) <= MAX_LINE_BYTES:
-            self.tell(Fault("no-final-newline"), number)
+        block = file.readline(MAX_LINE_BYTES + 1)
+        torn = spread(block, file)
+        if torn:
+            self.tell(torn, 1)
+            return False
+        end = b"\n"
+        while block:
+            self._judge(block, file)
+            end = block
+            block = file.read1(_BLOCK_BYTES)
+            if block[-1:] not in b"\n":
+                block += file.readline(MAX_LINE_BYTES + 1)
+        self.whole.examples += len(self.whole.rows)
+        last = len(end) - end.rfind(b"\n") - 1
+        if last <= MAX_LINE_BYTES and end[-1:] not in b"\n\0\x1a":
+            self.tell(Fault("no-final-newline"), self._lines)
         return True
 
-    def _look_closer(
-        self, line: bytes, number: int, file: ByteFile, offset: int
-    ) -> None:
+    def _judge(self, lines: bytes, file: ByteFile) -> None:
+        """Take lines in if all are beyond doubt, as nearly always; else look closer."""
+        short = len(lines) <= MAX_LINE_BYTES and not self.whole.all_dates
+        rows = self._plain.texts(lines) if short else None
+        if rows is None:
+            each = BytesIO(lines).readlines()
+            size = -(-len(each) // _PARTS)
+            if len(each) == 1:
+                self._look_closer(lines, file)
+            else:
+                for start in range(0, len(each), size):
+                    self._judge(b"".join(each[start : start + size]), file)
+            return
+        number = self._lines + 1
+        self._lines += len(rows)
+        self._bytes += len(lines)
+        self.whole.add(lines, rows, number)
+        if self._see:
+            for place, texts in enumerate(rows, number):
+                self._see(place, chat_messages(*texts))
+
+    def _look_closer(self, line: bytes, file: ByteFile) -> None:
+        self._lines += 1
+        self._bytes += len(line)
+        number = self._lines
         if len(line) > MAX_LINE_BYTES:
             self._pass_over(line, number, file)
             return
@@ -178,10 +195,11 @@ class _Checker:
             if fault.rule == "other-format" and not self.whole.other_format:
                 self.whole.other_format = f"{fault.detail} on line {number}"
         if not any(fault.rule == "blank-line" for fault in faults):
-            self.whole.rows.add(self._plain.texts(line) or line, number)
+            rows = self._plain.texts(line)
+            self.whole.rows.add(rows[0] if rows else line, number)
         if example is None:
             return
-        for fault in self.whole.add_example(line, example, number, offset):
+        for fault in self.whole.add_example(line, example, number, self._bytes):
             self.tell(fault, number)
         if self._see and all(isinstance(m, dict) for m in example.messages):
             self._see(number, example.messages)
@@ -190,6 +208,7 @@ class _Checker:
         padding = not line.strip(b"\0")
         while not line.endswith(b"\n") and (rest := file.readline(len(line))):
             line = rest
+            self._bytes += len(line)
             padding = padding and not line.strip(b"\0\n")
         limit = f"{MAX_LINE_BYTES >> 20} MiB"
         long = Fault("line-too-long", detail=limit)
@@ -209,16 +228,3 @@ class _Checker:
         self.tell_limits("most_examples", "too-many-examples", count, many)
         for fault, line in self.whole.faults():
             self.tell(fault, line)
-
-
-def _batches(file: ByteFile) -> Iterator[list[bytes]]:
-    """Yield lines, a few at a time; the first and a long one end theirs."""
-    batch: list[bytes] = []
-    most = 1
-    for line in iter(partial(file.readline, MAX_LINE_BYTES + 1), b""):
-        batch.append(line)
-        if len(batch) == most or len(line) > min(_LONG_BYTES, MAX_LINE_BYTES):
-            yield batch
-            batch, most = [], _BATCH
-    if batch:
-        yield batch

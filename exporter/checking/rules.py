@@ -3,6 +3,8 @@
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +45,8 @@ class Finding(NamedTuple):
     fix: str
 
 
-class Rules(NamedTuple):
+@dataclass(frozen=True)
+class Rules:
     """The whole table, for some of the readers."""
 
     rules: dict[str, Rule]
@@ -65,9 +68,9 @@ class Rules(NamedTuple):
 
         If one refuses the fault, those who merely suffer are not named.
         """
-        chosen = self.readers if readers is None else readers
-        for severity in ("error", "warning"):
-            minding = [name for name in chosen if self.severity(name, rule) == severity]
+        for severity, minding in self.minding[rule].items():
+            if readers is not None:
+                minding = [name for name in minding if name in readers]  # noqa: PLW2901
             if minding:
                 said = self.rules[rule]
                 what = said.what.format(detail)
@@ -76,10 +79,20 @@ class Rules(NamedTuple):
                 return Finding(file, line, key, rule, severity, minding, message, fix)
         return None
 
-    def severity(self, reader: str, rule: str) -> str:
-        """Return "error", "warning" or "accepted"."""
-        severities = self.severities[reader]
-        return severities.get(rule) or severities[self.rules[rule].of or rule]
+    @cached_property
+    def minding(self) -> dict[str, dict[str, list[str]]]:
+        """Return of each rule who refuses a breach, and whom it merely harms."""
+        return {
+            name: {
+                severity: [
+                    reader
+                    for reader, held in self.severities.items()
+                    if (held.get(name) or held[rule.of or name]) == severity
+                ]
+                for severity in ("error", "warning")
+            }
+            for name, rule in self.rules.items()
+        }
 
     def limits(self, kind: str) -> list[tuple[int, list[str]]]:
         """Return the limits of one kind, such as "tokens", and who has them."""

@@ -50,8 +50,8 @@ class ByteFile(Protocol):
     def read(self, size: int, /) -> bytes:
         """Take the next bytes."""
 
-    def tell(self) -> int:
-        """Return how many bytes were taken."""
+    def read1(self, size: int, /) -> bytes:
+        """Take some of the next bytes."""
 
 
 def shape(start: bytes) -> Fault | None:

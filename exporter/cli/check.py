@@ -150,9 +150,7 @@ def _rules(names: tuple[str, ...], dialect: str) -> Rules:
 def _list_rules(rules: Rules, *, as_json: bool) -> None:
     """Print each rule, its meaning and the readers that it concerns."""
     for name, rule in rules.rules.items():
-        minding: dict[str, list[str]] = {"error": [], "warning": []}
-        for reader, severities in rules.severities.items():
-            minding.get(severities[rule.of or name], []).append(reader)
+        minding = rules.minding[name]
         if as_json:
             click.echo(orjson.dumps({"rule": name, **rule._asdict(), **minding}))
             continue
