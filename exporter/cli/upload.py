@@ -1,8 +1,7 @@
 """`finetune upload`: the exported files to an endpoint."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,14 +17,14 @@ from exporter.cli.stops import stands
 from exporter.endpoint import jobs, parts
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
-from exporter.endpoint.source import (
-    MEGABYTE,
-    Sending,
-    Source,
-    checked_sources,
-)
+from exporter.endpoint.source import MEGABYTE, Source, checked_sources
 from exporter.files import locked
-from exporter.progress import Step, step
+
+
+def _bytes(
+    _context: click.Context, _option: click.Parameter, megabytes: float | None
+) -> int | None:
+    return None if megabytes is None else math.ceil(megabytes * MEGABYTE)
 
 
 @click.command(epilog=EPILOG)
@@ -34,6 +33,7 @@ from exporter.progress import Step, step
 @click.option(
     "--parts-above",
     type=click.FloatRange(0),
+    callback=_bytes,
     metavar="MB",
     help="Send larger files in parts.  [default: the endpoint's limit]",
 )
@@ -41,6 +41,7 @@ from exporter.progress import Step, step
     "--part-size",
     # OpenAI takes parts of up to 64 MB (API reference, read 2026-11-22).
     type=click.FloatRange(0, 64, min_open=True),
+    callback=_bytes,
     default=32,
     show_default=True,
     metavar="MB",
@@ -65,8 +66,8 @@ from exporter.progress import Step, step
 def upload(
     output_dir: Path,
     force: bool,
-    parts_above: float | None,
-    part_size: float,
+    parts_above: int | None,
+    part_size: int,
     wait: float,
     model: str | None,
     ignore_dates: bool,
@@ -91,45 +92,22 @@ def upload(
             None if force else uploads.find(endpoint, source) for source in sources
         ]
         for source, there in zip(sources, found, strict=True):
-            if there is None:
-                with _sending(endpoint, source, parts_above, part_size) as sending:
-                    file = uploads.send(endpoint, source, sending)
-            else:
-                file = there
+            if there:
                 say(f"{source.name} is at {endpoint.name} already, not sent again")
+                file = there
+            else:
+                sending = uploads.Sending(endpoint, source)
+                stands(partial(_standing, endpoint, source, sending))
+                file = sending.run(parts_above=parts_above, part_bytes=part_size)
             stands(f"{file.id} is at {endpoint.name}; finetune upload again finds it")
             uploads.await_processed(endpoint, file, wait=wait)
             click.echo(file.id)
 
 
-@contextmanager
-def _sending(
-    endpoint: Endpoint, source: Source, parts_above: float | None, part_size: float
-) -> Iterator[Sending]:
-    """Say what is sent, and at what rate it was."""
-    size = source.facts.bytes
-    limits = endpoint.provider.limits
-    limit = limits.get("request_bytes", limits.get("bytes", size))
-    if parts_above is not None:
-        limit = int(parts_above * MEGABYTE)
-    say(f"sending {source.path} ({size:,} bytes) to {endpoint.name}")
-    start = time.monotonic()
-    sent = 0
-
-    def advanced(count: int) -> None:
-        nonlocal sent
-        sent += count
-
-    def standing() -> str:
-        if sent < size:
-            return f"{source.name} was not uploaded to {endpoint.name}"
-        return (
-            f"{source.name} may be at {endpoint.name}; finetune upload again finds it, "
-            "or sends it"
-        )
-
-    stands(standing)
-    with step(Step(f"sending {source.path.name}", size, "bytes", lambda: sent)):
-        yield Sending(limit, int(part_size * MEGABYTE), advanced)
-    rate = sent / MEGABYTE / max(time.monotonic() - start, 1e-3)
-    say(f"sent at {rate:,.1f} MB/s")
+def _standing(endpoint: Endpoint, source: Source, sending: uploads.Sending) -> str:
+    if sending.sent() < source.facts.bytes:
+        return f"{source.name} was not uploaded to {endpoint.name}"
+    return (
+        f"{source.name} may be at {endpoint.name}; finetune upload again finds it, "
+        "or sends it"
+    )

@@ -4,9 +4,11 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import closing, suppress
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import httpx2
 
@@ -70,132 +72,118 @@ class GuardedClient(httpx2.Client):
             httpx2.TransportError: There is none, or not in time.
             TooLargeError: It is too large.
         """
-        exchange = _Exchange(request)
         options |= {"stream": True, "follow_redirects": False}
-        send = super().send
-
-        def work() -> None:
-            try:
-                exchange.answer = _read(follow(), exchange)
-            except BaseException as error:
-                exchange.error = error
-            exchange.done.set()
-
-        def follow() -> httpx2.Response:
-            following = request
-            for _ in range(_HOPS):
-                response = send(exchange.watched(following), **options)
-                further = response.next_request
-                if not further or origin(further.url) != origin(request.url):
-                    return response
-                response.close()
-                following = further
-            raise httpx2.TooManyRedirects("too many redirects")
-
-        threading.Thread(target=work, daemon=True).start()
+        exchange = _Exchange(request, partial(super().send, **options))
+        threading.Thread(target=exchange.run, daemon=True).start()
         return exchange.awaited()
 
 
-class _Exchange:
-    """The state that the sending and the waiting thread share."""
+class _Exchange(httpx2.SyncByteStream):
+    """A request on its way, and its body, which reports each piece that goes.
 
-    def __init__(self, request: httpx2.Request) -> None:
-        self.done = threading.Event()
-        self.answer: httpx2.Response | None = None
-        self.error: BaseException | None = None
-        self._request = request
+    The thread that sends and the one that waits share it.
+    """
+
+    def __init__(
+        self,
+        request: httpx2.Request,
+        send: Callable[[httpx2.Request], httpx2.Response],
+    ) -> None:
+        self._request, self._send = request, send
         self._seconds: float = request.extensions["timeout"]["read"]
         self._deadline = time.monotonic() + self._seconds
         self._streams: list[Any] = []
-        self._over = False
-
-    def watched(self, request: httpx2.Request) -> httpx2.Request:
-        """Return the request, whose connection and progress are seen from now on."""
+        self._answer: Future[httpx2.Response] = Future()
+        # Both stay with a request that follows a redirect.
         request.extensions = {**request.extensions, "trace": self._traced}
-        if isinstance(request.stream, httpx2.SyncByteStream):
-            request.stream = _Pieces(request.stream, self)
-        return request
+        self._body = cast("httpx2.SyncByteStream", request.stream)
+        request.stream = self
 
-    def moved(self) -> None:
-        """Start the time of the next piece, unless nobody waits any more."""
-        self.go_on()
-        self._deadline = time.monotonic() + self._seconds
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body:
+            self._moved()
+            yield piece
+        self._moved()
 
-    def go_on(self) -> None:
-        if self._over:
-            raise httpx2.ReadTimeout("nobody waits for it", request=self._request)
-
-    def _traced(self, event: str, info: dict[str, Any]) -> None:
-        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._streams.append(info["return_value"])
-        self.go_on()
+    def run(self) -> None:
+        """Bring the answer or the error to the thread that waits."""
+        try:
+            self._answer.set_result(self._read(self._followed()))
+        except BaseException as error:
+            self._answer.set_exception(error)
 
     def awaited(self) -> httpx2.Response:
         """Return the answer, or cut the connection when its time is over."""
         try:
-            while not self.done.wait(max(self._deadline - time.monotonic(), 0)):
-                if time.monotonic() >= self._deadline:
-                    raise httpx2.ReadTimeout("too slow", request=self._request)
+            while (left := self._deadline - time.monotonic()) > 0:
+                wait([self._answer], left)
+                if self._answer.done():
+                    return self._answer.result()
+            raise httpx2.ReadTimeout("too slow", request=self._request)
         finally:
-            self._over = True
-            if not self.done.is_set():
-                self._cut()
-        if self.error is not None:
-            raise self.error
-        assert self.answer is not None  # noqa: S101 (one of the two is there)
-        return self.answer
+            self._deadline = 0
+            for stream in [] if self._answer.done() else self._streams:
+                with suppress(OSError):
+                    stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
-    def _cut(self) -> None:
-        for stream in self._streams:
-            with suppress(OSError):
-                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    def _go_on(self) -> None:
+        """End the sending thread when nobody waits any more."""
+        if time.monotonic() > self._deadline:
+            raise httpx2.ReadTimeout("too slow", request=self._request)
 
+    def _moved(self) -> None:
+        """Start the time of the next piece."""
+        self._go_on()
+        self._deadline = time.monotonic() + self._seconds
 
-class _Pieces(httpx2.SyncByteStream):
-    """A body that reports each piece that was sent."""
+    def _traced(self, event: str, info: dict[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._streams.append(info["return_value"])
+        self._go_on()
 
-    def __init__(self, body: httpx2.SyncByteStream, exchange: _Exchange) -> None:
-        self._body = body
-        self._exchange = exchange
+    def _followed(self) -> httpx2.Response:
+        """Return the answer after the redirects within the origin."""
+        request = self._request
+        for _ in range(_HOPS):
+            response = self._send(request)
+            further = response.next_request
+            if not further or origin(further.url) != origin(request.url):
+                return response
+            response.close()
+            request = further
+        raise httpx2.TooManyRedirects("too many redirects")
 
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._body:
-            self._exchange.moved()
-            yield piece
-        self._exchange.moved()
+    def _read(self, response: httpx2.Response) -> httpx2.Response:
+        """Return the answer with its content, decompressed."""
+        raw = bytearray()
+        with closing(response):
+            for chunk in response.iter_raw():
+                self._go_on()
+                raw += chunk
+                _refuse_size(len(raw))
+        content = bytes(raw)
+        coding = response.headers.get("content-encoding", "identity").lower()
+        if coding == "gzip":
+            content = _unzipped(content)
+        elif coding != "identity":
+            raise httpx2.DecodingError(f"the answer is compressed by {coding}")
+        # Each becomes an object, which takes far more memory than its text.
+        if sum(content.count(sign) for sign in b",[{") > ANSWER_VALUES:
+            raise TooLargeError
+        headers = response.headers.copy()
+        for name in ("content-encoding", "content-length", "transfer-encoding"):
+            headers.pop(name, None)
+        request, status = response.request, response.status_code
+        whole = httpx2.Response(
+            status, headers=headers, content=content, request=request
+        )
+        whole.next_request = response.next_request
+        return whole
 
 
 def origin(url: httpx2.URL) -> str:
     """Return scheme, host and port, as they may be shown."""
     return str(httpx2.URL(scheme=url.scheme, host=url.host, port=url.port))
-
-
-def _read(response: httpx2.Response, exchange: _Exchange) -> httpx2.Response:
-    """Return the answer with its content, decompressed."""
-    chunks, size = [], 0
-    with closing(response):
-        for chunk in response.iter_raw():
-            exchange.go_on()
-            chunks.append(chunk)
-            size += len(chunk)
-            _refuse_size(size)
-    content = b"".join(chunks)
-    coding = response.headers.get("content-encoding", "identity").lower()
-    if coding == "gzip":
-        content = _unzipped(content)
-    elif coding != "identity":
-        raise httpx2.DecodingError(f"the answer is compressed by {coding}")
-    # Each becomes an object, which takes far more memory than its text.
-    if sum(content.count(sign) for sign in b",[{") > ANSWER_VALUES:
-        raise TooLargeError
-    headers = response.headers.copy()
-    for name in ("content-encoding", "content-length", "transfer-encoding"):
-        headers.pop(name, None)
-    whole = httpx2.Response(
-        response.status_code, headers=headers, content=content, request=response.request
-    )
-    whole.next_request = response.next_request
-    return whole
 
 
 def _unzipped(content: bytes) -> bytes:

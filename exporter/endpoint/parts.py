@@ -3,7 +3,8 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -12,23 +13,15 @@ from urllib.parse import quote
 import orjson
 
 from exporter.endpoint.client import Endpoint, NoAnswerError
-from exporter.endpoint.source import (
-    PURPOSE,
-    ChangedError,
-    Sending,
-    Slice,
-    Source,
-    Stretch,
-    refuse_other_size,
-    stretches,
-)
+from exporter.endpoint.source import PURPOSE, ChangedError, Slice, Source
 from exporter.errors import FinetuneError
 from exporter.files import append
 from exporter.progress import say
 
 if TYPE_CHECKING:
     from openai import OpenAI
-    from openai.types import FileObject, Upload
+    from openai.types import FileObject
+    from openai.types.uploads import UploadPart
 
 _PARALLEL_PARTS = 3
 
@@ -51,30 +44,28 @@ def cancel_left_open(endpoint: Endpoint, folder: Path) -> None:
 def send_parts(
     endpoint: Endpoint,
     source: Source,
-    descriptor: int,
-    sending: Sending,
+    bodies: list[Slice],
     arrived: "Callable[[], FileObject | None]",
 ) -> "FileObject":
-    """Send an open file through an Upload and return the endpoint's file.
+    """Send the slices of a file through an Upload and return the endpoint's file.
 
     `arrived` looks for the file at the endpoint.
 
     Raises:
         FinetuneError: The endpoint or the file system refuses.
     """
-    todo = stretches(descriptor, source, sending.part_bytes)
-    with _open_upload(endpoint, source) as upload:
-        parts = _parts(endpoint, upload.id, descriptor, todo, sending)
+    with _open_upload(endpoint, source) as upload_id:
+        parts = _send_each(endpoint, upload_id, bodies)
 
         def complete() -> "FileObject":
-            answer = endpoint.once.uploads.complete(upload.id, part_ids=parts)
+            answer = endpoint.once.uploads.complete(upload_id, part_ids=parts)
             file = getattr(answer, "file", None)
-            refuse_other_size(file, source)
+            source.refuse_other_size(file)
             return cast("FileObject", file)
 
         try:
             return endpoint.deliver(
-                f"completing {upload.id}",
+                f"completing {upload_id}",
                 complete,
                 arrived=arrived,
                 # Once complete it cannot be completed again.
@@ -84,15 +75,14 @@ def send_parts(
             raise
         except FinetuneError:
             # It may be refused because an earlier request was carried out.
-            file = arrived()
-            if file is None:
-                raise
-            return file
+            if file := arrived():
+                return file
+            raise
 
 
 @contextmanager
-def _open_upload(endpoint: Endpoint, source: Source) -> "Iterator[Upload]":
-    """Create an Upload; cancel it unless the block comes to its end."""
+def _open_upload(endpoint: Endpoint, source: Source) -> Iterator[str]:
+    """Create an Upload and yield its id; cancel it unless the block ends well."""
     upload = endpoint.deliver(
         f"announcing {source.path.name}",
         lambda: endpoint.once.uploads.create(
@@ -110,7 +100,7 @@ def _open_upload(endpoint: Endpoint, source: Source) -> "Iterator[Upload]":
     try:
         note.unlink(missing_ok=True)
         append(note, orjson.dumps({"endpoint": endpoint.name, "id": upload.id}))
-        yield upload
+        yield upload.id
     except BaseException:
         try:
             _cancel(endpoint, endpoint.hasty, upload.id)
@@ -133,58 +123,41 @@ def _cancel(endpoint: Endpoint, client: "OpenAI", upload_id: str) -> None:
         pass  # It is complete, cancelled or expired.
 
 
-def _parts(
-    endpoint: Endpoint,
-    upload_id: str,
-    descriptor: int,
-    stretches: list[Stretch],
-    sending: Sending,
-) -> list[str]:
+def _send_each(endpoint: Endpoint, upload_id: str, bodies: list[Slice]) -> list[str]:
     """Send the parts in parallel, each repeated by itself; return their ids."""
-    todo = iter(enumerate(stretches))
-    done: queue.Queue[tuple[int, str] | BaseException] = queue.Queue()
-    lock = threading.Lock()
-    stop = threading.Event()
+    parts: list[Future[str]] = [Future() for _ in bodies]
+    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in range(len(bodies)):
+        todo.put(number)
 
-    def advanced(count: int) -> None:
-        if stop.is_set():
-            raise FinetuneError("stopped")
-        with lock:
-            sending.advanced(count)
+    def create(number: int) -> "UploadPart":
+        return endpoint.patient.uploads.parts.create(
+            upload_id,
+            data=("part", bodies[number].rewound(), "application/octet-stream"),
+        )
 
     def work() -> None:
-        while True:
-            with lock:
-                number, stretch = next(todo, (None, None))
-            if number is None or stretch is None:
-                return
-            body = Slice(descriptor, stretch, advanced)
-            try:
-                part = endpoint.ask(
-                    f"sending part {number + 1} of {len(stretches)}",
-                    partial(
-                        endpoint.patient.uploads.parts.create,
-                        upload_id,
-                        data=("part", body.rewound(), "application/octet-stream"),
-                    ),
-                )
-                done.put((number, part.id))
-            except BaseException as error:
-                done.put(error)
-                return
+        with suppress(queue.Empty):
+            while True:
+                number = todo.get_nowait()
+                doing = f"sending part {number + 1} of {len(bodies)}"
+                try:
+                    part = endpoint.ask(doing, partial(create, number))
+                    parts[number].set_result(part.id)
+                except BaseException as error:
+                    parts[number].set_exception(error)
+                    return
 
     # Daemons, because a part that waits for an answer must not keep a stopped
     # command alive.
-    for _ in range(min(_PARALLEL_PARTS, len(stretches))):
+    for _ in range(_PARALLEL_PARTS):
         threading.Thread(target=work, daemon=True).start()
-    ids: dict[int, str] = {}
     try:
-        while len(ids) < len(stretches):
-            result = done.get()
-            if isinstance(result, BaseException):
-                raise result
-            number, part_id = result
-            ids[number] = part_id
+        done, _ = wait(parts, return_when=FIRST_EXCEPTION)
+        # All are done, or one of these raises what went wrong.
+        for part in done:
+            part.result()
+        return [part.result() for part in parts]
     finally:
-        stop.set()
-    return [ids[number] for number in sorted(ids)]
+        for body in bodies:
+            body.close()

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from exporter.endpoint.client import Endpoint, number
 from exporter.endpoint.parts import send_parts
 from exporter.endpoint.source import (
+    MEGABYTE,
     PURPOSE,
     ChangedError,
-    Sending,
     Slice,
     Source,
-    Stretch,
-    refuse_other_size,
+    slices,
 )
 from exporter.errors import FinetuneError
-from exporter.progress import say
+from exporter.progress import Step, say, step
 
 if TYPE_CHECKING:
     from openai.types import FileObject
@@ -32,7 +31,7 @@ def find(
     """Return the file of the same name and size at the endpoint, if any."""
     same = [
         file
-        for file in named(endpoint, source)
+        for file in _named(endpoint, source)
         if file.id not in besides
         and file.bytes in (source.facts.bytes, None)
         and str(file.status) not in _GONE
@@ -45,7 +44,7 @@ def find(
     )
 
 
-def named(endpoint: Endpoint, source: Source) -> "Iterator[FileObject]":
+def _named(endpoint: Endpoint, source: Source) -> "Iterator[FileObject]":
     """Yield the files at the endpoint that have the name of this one."""
     for file in endpoint.listed(
         "listing the files",
@@ -55,37 +54,64 @@ def named(endpoint: Endpoint, source: Source) -> "Iterator[FileObject]":
             yield file
 
 
-def send(endpoint: Endpoint, source: Source, sending: Sending) -> "FileObject":
-    """Send a file in one piece or in parts, and return the endpoint's file.
+class Sending:
+    """A file that is sent, in one piece or in parts, and how far it is."""
 
-    After a lost answer the file is first looked for among those that are new there.
-    The bytes are hashed as they go: if they are not those that the manifest names,
-    the file is deleted at the endpoint.
+    def __init__(self, endpoint: Endpoint, source: Source) -> None:
+        self._endpoint, self._source = endpoint, source
+        self._bodies: list[Slice] = []
 
-    Raises:
-        FinetuneError: The endpoint or the file system refuses, or the file changed.
-    """
-    before = frozenset(file.id for file in named(endpoint, source))
-    arrived = partial(find, endpoint, source, besides=before)
-    try:
-        with source.path.open("rb", buffering=0) as file:
-            if source.facts.bytes > sending.parts_above:
-                return send_parts(endpoint, source, file.fileno(), sending, arrived)
-            return _send_whole(endpoint, source, file.fileno(), sending, arrived)
-    except OSError as error:
-        raise FinetuneError(f"{source.path}: {error.strerror}") from error
-    except ChangedError as error:
-        left = _remove_others(endpoint, source, before)
-        raise FinetuneError(
-            f"{source.path}: {error}; {left}; run finetune export and upload again"
-        ) from error
+    def sent(self) -> int:
+        """Return how many bytes have been sent."""
+        return sum(body.sent for body in self._bodies)
+
+    def run(self, *, parts_above: int | None, part_bytes: int) -> "FileObject":
+        """Send it and return the endpoint's file; say what is sent, at what rate.
+
+        Larger files than `parts_above`, by default the endpoint's limit, go in
+        parts. After a lost answer the file is first looked for among those that are
+        new there. The bytes are hashed as they go: if they are not those that the
+        manifest names, the file is deleted at the endpoint.
+
+        Raises:
+            FinetuneError: The endpoint or the file system refuses, or the file
+                changed.
+        """
+        endpoint, source = self._endpoint, self._source
+        size, limits = source.facts.bytes, endpoint.provider.limits
+        if parts_above is None:
+            parts_above = limits.get("request_bytes", limits.get("bytes", size))
+        say(f"sending {source.path} ({size:,} bytes) to {endpoint.name}")
+        start = time.monotonic()
+        before = frozenset(file.id for file in _named(endpoint, source))
+        work = Step(f"sending {source.path.name}", size, "bytes", self.sent)
+        try:
+            with step(work), source.path.open("rb", buffering=0) as file:
+                arrived = partial(find, endpoint, source, besides=before)
+                if size > parts_above:
+                    self._bodies = slices(file, source, part_bytes)
+                    sent = send_parts(endpoint, source, self._bodies, arrived)
+                else:
+                    body = Slice(file, 0, size, source.facts.sha256)
+                    self._bodies = [body]
+                    sent = _send_whole(endpoint, source, body, arrived)
+        except OSError as error:
+            raise FinetuneError(f"{source.path}: {error.strerror}") from error
+        except ChangedError as error:
+            left = _remove_others(endpoint, source, before)
+            raise FinetuneError(
+                f"{source.path}: {error}; {left}; run finetune export and upload again"
+            ) from error
+        rate = self.sent() / MEGABYTE / max(time.monotonic() - start, 1e-3)
+        say(f"sent at {rate:,.1f} MB/s")
+        return sent
 
 
 def _remove_others(endpoint: Endpoint, source: Source, before: Collection[str]) -> str:
     """Delete the new files of this name; return what is left of them."""
     time.sleep(1)  # It may still be reading what was on its way.
     try:
-        for file in [*named(endpoint, source)]:
+        for file in [*_named(endpoint, source)]:
             if file.id not in before:
                 endpoint.ask(
                     f"deleting {file.id}",
@@ -99,19 +125,15 @@ def _remove_others(endpoint: Endpoint, source: Source, before: Collection[str]) 
 def _send_whole(
     endpoint: Endpoint,
     source: Source,
-    descriptor: int,
-    sending: Sending,
+    body: Slice,
     arrived: "Callable[[], FileObject | None]",
 ) -> "FileObject":
-    whole = Stretch(0, source.facts.bytes, source.facts.sha256)
-    body = Slice(descriptor, whole, sending.advanced)
-
     def create() -> "FileObject":
         file = endpoint.once.files.create(
             file=(source.name, body.rewound(), "application/jsonl"),
             purpose=PURPOSE,
         )
-        refuse_other_size(file, source)
+        source.refuse_other_size(file)
         return file
 
     return endpoint.deliver(
@@ -132,7 +154,7 @@ def await_processed(endpoint: Endpoint, file: "FileObject", *, wait: float) -> N
         FinetuneError: It found fault with it, or did not come to an end.
     """
     deadline = time.monotonic() + wait
-    pause, told = 0.2, False
+    pause = 0.2
     # Endpoints that know no status are not waited for.
     while wait and file.status not in ("processed", None):
         status = endpoint.clean(file.status)
@@ -148,9 +170,8 @@ def await_processed(endpoint: Endpoint, file: "FileObject", *, wait: float) -> N
                 f"{endpoint.name}: {file.id} is still {status!r} after "
                 f"{wait:g} s; run it again to go on waiting"
             )
-        if not told:
+        if pause == 0.2:
             say(f"{file.id} is {status}; waiting until it is processed")
-            told = True
         time.sleep(min(pause, left))
         pause = min(2 * pause, 10)
         file = endpoint.ask(

@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from exporter.readers import read_readers
 from tests.endpoint.conftest import MODEL, Finetune, export, sha256
 from tests.endpoint.server import Server
 
@@ -130,7 +131,7 @@ def test_a_file_that_is_never_processed_is_not_waited_for_without_end(
     )
 
 
-def damage(folder: Path, kind: str) -> None:
+def damage(folder: Path, kind: str, limits: dict[str, int]) -> None:
     train, valid = folder / "train.jsonl", folder / "valid.jsonl"
     if kind == "changed":
         train.write_bytes(train.read_bytes().replace(b"title 1", b"title 7"))
@@ -145,9 +146,7 @@ def damage(folder: Path, kind: str) -> None:
     elif kind == "too few":
         export(folder, [f"title {n}" for n in range(9)], [])
     elif kind == "too large":
-        document = orjson.loads((folder / "manifest.json").read_bytes())
-        document["files"]["train.jsonl"]["bytes"] = 9 << 30
-        (folder / "manifest.json").write_bytes(orjson.dumps(document))
+        limits["bytes"] = 1000
     elif kind == "both":
         export(folder, [f"title {n}" for n in range(12)], ["a", "title 5"])
     elif kind == "no folder":
@@ -163,8 +162,8 @@ def damage(folder: Path, kind: str) -> None:
         ("missing", "valid.jsonl: No such file or directory, but it is in the mani"),
         ("no manifest", "manifest.json: No such file or directory"),
         ("wrong manifest", "manifest.json: not a manifest of finetune export"),
-        ("too few", "9 examples, but fine-tuning takes 10 or more"),
-        ("too large", "train.jsonl: 9,216 MB, but 127.0.0.1 takes 8,192"),
+        ("too few", "train.jsonl: fewer than 10 examples: 9 (openai: fewer are refu"),
+        ("too large", "train.jsonl: 1,082 bytes, more than 1,000 (openai: larger"),
         ("both", "valid.jsonl:2: also an example of files/train.jsonl:6"),
         ("no folder", "files: No such file or directory; run finetune export"),
     ],
@@ -173,11 +172,14 @@ def test_files_that_are_not_as_exported_are_refused_before_a_byte_is_sent(
     server: Server,
     finetune: Finetune,
     folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
     command: list[str],
     kind: str,
     said: str,
 ) -> None:
-    damage(folder, kind)
+    limits = read_readers()["openai"].limits
+    monkeypatch.setitem(limits, "bytes", limits["bytes"])
+    damage(folder, kind, limits)
     result = finetune(*command)
     assert (result.code, server.requests) == (1, [])
     assert said in result.err
@@ -248,3 +250,14 @@ def test_user_and_query_of_the_base_url_are_not_shown(
     monkeypatch.setenv("OPENAI_BASE_URL", secret)
     result = finetune("upload")
     assert "hidden" not in result.err + result.out
+
+
+def test_parts_of_less_than_a_byte_are_of_one(
+    server: Server, finetune: Finetune, folder: Path
+) -> None:
+    export(folder, [f"title {n}" for n in range(10)], [])
+    tiny = ["--parts-above", "0", "--part-size"]
+    many = finetune("upload", *tiny, "0.000000001")
+    assert (many.code, many.out.split()) == (0, list(server.files))
+    size = (folder / "train.jsonl").stat().st_size
+    assert server.requests.count("POST /uploads/{upload_id}/parts") == size
