@@ -5,6 +5,8 @@ import os
 import signal
 from types import FrameType
 
+from exporter.signals import handle_stops
+
 
 def _leave(number: int, _: FrameType | None) -> None:
     """Stop where nothing is under way: before a command, while it is imported."""
@@ -17,12 +19,6 @@ def _leave_after(number: int, _: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _handle(handler: "signal._HANDLER") -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
-
-
 def main() -> None:
     """Run the command line; its handlers of signals are put back after it."""
     from exporter import cli  # noqa: PLC0415 (its imports can be stopped, too)
@@ -30,13 +26,13 @@ def main() -> None:
     try:
         cli.main()
     finally:
-        _handle(_leave_after)
+        handle_stops(_leave_after)
 
 
-_handle(_leave)
+handle_stops(_leave)
 # Registered first, so run last. Python puts the system's handlers back while it ends,
 # and a signal would then change the exit code of a command that is done.
-atexit.register(_handle, signal.SIG_IGN)
+atexit.register(handle_stops, signal.SIG_IGN)
 
 if __name__ == "__main__":
     main()

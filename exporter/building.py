@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any, cast
 from exporter import dataset
 from exporter.artifacts import Artifacts, read_build
 from exporter.errors import FinetuneError
+from exporter.signals import handle_stops
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 STOPPED = 130
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def command(
@@ -104,17 +103,14 @@ def _tests_of_the_gate(manifest: dict[str, Any], name: str) -> list[str]:
 
 def _stop(_: int, __: FrameType | None) -> None:
     """Have dbt cancel its queries on the server, in ten seconds, without a word."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    handle_stops(signal.SIG_IGN)
     signal.alarm(10)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    for each in _SIGNALS:
-        if signal.getsignal(each) is not signal.SIG_IGN:
-            signal.signal(each, _stop)
+    handle_stops(_stop)
     try:
         _build(*sys.argv[1:])
     except KeyboardInterrupt:

@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import io
 import os
-import signal
 import stat
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.errors import FinetuneError
+from exporter.signals import stops_wait
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -131,7 +131,7 @@ def drafts(
             stack.enter_context(locked(folder))
             for name in names:
                 # A signal between the two would leave an unfinished file behind.
-                with signals_wait():
+                with stops_wait():
                     opened.append(Draft(folder / name))
                     stack.callback(opened[-1].discard)
             yield opened
@@ -150,7 +150,7 @@ def publish(*finished: Draft, absent: Sequence[Draft] = ()) -> None:
 
     Signals wait meanwhile: all names change, or none.
     """
-    with signals_wait():
+    with stops_wait():
         for draft in absent:
             draft.path.unlink(missing_ok=True)
         for draft in finished:
@@ -259,21 +259,3 @@ def _holder(descriptor: int) -> str:
             if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
                 return f" (process {pid})"
     return ""
-
-
-@contextmanager
-def signals_wait() -> Iterator[None]:
-    """Delay Ctrl-C, SIGTERM and SIGHUP until the block has ended.
-
-    By handlers, because a mask would hold for the main thread alone.
-    """
-    came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    handlers = [signal.signal(n, lambda n, _: came.append(n)) for n in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])

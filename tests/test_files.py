@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import FinetuneError
-from exporter.files import append, drafts, locked, publish, signals_wait
+from exporter.files import append, drafts, locked, publish
+from exporter.signals import stops_wait
 from tests.conftest import Workspace
 
 
@@ -135,7 +136,7 @@ def test_a_signal_between_two_renames_waits_for_the_last(
 def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with signals_wait():
+        with stops_wait():
             signal.raise_signal(signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:

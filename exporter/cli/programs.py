@@ -12,7 +12,7 @@ from typing import IO
 
 from exporter.cli.stops import Stopped
 from exporter.errors import FinetuneError
-from exporter.files import signals_wait
+from exporter.signals import stops_wait
 
 # Looked up here, as little may be done between fork and exec; prctl(2) of Linux.
 _LIBC = ctypes.CDLL(None)
@@ -36,7 +36,7 @@ def run_program(
     while True:
         try:
             if process is None:
-                with signals_wait():
+                with stops_wait():
                     process = subprocess.Popen(
                         command,
                         env=environment,

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: each ends a command in order, with one line."""
+"""A signal that stops a command ends it in order, with one line."""
 
 import signal
 import sys
@@ -11,11 +11,10 @@ import click
 
 from exporter.cli.console import say
 from exporter.display import visible
+from exporter.signals import STOPS, handle_stops
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _KEY = "exporter.stands"
 
@@ -49,20 +48,17 @@ def stoppable() -> Iterator[None]:
     Whatever these do, the command ends with one line. A signal that is ignored, as
     under nohup, stays so.
     """
-    before = {n: signal.getsignal(n) for n in _SIGNALS}
-    heeded = [n for n, handler in before.items() if handler is not signal.SIG_IGN]
+    before = {n: signal.getsignal(n) for n in STOPS}
     hook = sys.unraisablehook
     try:
         sys.unraisablehook = _raise_again
-        for number in heeded:
-            signal.signal(number, _stop)
+        handle_stops(_stop)
         yield
     except BaseException as error:
         stop = stop_behind(error)
         if stop is None:
             raise
-        for number in heeded:
-            signal.signal(number, signal.SIG_IGN)
+        handle_stops(signal.SIG_IGN)
         say(f"finetune: stopped; {visible(stop.stands)}")
         raise stop from None
     finally:

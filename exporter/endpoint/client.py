@@ -3,14 +3,15 @@
 import os
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from exporter.display import visible
 from exporter.errors import FinetuneError
 from exporter.readers import reader_at
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 OPENAI = "https://api.openai.com/v1"
@@ -54,28 +55,22 @@ class Endpoint:
         Raises:
             FinetuneError: Either cannot be used.
         """
-        self._key = _key()
-        url, host, self.name = _address()
-        self.provider = reader_at(host)
-        self.retries = retries
-        self.timeout = timeout
         from openai import OpenAI, Timeout  # noqa: PLC0415 (half a second)
 
-        from exporter.endpoint.exchange import (  # noqa: PLC0415 (as above)
-            GuardedClient,
-            InvalidURL,
-        )
+        from exporter.endpoint.exchange import GuardedClient, place  # noqa: PLC0415
 
-        try:
-            self.patient = OpenAI(
-                api_key=self._key,
-                base_url=url,
-                timeout=Timeout(timeout, connect=min(timeout, 10)),
-                max_retries=retries,
-                http_client=GuardedClient(),
-            )
-        except InvalidURL:
-            raise _no_address() from None
+        self._key = _key()
+        url = (os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
+        host, self.name = place(url)
+        self.provider = reader_at(host)
+        self.retries, self.timeout = retries, timeout
+        self.patient = OpenAI(
+            api_key=self._key,
+            base_url=url,
+            timeout=Timeout(timeout, connect=min(timeout, 10)),
+            max_retries=retries,
+            http_client=GuardedClient(),
+        )
         self.once = self.patient.with_options(max_retries=0)
         # For what is put in order while a command is being stopped.
         self.hasty = self.once.with_options(timeout=min(timeout, 5))
@@ -87,23 +82,32 @@ class Endpoint:
         """Close the connections, which both clients share."""
         self.patient.close()
 
-    def ask(self, doing: str, send: Callable[[], T]) -> T:
+    def ask(
+        self, doing: str, send: Callable[P, T], *args: P.args, **options: P.kwargs
+    ) -> T:
         """Send a request and return its answer, an object with an id.
 
         Raises:
             NoAnswerError: It may or may not have been carried out.
             FinetuneError: The endpoint refuses it.
         """
-        answer = self._answer(doing, send)
+        answer = self._answer(doing, partial(send, *args, **options))
         if not _has_id(answer):
             raise self.no_sense(doing)
         return answer
 
-    def listed(self, doing: str, send: Callable[[], Any]) -> Iterator[Any]:
+    def listed(
+        self,
+        doing: str,
+        send: Callable[P, Iterable[T]],
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> Iterator[T]:
         """Yield the items of a listing, page after page; raise as `ask` does."""
         seen: set[str] = set()
-        page = self._answer(doing, send)
+        ask: Callable[[], Any] = partial(send, *args, **options)
         for _ in range(_PAGES):
+            page = self._answer(doing, ask)
             items = getattr(page, "data", None)
             # A wrong body must not pass for an empty list.
             if not isinstance(items, list) or not all(map(_has_id, items)):
@@ -112,11 +116,11 @@ class Endpoint:
             fresh = [item for item in items if item.id not in seen]
             yield from fresh
             seen.update(item.id for item in fresh)
-            if len(seen) > _ITEMS:
-                break
             if not fresh or not page.has_next_page():
                 return
-            page = self._answer(doing, page.get_next_page)
+            if len(seen) > _ITEMS:
+                break
+            ask = page.get_next_page
         raise FinetuneError(
             f"{self.name}: {doing} does not end after {len(seen):,}; check "
             "OPENAI_BASE_URL, or delete what is not needed there"
@@ -136,8 +140,7 @@ class Endpoint:
         again only if not, and if `repeat` says that it cannot arrive later. Raises as
         `ask` does.
         """
-        attempt = 0
-        while True:
+        for attempt in range(self.retries + 1):
             try:
                 return self.ask(doing, send)
             except NoAnswerError as error:
@@ -145,7 +148,9 @@ class Endpoint:
             again = (
                 attempt < self.retries and lost.wait <= _LONGEST_WAIT and repeat(lost)
             )
-            for look in range(attempt, self.retries + 1):
+            # What may still arrive is looked for as often as it would be sent.
+            last = attempt if again or lost.not_done else self.retries
+            for look in range(attempt, last + 1):
                 if again or not lost.not_done:
                     time.sleep((again and lost.wait) or min(0.5 * 2**look, 8))
                 try:
@@ -154,14 +159,12 @@ class Endpoint:
                     raise lost from None  # It was asked for often enough.
                 if found is not None:
                     return found
-                if again or lost.not_done:
-                    break
             if not again:
-                raise lost
-            attempt += 1
+                break
+        raise lost
 
     def _answer(self, doing: str, send: Callable[[], T]) -> T:
-        from exporter.endpoint.faults import explained  # noqa: PLC0415 (as above)
+        from exporter.endpoint.faults import explained  # noqa: PLC0415
 
         with explained(self, doing):
             return send()
@@ -206,25 +209,3 @@ def _key() -> str:
                 "which no key does; copy it again"
             )
     return key
-
-
-def _address() -> tuple[str, str, str]:
-    """Return the base URL, its host, and the URL as it may be shown."""
-    url = (os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        parts, host, port = urlsplit(""), None, None
-    if not host or parts.scheme not in ("http", "https"):
-        raise _no_address()
-    shown = f"[{host}]" if ":" in host else host
-    where = f"{shown}:{port}" if port else shown
-    return url, host, f"{parts.scheme}://{where}{parts.path.rstrip('/')}"
-
-
-def _no_address() -> FinetuneError:
-    return FinetuneError(
-        "OPENAI_BASE_URL is not an address such as https://api.openai.com/v1; fix or "
-        "unset it"
-    )

@@ -14,9 +14,6 @@ import httpx2
 
 from exporter.errors import FinetuneError, exhausted
 
-# The part that knows httpx2 names it for the others.
-InvalidURL = httpx2.InvalidURL
-
 # Listings of a thousand files or of a hundred jobs take less than one.
 ANSWER_MEGABYTES = 16
 ANSWER_VALUES = 200_000
@@ -51,7 +48,7 @@ class GuardedClient(httpx2.Client):
                 "the proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY speaks SOCKS; "
                 "pip install socksio, or unset it"
             ) from error
-        except (InvalidURL, ValueError):
+        except (httpx2.InvalidURL, ValueError):
             # Not from it, as it holds the password of the proxy.
             raise FinetuneError(
                 "ALL_PROXY, HTTPS_PROXY or HTTP_PROXY is not an address such as "
@@ -139,7 +136,7 @@ class _Exchange(httpx2.SyncByteStream):
     def _traced(self, event: str, info: dict[str, Any]) -> None:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._streams.append(info["return_value"])
-        self._go_on()
+            self._go_on()
 
     def _followed(self) -> httpx2.Response:
         """Return the answer after the redirects within the origin."""
@@ -184,6 +181,23 @@ class _Exchange(httpx2.SyncByteStream):
 def origin(url: httpx2.URL) -> str:
     """Return scheme, host and port, as they may be shown."""
     return str(httpx2.URL(scheme=url.scheme, host=url.host, port=url.port))
+
+
+def place(address: str) -> tuple[str, str]:
+    """Return the host of an address, and the address as it may be shown.
+
+    Raises:
+        FinetuneError: It is not an address.
+    """
+    with suppress(httpx2.InvalidURL):
+        url = httpx2.URL(address)
+        if url.scheme in ("http", "https") and url.host and "%" not in url.host:
+            shown = url.copy_with(userinfo=b"", query=None, fragment=None)
+            return url.host, str(shown).rstrip("/")
+    raise FinetuneError(
+        "OPENAI_BASE_URL is not an address such as https://api.openai.com/v1; fix or "
+        "unset it"
+    )
 
 
 def _unzipped(content: bytes) -> bytes:

@@ -33,10 +33,8 @@ def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
     notes = []
     shutdown = None
     try:
-        found = endpoint.ask(
-            f"looking for model {model}",
-            lambda: endpoint.patient.models.retrieve(model),
-        )
+        look = endpoint.patient.models.retrieve
+        found = endpoint.ask(f"looking for model {model}", look, model)
         shutdown = _date(getattr(found, "shutdown_date", None))
     except NoAnswerError:
         raise
@@ -56,12 +54,8 @@ def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
 def _unlisted(endpoint: Endpoint, model: str, refusal: FinetuneError) -> str:
     """Return a note if the endpoint lists no models at all, else refuse."""
     try:
-        names = [
-            found.id
-            for found in endpoint.listed(
-                "listing the models", endpoint.patient.models.list
-            )
-        ]
+        models = endpoint.listed("listing the models", endpoint.patient.models.list)
+        names = [found.id for found in models]
     except FinetuneError:
         raise refusal from None
     if model in names:
@@ -176,10 +170,8 @@ def find_equal(
 
 
 def _jobs(endpoint: Endpoint) -> "Iterator[FineTuningJob]":
-    return endpoint.listed(
-        "listing the jobs",
-        lambda: endpoint.patient.fine_tuning.jobs.list(limit=100),
-    )
+    listing = endpoint.patient.fine_tuning.jobs.list
+    return endpoint.listed("listing the jobs", listing, limit=100)
 
 
 def _is_equal(job: "FineTuningJob", body: dict[str, Any]) -> bool:

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -21,7 +20,6 @@ from exporter.progress import say
 if TYPE_CHECKING:
     from openai import OpenAI
     from openai.types import FileObject
-    from openai.types.uploads import UploadPart
 
 _PARALLEL_PARTS = 3
 
@@ -113,10 +111,7 @@ def _open_upload(endpoint: Endpoint, source: Source) -> Iterator[str]:
 
 def _cancel(endpoint: Endpoint, client: "OpenAI", upload_id: str) -> None:
     try:
-        endpoint.ask(
-            f"cancelling {upload_id}",
-            lambda: client.uploads.cancel(upload_id),
-        )
+        endpoint.ask(f"cancelling {upload_id}", client.uploads.cancel, upload_id)
     except NoAnswerError:
         raise
     except FinetuneError:
@@ -130,19 +125,18 @@ def _send_each(endpoint: Endpoint, upload_id: str, bodies: list[Slice]) -> list[
     for number in range(len(bodies)):
         todo.put(number)
 
-    def create(number: int) -> "UploadPart":
-        return endpoint.patient.uploads.parts.create(
-            upload_id,
-            data=("part", bodies[number].rewound(), "application/octet-stream"),
-        )
-
     def work() -> None:
         with suppress(queue.Empty):
             while True:
                 number = todo.get_nowait()
-                doing = f"sending part {number + 1} of {len(bodies)}"
+                body = bodies[number].rewound()
                 try:
-                    part = endpoint.ask(doing, partial(create, number))
+                    part = endpoint.ask(
+                        f"sending part {number + 1} of {len(bodies)}",
+                        endpoint.patient.uploads.parts.create,
+                        upload_id,
+                        data=("part", body, "application/octet-stream"),
+                    )
                     parts[number].set_result(part.id)
                 except BaseException as error:
                     parts[number].set_exception(error)

@@ -46,9 +46,9 @@ def find(
 
 def _named(endpoint: Endpoint, source: Source) -> "Iterator[FileObject]":
     """Yield the files at the endpoint that have the name of this one."""
+    files = endpoint.patient.files.list
     for file in endpoint.listed(
-        "listing the files",
-        lambda: endpoint.patient.files.list(purpose=PURPOSE, limit=1000),
+        "listing the files", files, purpose=PURPOSE, limit=1000
     ):
         if file.filename == source.name:
             yield file
@@ -113,10 +113,8 @@ def _remove_others(endpoint: Endpoint, source: Source, before: Collection[str]) 
     try:
         for file in [*_named(endpoint, source)]:
             if file.id not in before:
-                endpoint.ask(
-                    f"deleting {file.id}",
-                    partial(endpoint.patient.files.delete, file.id),
-                )
+                delete = endpoint.patient.files.delete
+                endpoint.ask(f"deleting {file.id}", delete, file.id)
     except FinetuneError as refusal:
         return f"a part of it may be left there: {refusal}"
     return f"nothing of it is left at {endpoint.name}"
@@ -174,6 +172,5 @@ def await_processed(endpoint: Endpoint, file: "FileObject", *, wait: float) -> N
             say(f"{file.id} is {status}; waiting until it is processed")
         time.sleep(min(pause, left))
         pause = min(2 * pause, 10)
-        file = endpoint.ask(
-            f"looking at {file.id}", partial(endpoint.patient.files.retrieve, file.id)
-        )
+        look = endpoint.patient.files.retrieve
+        file = endpoint.ask(f"looking at {file.id}", look, file.id)

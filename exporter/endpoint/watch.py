@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 # The second spelling is for endpoints other than OpenAI's. Any other status,
 # known or not, is one of a job that goes on.
 ENDED = {"succeeded", "failed", "cancelled", "canceled"}
+# What is recorded of a job that has ended, besides its endpoint, id and error.
+_OUTCOME = (
+    *("status", "model", "fine_tuned_model", "trained_tokens", "created_at"),
+    *("finished_at", "training_file", "validation_file", "metadata"),
+)
 _LONGEST_PAUSE = 60.0
 _PAGE = 100
 
@@ -49,13 +54,11 @@ def follow(
     """
     log = folder / f".events-{job_id}.jsonl"
     said = {str(event.get("id")) for event in _values(log)}
+    jobs = endpoint.patient.fine_tuning.jobs
     status, failures = None, 0
     while True:
         try:
-            job = endpoint.ask(
-                f"looking at {job_id}",
-                lambda: endpoint.patient.fine_tuning.jobs.retrieve(job_id),
-            )
+            job = endpoint.ask(f"looking at {job_id}", jobs.retrieve, job_id)
             events = _new_events(endpoint, job_id, said)
         except NoAnswerError as error:
             if not failures:
@@ -78,21 +81,9 @@ def follow(
 
 def record(endpoint: Endpoint, job: "FineTuningJob", folder: Path) -> dict[str, Any]:
     """Add the outcome to jobs.jsonl in the folder, once, and return it."""
-    error = getattr(job, "error", None)
-    outcome = {
-        "endpoint": endpoint.name,
-        "job": job.id,
-        "status": job.status,
-        "model": job.model,
-        "fine_tuned_model": job.fine_tuned_model,
-        "trained_tokens": job.trained_tokens,
-        "error": endpoint.clean(getattr(error, "message", None)) or None,
-        "created_at": job.created_at,
-        "finished_at": job.finished_at,
-        "training_file": job.training_file,
-        "validation_file": job.validation_file,
-        "metadata": getattr(job, "metadata", None),
-    }
+    error = endpoint.clean(getattr(getattr(job, "error", None), "message", None))
+    outcome = {"endpoint": endpoint.name, "job": job.id, "error": error or None}
+    outcome |= {name: getattr(job, name, None) for name in _OUTCOME}
     path = folder / "jobs.jsonl"
     if outcome not in _values(path):
         _append(path, outcome)
@@ -102,13 +93,10 @@ def record(endpoint: Endpoint, job: "FineTuningJob", folder: Path) -> dict[str, 
 def _new_events(endpoint: Endpoint, job_id: str, said: set[str]) -> list[_Event]:
     """Return the events not said yet, oldest first."""
     events: list[_Event] = []
-    for place, event in enumerate(
-        endpoint.listed(
-            f"listing the events of {job_id}",
-            lambda: endpoint.patient.fine_tuning.jobs.list_events(job_id, limit=_PAGE),
-        ),
-        1,
-    ):
+    listing = endpoint.patient.fine_tuning.jobs.list_events
+    doing = f"listing the events of {job_id}"
+    found = endpoint.listed(doing, listing, job_id, limit=_PAGE)
+    for place, event in enumerate(found, 1):
         if event.id not in said:
             message, level = endpoint.clean(event.message), endpoint.clean(event.level)
             line = f"{_clock(event.created_at)}  {level}  {message}"

@@ -26,7 +26,8 @@ from exporter.engines.cluster import (
 from exporter.engines.home import PORT, answers, made_home, socket_folder
 from exporter.engines.programs import binaries, reachable_binaries, run
 from exporter.errors import FinetuneError
-from exporter.files import locked, open_lock, signals_wait
+from exporter.files import locked, open_lock
+from exporter.signals import stops_wait
 
 # With none of these set, libpq has no server to use, and the embedded one
 # serves (PostgreSQL 18 documentation, "Environment Variables").
@@ -173,7 +174,7 @@ def psql() -> Path:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """Keep other commands, and signals, from the middle of a start or stop."""
-    with locked(home, "lock", seconds=60), signals_wait():
+    with locked(home, "lock", seconds=60), stops_wait():
         yield
 
 

@@ -13,8 +13,8 @@ from psycopg.rows import dict_row
 from exporter.engines.connection import commit, connected, explained, primary
 from exporter.engines.relations import Column, Kind, RawTable, Relation, Row, column
 from exporter.errors import FinetuneError
-from exporter.files import signals_wait
 from exporter.progress import waiting
+from exporter.signals import stops_wait
 
 if TYPE_CHECKING:
     from exporter.records import Block, Form
@@ -258,7 +258,7 @@ def load(
             count += cursor.rowcount
         # Fresh statistics, so that the first build is planned for these rows.
         connection.execute(sql.SQL("analyze {}").format(name))
-        with signals_wait():
+        with stops_wait():
             commit(connection)
             loaded(count)
     return count

@@ -124,7 +124,7 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
     start = time.monotonic()
     result = finetune(command, *options, "--timeout", "0.5", "--retries", "1")
     assert time.monotonic() - start < 10  # It would take minutes.
-    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1), result.err
     assert "no answer within 0.5 s on l" in result.err
     assert len(endpoint.requests) == 2
 
