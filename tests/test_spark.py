@@ -6,11 +6,12 @@ test-cluster` proves the distribution.
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -359,6 +360,19 @@ def test_no_server_is_one_clear_line(
 ) -> None:
     line = refusal(built_on_spark, "--target", "spark", SPARK_REMOTE=remote)
     assert message in line
+
+
+def test_without_an_address_the_port_of_spark_connect_on_this_machine_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    address = ("127.0.0.1", 15002)
+    profile = (REPOSITORY / "profiles.yml.example").read_text()
+    assert f"env_var('SPARK_REMOTE', 'sc://{address[0]}:{address[1]}')" in profile
+    with ExitStack() as stack:
+        with suppress(OSError):  # Somebody's Spark is there already.
+            stack.enter_context(socket.create_server(address))
+        spark.require_server()
 
 
 def test_a_missing_relation_is_one_clear_line(

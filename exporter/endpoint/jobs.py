@@ -4,9 +4,11 @@ import difflib
 import hashlib
 import re
 from datetime import date, datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import orjson
+from msgspec import Meta
 
 from exporter import __version__
 from exporter.endpoint.client import Endpoint, NoAnswerError
@@ -46,8 +48,9 @@ def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
             "model"
         )
     shutdown = shutdown or endpoint.provider.shutdown(model)
-    if shutdown and today < shutdown <= today + NEAR:
-        notes.append(f"{model} and its fine-tunes will be shut down on {shutdown}")
+    if shutdown and shutdown <= today + NEAR:
+        when = "was" if shutdown <= today else "and its fine-tunes will be"
+        notes.append(f"{model} {when} shut down on {shutdown}")
     return notes
 
 
@@ -97,27 +100,43 @@ def request(
     body = {k: v for k, v in {**files, **wanted}.items() if v is not None}
     for key, value in extra.items():
         _put(body, key.split("."), value)
-    suffix = body.get("suffix")
-    if suffix is not None and not 1 <= len(suffix) <= 64:
-        raise FinetuneError(f"suffix: {len(suffix)} characters; a suffix has 1 to 64")
     hashes = [source.facts.sha256 for source in sources]
     requested = {**body, "training_file": hashes[0], "validation_file": None}
     if hashes[1:]:
         requested["validation_file"] = hashes[1]
-    if extra.get("metadata", {}) is None:  # Some endpoints take none.
-        return body
-    body["metadata"] = {
-        "dataset_sha256": hashes[0],
-        "manifest_sha256": manifest.sha256,
-        "request_sha256": hashlib.sha256(
-            orjson.dumps(requested, option=orjson.OPT_SORT_KEYS)
-        ).hexdigest(),
-        "git_commit": manifest.document.get("git_commit") or "unknown",
-        "tool": f"finetune-exporter {__version__}",
-        **body.get("metadata", {}),
-    }
-    _check_metadata(body["metadata"])
+    if extra.get("metadata", {}) is not None:  # Some endpoints take none.
+        ours = {
+            "dataset_sha256": hashes[0],
+            "manifest_sha256": manifest.sha256,
+            "request_sha256": hashlib.sha256(
+                orjson.dumps(requested, option=orjson.OPT_SORT_KEYS)
+            ).hexdigest(),
+            "git_commit": manifest.document.get("git_commit") or "unknown",
+            "tool": f"finetune-exporter {__version__}",
+        }
+        given = body.get("metadata", {})
+        body["metadata"] = ours | given if isinstance(given, dict) else given
+    try:
+        msgspec.convert(body, _Request)
+    except msgspec.ValidationError as error:
+        raise FinetuneError(
+            f"the request: {error}; change --suffix or --extra (five keys of metadata "
+            "are ours)"
+        ) from error
     return body
+
+
+_Key = Annotated[str, Meta(max_length=64)]
+_Value = Annotated[str, Meta(max_length=512)]
+
+
+class _Request(msgspec.Struct):
+    """What a request has, and its bounds (OpenAI's API reference, read 2026-11-22)."""
+
+    model: str
+    training_file: str
+    suffix: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    metadata: Annotated[dict[_Key, _Value], Meta(max_length=16)] = {}
 
 
 def _put(body: dict[str, Any], keys: list[str], value: object) -> None:
@@ -132,24 +151,6 @@ def _put(body: dict[str, Any], keys: list[str], value: object) -> None:
         body.pop(last, None)
     else:
         body[last] = value
-
-
-def _check_metadata(metadata: object) -> None:
-    """Refuse what OpenAI's API reference (read 2026-11-22) rules out."""
-    if not isinstance(metadata, dict) or not all(
-        isinstance(value, str) for value in metadata.values()
-    ):
-        raise FinetuneError("metadata: must be an object whose values are text")
-    if len(metadata) > 16:
-        raise FinetuneError(
-            f"metadata: {len(metadata)} pairs with our five; an endpoint takes 16"
-        )
-    for key, value in metadata.items():
-        if len(key) > 64 or len(value) > 512:
-            raise FinetuneError(
-                f"metadata: {key[:64]}: a key has at most 64 characters and a value "
-                "512; make it shorter"
-            )
 
 
 def find_equal(

@@ -55,18 +55,18 @@ def follow(
     log = folder / f".events-{job_id}.jsonl"
     said = {str(event.get("id")) for event in _values(log)}
     jobs = endpoint.patient.fine_tuning.jobs
-    status, failures = None, 0
+    status, pause, lost = None, interval, False
     while True:
         try:
             job = endpoint.ask(f"looking at {job_id}", jobs.retrieve, job_id)
             events = _new_events(endpoint, job_id, said)
         except NoAnswerError as error:
-            if not failures:
+            if not lost:
                 say(f"{error}; still trying")
-            failures += 1
-            time.sleep(min(interval * 2**failures, max(interval, _LONGEST_PAUSE)))
+            lost, pause = True, min(2 * pause, max(interval, _LONGEST_PAUSE))
+            time.sleep(pause)
             continue
-        failures = 0
+        lost, pause = False, interval
         for event in events:
             say(event.line)
             said.add(event.id)

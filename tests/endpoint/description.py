@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from jsonschema import Draft202012Validator
 
-from tests.endpoint.server import Exchange
+from tests.endpoint.handler import Exchange
 
 _DESCRIPTION = Path(__file__).with_name("openai.json")
 _ROUTES = {"/files", "/uploads", "/fine_tuning"}

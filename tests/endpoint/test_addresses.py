@@ -12,7 +12,8 @@ import pytest
 
 from tests.conftest import openssl
 from tests.endpoint.conftest import KEY, MODEL, Finetune
-from tests.endpoint.server import Fault, Server
+from tests.endpoint.handler import Fault
+from tests.endpoint.server import Server
 
 PASSWORD = "planted-secret"
 COMMANDS = [("upload",), ("train", "--model", MODEL, "--yes")]

@@ -148,8 +148,13 @@ def test_an_upload_for_a_model_that_has_ended_sends_no_file(
     before = len(server.requests)
     monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
     monkeypatch.setenv("OPENAI_BASE_URL", "http://api.openai.com/v1")
-    result = finetune("upload", "--model", "gpt-4.1-nano-2025-04-14")
+    command = ("upload", "--model", "gpt-4.1-nano-2025-04-14")
+    result = finetune(*command)
     assert (result.code, len(server.requests)) == (1, before)
+    server.models.clear()
+    result = finetune(*command, "--ignore-dates")
+    assert (result.code, len(server.files)) == (0, 2)
+    assert "warning: gpt-4.1-nano-2025-04-14 was shut down on 20" in result.err
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,26 @@ def test_an_unknown_model_is_refused_with_those_that_are_like_it(
     assert f"no model gpt-4.1-mini; it has {MODEL}" in result.err
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("gpt-4.1-min", "it has gpt-4.1-mini, gpt-4.1-nano, gpt-4.1\n"),
+        ("qqq", "it has zeta-8, gpt-4.1-large, gpt-4.1-nano\n"),
+    ],
+)
+def test_of_many_models_the_three_that_are_most_like_it_or_the_first_are_named(
+    server: Server, finetune: Finetune, model: str, said: str
+) -> None:
+    # They are listed from the last to the first.
+    names = ["zeta-9", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4.1-large"]
+    names += ["zeta-8"]
+    server.models = {name: {"id": name, "object": "model"} for name in names}
+    result = finetune("upload", "--model", model)
+    assert (result.code, server.files) == (1, {})
+    assert result.err.endswith(f"no model {model}; {said}")
+    server.exchanges.clear()  # The description wants more of a model.
+
+
 def test_an_endpoint_that_lists_no_models_is_trusted(
     server: Server, finetune: Finetune
 ) -> None:

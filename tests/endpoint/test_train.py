@@ -209,17 +209,21 @@ def test_training_can_be_followed_to_its_end(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--suffix", "x" * 65], "suffix: 65 characters; a suffix has 1 to 64"),
-        (["--suffix", ""], "suffix: 0 characters; a suffix has 1 to 64"),
-        (["--extra", f'metadata={{"a":"{"x" * 513}"}}'], "a value 512"),
-        (["--extra", f'metadata={{"{"k" * 65}":"x"}}'], "at most 64 characters"),
-        (["--extra", 'metadata={"a":1}'], "must be an object whose values are text"),
+        (["--suffix", "x" * 65], "`str` of length <= 64 - at `$.suffix`; change --suf"),
+        (["--suffix", ""], "`str` of length >= 1 - at `$.suffix`"),
+        (["--extra", "suffix=5"], "`str | null`, got `int` - at `$.suffix`"),
+        (["--extra", f'metadata={{"a":"{"x" * 513}"}}'], "`str` of length <= 512"),
+        (["--extra", f'metadata={{"{"k" * 65}":"x"}}'], "`str` of length <= 64 - at"),
+        (["--extra", 'metadata={"a":1}'], "Expected `str`, got `int` - at `$.metadata"),
+        (["--extra", "metadata=5"], "Expected `object`, got `int` - at `$.metadata`"),
+        (["--extra", "model=null"], "Object missing required field `model`"),
+        (["--extra", "training_file=null"], "required field `training_file`"),
         (
             [
                 "--extra",
                 f"metadata={orjson.dumps(dict.fromkeys('abcdefghijkl', 'x')).decode()}",
             ],
-            "17 pairs",
+            "of length <= 16 - at `$.metadata`; change --suffix or --extra (five keys",
         ),
         (["--extra", "model.x=1"], "--extra model.x: model is not an object"),
     ],

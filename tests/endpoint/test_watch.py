@@ -159,3 +159,29 @@ def test_a_job_can_be_watched_without_the_files(
     result = finetune("watch", job, *QUICK, "-o", str(tmp_path / "new"))
     assert result.code == 0
     assert (tmp_path / "new" / "jobs.jsonl").exists()
+
+
+def test_a_watch_outlasts_any_failure_and_looks_once_a_minute_at_least(
+    server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = server.add_job()["id"]
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    server.fail(LOOK, 500, 1100)
+    result = finetune("watch", job, "--interval", "8", "--retries", "0")
+    assert (result.code, result.err.count("; still trying\n")) == (0, 1)
+    assert pauses[:5] == [16, 32, 60, 60, 60]
+    assert {*pauses[5:1100]} == {60}
+    # Then one pause after each look that finds it going on.
+    assert pauses[1100:] == [8, 8]
+
+
+def test_a_watch_of_seldom_looks_is_not_hastened_by_a_failure(
+    server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = server.add_job()["id"]
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    server.fail(LOOK, 500, 2)
+    assert finetune("watch", job, "--interval", "90", "--retries", "0").code == 0
+    assert pauses == [90, 90, 90, 90]

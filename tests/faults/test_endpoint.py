@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.endpoint.server import Fault, Server
+from tests.endpoint.handler import Fault
+from tests.endpoint.server import Server
 from tests.faults.conftest import Ledger
 from tests.faults.subjects import Subject, Train, Upload, UploadInParts
 from tests.faults.sweep import SIGNALS, dry_run, judged
 
 MakeSubject = Callable[[str], Subject]
 
-# In the words of tests/endpoint/server.py.
+# In the words of tests/endpoint/handler.py.
 KINDS = ["drop", "drop mid body", "lost", "slow", "not json", "html", "no id"]
 KINDS += ["wrong type", "done 500"]
 STATUSES = [401, 403, 404, 409, 413, 429, 500, 503]
