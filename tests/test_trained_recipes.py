@@ -29,7 +29,7 @@ _TEXTS = [
     "\u0907\u0938\u092e\u0947\u0902 {} \u0915\u092a \u0906\u0924\u0947 \u0939\u0948\u0902\u0964 ",  # noqa: E501
     "\u0b87\u0ba4\u0bbf\u0bb2\u0bcd {} \u0b95\u0bcb\u0baa\u0bcd\u0baa\u0bc8. ",
 ]
-ANSWERS = [(_TEXTS[n % 4].format(n) * 2).strip() for n in range(16)]
+ANSWERS = [(_TEXTS[n % 4].format(n) * 2).strip() for n in range(48)]
 LEARNED = f"{len(ANSWERS)} of {len(ANSWERS)} rows learn the answer alone, none is cut"
 SYSTEM = "You write product descriptions."
 
@@ -107,10 +107,10 @@ def proven(found: dict[str, Any]) -> None:
 
 
 def trained(found: dict[str, Any]) -> str:
-    """Prove that, and that the loss is shown, and falls on what is not trained."""
+    """Prove that, and that the loss falls, also on what is not trained."""
     proven(found)
     losses, held_out = found["losses"], found["eval_losses"]
-    assert losses
+    assert losses[-1] < losses[0]
     assert held_out[-1] < held_out[0]
     return (
         f"{LEARNED}; loss {losses[0]:.3f} to {losses[-1]:.3f}, on valid.jsonl "
