@@ -32,7 +32,7 @@ def messages() -> list[Case]:
         at_7("unknown role", chat(SYSTEM, USER, message("bot", "Hi"), ANSWER),
               "role-unknown", "messages[2].role"),
         at_7("role in capitals", chat(message("System", "Hi"), USER, ANSWER),
-              "role-unknown", "messages[0].role"),
+              "role-case", "messages[0].role"),
         at_7("developer", chat(message("developer", "Hi"), USER, ANSWER),
               "role-developer", "messages[0].role"),
         at_7("function", chat(SYSTEM, USER, ANSWER, message("function", "1"), ANSWER),

@@ -1,10 +1,11 @@
 """A conversation and the rules it breaks: pure, no input or output."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from exporter.checking.texts import NULL_ANSWERS, NULL_WORDS, is_invisible
+from exporter.checking.texts import INVISIBLE, NULL_ANSWERS, NULL_WORDS, is_invisible
 
 _KNOWN_ROLES = {"system", "user", "assistant"}
 _OTHER_ROLES = {"developer", "tool", "function"}
@@ -17,6 +18,7 @@ _API_MESSAGE_KEYS = {
     "tool_call_id": "tool-key",
 }
 _CALL_KEYS = {"tool_calls", "function_call"}
+_UNSEEN = "".join(INVISIBLE)
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "a boolean"}
 _PARTS = {"image_url": "content-image", "text": "content-parts"}
 
@@ -53,7 +55,9 @@ def repeated_keys(value: dict[str, Any], path: str) -> Iterator[Fault]:
 
 def conversation_faults(messages: object) -> Iterator[Fault]:
     """Yield the rules that the value of "messages" breaks."""
-    if not isinstance(messages, list):
+    if isinstance(messages, str) and messages.lstrip().startswith("["):
+        yield Fault("messages-encoded", "messages")
+    elif not isinstance(messages, list):
         yield Fault("messages-not-list", "messages", kind_of(messages))
     elif not messages:
         yield Fault("messages-empty", "messages")
@@ -70,28 +74,31 @@ def _message_faults(message: object, path: str) -> Iterator[Fault]:
         yield Fault("message-not-object", path, kind_of(message))
         return
     yield from repeated_keys(message, f"{path}.")
-    role = message.get("role")
-    near = {key: written_otherwise(key, message) for key in ("role", "content")}
-    if near["role"] is not None:
-        yield Fault("key-case", f"{path}.{short(near['role'])}", short(near["role"]))
-    elif "role" not in message:
-        yield Fault("role-missing", f"{path}.role")
-    elif not isinstance(role, str):
-        yield Fault("role-not-string", f"{path}.role", kind_of(role))
-    elif role in _OTHER_ROLES:
-        yield Fault(f"role-{role}", f"{path}.role")
-    elif role not in _KNOWN_ROLES:
-        yield Fault("role-unknown", f"{path}.role", short(role))
-    if near["content"] is not None:
-        found = short(near["content"])
-        yield Fault("key-case", f"{path}.{found}", found)
-    else:
+    called = {key: written_otherwise(key, message) for key in ("role", "content")}
+    for found in filter(None, called.values()):
+        yield Fault("key-case", f"{path}.{short(found)}", short(found))
+    if called["role"] is None:
+        yield from _role_faults(message, f"{path}.role")
+    if called["content"] is None:
         yield from _content_faults(message, f"{path}.content")
-    for key in message.keys() - near.values():
+    for key in message.keys() - called.values():
         if key in _API_MESSAGE_KEYS:
             yield Fault(_API_MESSAGE_KEYS[key], f"{path}.{key}")
         elif key not in {"role", "content", "weight"}:
             yield Fault("extra-message-key", f"{path}.{short(key)}")
+
+
+def _role_faults(message: dict[str, Any], path: str) -> Iterator[Fault]:
+    role = message.get("role")
+    if "role" not in message:
+        yield Fault("role-missing", path)
+    elif not isinstance(role, str):
+        yield Fault("role-not-string", path, kind_of(role))
+    elif role in _OTHER_ROLES:
+        yield Fault(f"role-{role}", path)
+    elif role not in _KNOWN_ROLES:
+        near = _plain_word(role) in _KNOWN_ROLES
+        yield Fault("role-case" if near else "role-unknown", path, short(role))
 
 
 def _content_faults(message: dict[str, Any], path: str) -> Iterator[Fault]:
@@ -135,7 +142,9 @@ def _part_rule(part: object) -> str:
 
 def _order_faults(messages: list[Any]) -> Iterator[Fault]:
     given = [m.get("role") if isinstance(m, dict) else None for m in messages]
-    roles = [role if isinstance(role, str) else "" for role in given]
+    # One that nobody knows may stand for any other.
+    known = _KNOWN_ROLES | _OTHER_ROLES
+    roles = [role if isinstance(role, str) and role in known else "" for role in given]
     for place in range(1, len(roles)):
         if roles[place] == roles[place - 1] and roles[place] in _KNOWN_ROLES:
             yield Fault("roles-repeat", f"messages[{place}].role", roles[place])
@@ -185,12 +194,13 @@ def _weight_faults(messages: list[Any]) -> Iterator[Fault]:
         if "weight" in message:
             # `parse_int` makes 1 and 1.0 alike; true and "1" stay what they are.
             if type(weight) is not float or weight not in {0, 1}:
-                yield Fault("weight-invalid", path, short(weight))
+                said = weight if type(weight) is str else json.dumps(weight)
+                yield Fault("weight-invalid", path, short(said.removesuffix(".0")))
             elif message.get("role") != "assistant":
                 yield Fault("weight-not-assistant", path)
             else:
                 yield Fault("weight", path)
-    if answers and not any(answers):
+    if answers and all(type(weight) is float and not weight for weight in answers):
         yield Fault("weight-all-zero", "messages")
 
 
@@ -198,7 +208,12 @@ def written_otherwise(key: str, value: dict[str, Any]) -> str | None:
     """Return the key that stands in its place in capitals or with blanks."""
     if key in value:
         return None
-    return next((near for near in value if near.strip().lower() == key), None)
+    return next((near for near in value if _plain_word(near) == key), None)
+
+
+def _plain_word(name: str) -> str:
+    """Return a name in small letters, without what is around it and not seen."""
+    return name.strip(_UNSEEN).lower()
 
 
 def kind_of(value: object) -> str:

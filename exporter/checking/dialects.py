@@ -44,6 +44,15 @@ _API_KEYS = {"tools", "parallel_tool_calls", "functions"}
 _PAIR = {"prompt": "user", "completion": "assistant"}
 
 
+def wrapper_key(value: dict[str, Any]) -> str | None:
+    """Return the key under which an object holds a list of rows, if it does."""
+    for key, rows in value.items():
+        first = rows[0] if isinstance(rows, list) and rows else None
+        if isinstance(first, dict) and not first.keys().isdisjoint(ROW_KEYS.values()):
+            return key
+    return None
+
+
 class Turns:
     """The messages of a row, and how its faults are called there.
 

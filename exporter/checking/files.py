@@ -67,20 +67,18 @@ def check_file(
         with ExitStack() as stack:
             file: Any = stack.enter_context(opened := path.open("rb", _BLOCK_BYTES))
             packed = file.peek(2)[:2] == b"\x1f\x8b"
-            named = path.name.removesuffix(".gz") if packed else path.name
-            if not named.endswith(".jsonl"):
-                checker.tell(Fault("file-name"))
             more = "{count:,} bytes, more than {limit:,}"
-            size = path.stat().st_size
+            size, named = path.stat().st_size, path.name
             checker.tell_limits("bytes", "file-too-large", size, more)
             if packed:
-                right = path.name.endswith(".gz")
+                named = named.removesuffix(".gz")
+                right = named != path.name
                 checker.tell(Fault("gzip" if right else "gzip-misnamed"))
                 file = stack.enter_context(gzip.open(file))
             try:
                 with step(reading("checking", path, opened)):
                     if checker.read(file):
-                        checker.tell_of_the_whole()
+                        checker.tell_of_the_whole(named)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 checker.tell(Fault("gzip-damaged", detail=str(error)))
     except OSError as error:
@@ -139,6 +137,8 @@ class _Checker:
             self.tell(other)
             return False
         block = file.readline(MAX_LINE_BYTES + 1)
+        while block.isspace() and len(block) < START_BYTES and file.peek(1):
+            block += file.readline(MAX_LINE_BYTES + 1)
         torn = spread(block, file)
         if torn:
             self.tell(torn, 1)
@@ -210,13 +210,18 @@ class _Checker:
             line = rest
             self._bytes += len(line)
             padding = padding and not line.strip(b"\0\n")
-        limit = f"{MAX_LINE_BYTES >> 20} MiB"
-        long = Fault("line-too-long", detail=limit)
-        self.tell(Fault("nul-padding") if padding else long, number)
+        fault = Fault("line-too-long", detail=f"{MAX_LINE_BYTES >> 20} MiB")
+        if padding:
+            fault = Fault("nul-padding")
+        elif b"}\r{" in line:
+            fault = Fault("line-separator", detail="U+000D")
+        self.tell(fault, number)
         self.whole.examples += not padding
 
-    def tell_of_the_whole(self) -> None:
-        """Report what only the whole file shows."""
+    def tell_of_the_whole(self, name: str) -> None:
+        """Report what only the whole file shows, and a name that is none of one."""
+        if not name.endswith(".jsonl"):
+            self.tell(Fault("file-name"))
         count = self.whole.examples
         if not count:
             self.tell(Fault("empty-file"))

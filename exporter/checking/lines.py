@@ -14,7 +14,7 @@ from exporter.checking.conversation import (
     short,
     written_otherwise,
 )
-from exporter.checking.dialects import ROW_KEYS, Turns
+from exporter.checking.dialects import ROW_KEYS, Turns, wrapper_key
 from exporter.checking.shapes import BOM
 from exporter.checking.texts import text_harms
 
@@ -49,6 +49,12 @@ class Example(NamedTuple):
 
     messages: list[Any]
     keys: frozenset[str]
+
+
+# What stands between rows that no LF ends; a text in JSON may hold most of them.
+_SEPARATOR = re.compile("}([\r\v\f\x85\u2028\u2029\ufeff])+{")
+_CLOSING = re.compile(r",\s*([\]}])")
+_SURROGATE = 0xED
 
 
 class _NotJsonError(ValueError):
@@ -114,17 +120,48 @@ def without_marks(line: bytes, *, first: bool) -> tuple[bytes, list[Fault]]:
 def _not_json(line: bytes, error: Exception) -> Fault:
     if isinstance(error, UnicodeDecodeError):
         where = f"byte {error.start + 1} is 0x{line[error.start]:02x}"
-        return Fault("invalid-utf8", detail=where)
+        # What is UTF-8 but for this has lost a byte, and is in no other encoding.
+        cut = (
+            line[error.start] == _SURROGATE
+            or not line.decode(errors="ignore").isascii()
+        )
+        return Fault("utf8-cut" if cut else "invalid-utf8", detail=where)
     if isinstance(error, _NotJsonError):
         return Fault("nan", detail=str(error))
     if isinstance(error, RecursionError):
-        return Fault("not-json", detail="nested too deeply")
-    if isinstance(error, json.JSONDecodeError):
-        if error.msg == "Extra data":
-            comma = line.strip().endswith(b"},") and error.doc[error.pos :] == ","
-            return Fault("trailing-comma" if comma else "two-values")
-        return Fault("not-json", detail=f"{error.msg} at column {error.colno}")
-    return Fault("not-json", detail=str(error))
+        return Fault("nested-deeply")
+    if not isinstance(error, json.JSONDecodeError):
+        return Fault("not-json", detail=str(error))
+    return _behind(error) if error.msg == "Extra data" else _broken(line, error)
+
+
+def _behind(error: json.JSONDecodeError) -> Fault:
+    """Return what is wrong with a line that goes on behind its value."""
+    separator = _SEPARATOR.search(error.doc)
+    if separator:
+        return Fault("line-separator", detail=f"U+{ord(separator[1]):04X}")
+    rest = error.doc[error.pos :]
+    if rest in (",", ";"):
+        return Fault("trailing-comma", detail=f'a "{rest}"')
+    return Fault("two-values")
+
+
+def _broken(line: bytes, error: json.JSONDecodeError) -> Fault:
+    """Return what is wrong with a line that is no JSON at a place of it."""
+    text, place = error.doc, error.pos
+    if text.startswith("{'"):
+        return Fault("python-dict")
+    if error.msg.startswith("Invalid control character"):
+        return Fault("raw-control", detail=f"U+{ord(text[place]):04X}")
+    # Python 3.13 says where the comma is, older ones what is behind it.
+    closing = _CLOSING.match(text, max(0, text.rfind(",", 0, place + 1)))
+    if closing and closing.end() > place:
+        return Fault("comma-inside", detail=closing[1])
+    open_end = place == len(text) or error.msg.startswith("Unterminated")
+    if open_end and not line.endswith(b"\n"):
+        return Fault("cut-off")
+    what = error.msg.removesuffix(" at")
+    return Fault("not-json", detail=f"{what} at column {error.colno}")
 
 
 def _raw_faults(line: bytes) -> Iterator[Fault]:
@@ -140,11 +177,15 @@ def _line_faults(value: object, dialect: str, turns: Turns | None) -> Iterator[F
         yield Fault("null-line")
         return
     if not isinstance(value, dict):
-        yield Fault("not-object", detail=kind_of(value))
+        yield _no_object(value)
         return
     yield from repeated_keys(value, "")
     if turns and (dialect != "messages" or "schemaVersion" not in value):
         yield from turns.faults()
+        return
+    wrapper = wrapper_key(value)
+    if wrapper is not None:
+        yield Fault("wrapped", short(wrapper), short(wrapper))
         return
     own = ROW_KEYS[dialect]
     near = written_otherwise(own, value)
@@ -156,6 +197,15 @@ def _line_faults(value: object, dialect: str, turns: Turns | None) -> Iterator[F
     else:
         keys = f"; the keys are {short(', '.join(value))}" if value else ""
         yield Fault("messages-missing", own, keys)
+
+
+def _no_object(value: object) -> Fault:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        return Fault("encoded-twice")
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, dict) and "role" in first:
+        return Fault("bare-list")
+    return Fault("not-object", detail=kind_of(value))
 
 
 def _text_faults(

@@ -73,9 +73,9 @@ class Rules:
                 minding = [name for name in minding if name in readers]  # noqa: PLW2901
             if minding:
                 said = self.rules[rule]
-                what = said.what.format(detail)
+                what, fix = (t.replace("{}", detail) for t in (said.what, said.fix))
                 message = f"{what} ({self._named(minding)}: {said.why})"
-                fix = said.fix.replace("FILE", shlex.quote(file))
+                fix = fix.replace("FILE", shlex.quote(file))
                 return Finding(file, line, key, rule, severity, minding, message, fix)
         return None
 
@@ -124,7 +124,7 @@ def read_rules(readers: Sequence[str] = (), dialect: str = "messages") -> Rules:
     lists = [(table[key], severity, None) for severity, key in _SEVERITIES.items()]
     lists += [(cases, "error", of) for of, cases in table["cases"].items()]
     rules = {
-        name: Rule(what, why.format(), fix.format(), severity, of)
+        name: Rule(what, why, fix, severity, of)
         for rows, severity, of in lists
         for name, (what, why, fix, _) in rows.items()
     }

@@ -2,9 +2,10 @@
 
 import json
 import re
-from typing import Protocol
+from typing import Any, Protocol
 
-from exporter.checking.conversation import Fault
+from exporter.checking.conversation import Fault, short
+from exporter.checking.dialects import ROW_KEYS, wrapper_key
 
 BOM = b"\xef\xbb\xbf"
 
@@ -21,7 +22,7 @@ _BEGINNINGS = {
     b"BZh": Fault("archive", detail="bzip2"),
     b"\xfd7zXZ\0": Fault("archive", detail="xz"),
     b"\x28\xb5\x2f\xfd": Fault("archive", detail="zstd"),
-    b"7z\xbc\xaf\x27\x1c": Fault("archive", detail="7z"),
+    b"7z\xbc\xaf\x27\x1c": Fault("seven-zip"),
     b"ARROW1": Fault("binary", detail="an Arrow file"),
     b"Obj\x01": Fault("binary", detail="an Avro file"),
     b"SQLite format 3\0": Fault("binary", detail="a SQLite database"),
@@ -32,7 +33,9 @@ _ZIP = b"PK\x03\x04", b"PK\x05\x06"
 _OFFICE = re.compile(
     rb"PK\x03\x04.{26}(\[Content_Types\]|_rels/|xl/|docProps/)", re.DOTALL
 )
-_PAGE = re.compile(rb"<(!doctype html|html|head|body|\?xml|error)\b", re.IGNORECASE)
+_TAR = b"ustar", 257
+_PAGE = re.compile(rb"<[!?/a-z]", re.IGNORECASE)
+_HTML = re.compile(rb"<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _BLANKS = re.compile(r"\s*")
 # Control characters that no text has; NUL is padding, and told of its line.
 _CONTROLS = bytes({*range(1, 32)} - {*b"\t\n\r\f\x1a\x1b\x1e"})
@@ -54,17 +57,24 @@ class ByteFile(Protocol):
         """Take some of the next bytes."""
 
 
-def shape(start: bytes) -> Fault | None:
-    """Return what a file is by its first bytes, if not lines of text."""
+def _packed(start: bytes) -> Fault | None:
+    """Return what is packed or for other programs, by how it begins."""
     for beginning, fault in _BEGINNINGS.items():
         if start.startswith(beginning):
             return fault
     if start.startswith(_ZIP):
         office = _OFFICE.match(start)
         return Fault("xlsx", detail="an Office file") if office else Fault("zip")
-    page = _PAGE.match(start.removeprefix(BOM).lstrip())
-    if page:
-        return Fault("page", detail="XML" if page[1][0] in b"?eE" else "HTML")
+    return Fault("tar") if start.startswith(*_TAR) else None
+
+
+def shape(start: bytes) -> Fault | None:
+    """Return what a file is by its first bytes, if not lines of text."""
+    packed = _packed(start)
+    if packed:
+        return packed
+    if _PAGE.match(start.removeprefix(BOM).lstrip()):
+        return Fault("page", detail="HTML" if _HTML.search(start) else "XML")
     encoding = _other_encoding(start[:4])
     if encoding:
         return Fault("utf-16", detail=encoding)
@@ -79,48 +89,68 @@ def _other_encoding(start: bytes) -> str | None:
         return "UTF-32"
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "UTF-16"
-    # An ASCII character of two bytes or of four.
-    if len(start) == 4 and start.count(0) in (2, 3) and start.strip(b"\0")[:1] in b"{[":
-        return "UTF-16" if start.count(0) == 2 else "UTF-32"
+    # An ASCII character of two bytes or of four, the first or the last of them.
+    size = start.count(0) + 1
+    if len(start) == 4 and size in (3, 4) and start.strip(b"\0")[:1] in b"{[":
+        return f"UTF-{16 if size == 3 else 32}{'BE' if start[0] == 0 else 'LE'}"
     return None
 
 
-def spread(line: bytes, file: ByteFile) -> Fault | None:
+def spread(start: bytes, file: ByteFile) -> Fault | None:
     """Return a fault if the first line begins JSON that goes over several.
 
     The rest of the file is read then, as far as it is looked at.
     """
-    line = line.removeprefix(BOM).strip()
+    line = start.removeprefix(BOM).strip()
     if line.startswith(b"["):
         # A list on each of many lines is another fault, found on each of them.
         if line.endswith(b"]") and file.peek(1):
             return None
         rule = "json-array"
-    elif line == b"{":
+    elif _goes_on(line) and not _is_row(file.peek(START_BYTES)):
         rule = "many-lines"
     else:
         return None
     rest = file.read(_MOST_BYTES)
-    if len(rest) < _MOST_BYTES:
-        damage = _damage(line + b"\n" + rest)
-        if damage:
-            return Fault("json-damaged", detail=damage)
-    return Fault(rule)
-
-
-def _damage(content: bytes) -> str | None:
-    """Return why the bytes are not one JSON value after the other, if so."""
-    decoder = json.JSONDecoder()
+    if len(rest) == _MOST_BYTES:
+        return Fault(rule)
     try:
-        text = content.decode().strip()
-        place = 0
-        while place < len(text):
-            _, place = decoder.raw_decode(text, place)
-            place = _BLANKS.match(text, place).end()  # type: ignore[union-attr]
+        first = _first_value(line + b"\n" + rest)
+    except (ValueError, RecursionError) as error:
+        return Fault("json-damaged", detail=_reason(error))
+    wrapper = wrapper_key(first) if isinstance(first, dict) else None
+    return Fault(rule) if wrapper is None else Fault("wrapped", detail=short(wrapper))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        what = error.msg.removesuffix(" at")
+        return f"{what} at line {error.lineno} column {error.colno}"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _goes_on(line: bytes) -> bool:
+    """Say whether a line is JSON that only ends too early."""
+    try:
+        json.loads(line)
     except json.JSONDecodeError as error:
-        return f"{error.msg} at line {error.lineno} column {error.colno}"
-    except RecursionError:
-        return "nested too deeply"
-    except ValueError as error:
-        return str(error)
-    return None
+        return line.startswith(b"{") and error.pos == len(error.doc)
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def _is_row(start: bytes) -> bool:
+    """Say whether a row begins here, so that the line before is merely damaged."""
+    return any(start.startswith(b'{"%b"' % key.encode()) for key in ROW_KEYS.values())
+
+
+def _first_value(content: bytes) -> Any:  # noqa: ANN401
+    """Return the first of values; raise an error if they are not all JSON."""
+    decoder = json.JSONDecoder()
+    text = content.decode().strip()
+    first, place = decoder.raw_decode(text)
+    while place < len(text):
+        place = _BLANKS.match(text, place).end()  # type: ignore[union-attr]
+        _, place = decoder.raw_decode(text, place)
+    return first

@@ -132,14 +132,14 @@ INVISIBLE = frozenset(
 # A character that a byte of UTF-8 became in Latin-1 or Windows-1252.
 _BECAME = (
     rb"(?:\xc2[\x80-\xbf]|\xc5[\x92\x93\xa0\xa1\xb8\xbd\xbe]|\xc6\x92|\xcb[\x86\x9c]"
-    rb"|\xe2(?:\x80|\x82\xac|\x84\xa2))"
+    rb"|\xe2(?:\x80[\x80-\xbf]|\x82\xac|\x84\xa2))"
 )
 # What a text in UTF-8 has in any case if it holds harm: a byte, found ten times
 # faster than two, and what stands there.
 _HINTS = {
     hint[0]: re.compile(pattern.replace(b"ANY", _BECAME))
     for hint, pattern in {
-        b"<": rb"<(?:[|<\xef]|/?s>|[a-z]{2,12}[_|:]|/?t(?:hink|ools)>|/tool|unused"
+        b"<": rb"<(?:[|<\xef]|/?s>|[a-z]{0,20}[_|:]|/?t(?:hink|ools)>|/tool|unused"
         rb"|(?:bos|eos|pad|unk|mask|sop|eop|eo[ah]|image|video|reponame)>|[BEPU][A-Z]{2}"
         rb"|SPECIAL)",
         b"[": rb"\[(?:\||/?(?:INST|TOOL|AVAIL|SYSTEM|THINK|CALL|ARGS|IMG|gMASK|sMASK"

@@ -154,7 +154,9 @@ def _list_rules(rules: Rules, *, as_json: bool) -> None:
         if as_json:
             click.echo(orjson.dumps({"rule": name, **rule._asdict(), **minding}))
             continue
-        click.echo(f"{name}: {rule.what.format('...')}: {rule.why}; fix: {rule.fix}")
+        click.echo(
+            f"{name}: {rule.what.replace('{}', '...')}: {rule.why}; fix: {rule.fix}"
+        )
         for severity, readers in minding.items():
             if readers:
                 click.echo(f"  {severity}: {', '.join(readers)}")

@@ -1,0 +1,60 @@
+"""Each odd kind of file has a name of its own, and a remedy that works when pasted."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.checked import findings
+from tests.corpus import ANSWER, SYSTEM, USER, chat, with_line
+from tests.odd_files import FILES, NAMED, packed
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_remedy_that_is_pasted_leaves_a_file_without_a_fault(
+    kind: str, tmp_path: Path
+) -> None:
+    content, rule = FILES[kind]
+    path = tmp_path / "my rows.jsonl"
+    path.write_bytes(content)
+    found = findings(path)
+    fix = next(finding.fix for finding in found if finding.rule == rule)
+    _, command = fix.split(": ", 1)
+    if not shutil.which(command.split()[0]):
+        pytest.skip(f"{command.split()[0]} is absent")
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False)
+    other = tmp_path / "OTHER.jsonl"
+    left = {finding.rule for finding in findings(other if other.exists() else path)}
+    assert left <= {"no-final-newline", "crlf"} - {rule}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_what_a_file_is_has_a_name_and_no_other(kind: str, tmp_path: Path) -> None:
+    content, rule = NAMED[kind]
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(content)
+    errors = {f.rule for f in findings(path) if f.severity == "error"}
+    assert errors - {"too-few-examples"} == {rule}
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [(2, "2"), (None, "null"), (True, "true"), ("1", "1"), (0.5, "0.5"), ([1], "[1")],
+)
+def test_a_weight_is_shown_as_json_has_it(
+    weight: object, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(with_line(chat(SYSTEM, USER, {**ANSWER, "weight": weight})))
+    [found] = findings(path)
+    assert found.rule == "weight-invalid"
+    assert found.message.startswith(f"weight {said}")
+
+
+def test_a_name_without_jsonl_matters_only_where_rows_are_in_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "train.zip"
+    path.write_bytes(packed("zip"))
+    assert [finding.rule for finding in findings(path)] == ["zip"]
