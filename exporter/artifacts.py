@@ -140,8 +140,11 @@ def read_build(artifacts: Artifacts, data_set: DataSet) -> Build:
         for node in artifacts.manifest["nodes"].values()
         if node["resource_type"] == "test" and guarded & _tested(node)
     ]
-    read = guarded | {name for test in tests for name in test["depends_on"]["nodes"]}
-    relations = {name: _relation(artifacts.node(name)) for name in sorted(read)}
+    tested = {name for test in tests for name in test["depends_on"]["nodes"]}
+    used = sorted(guarded | tested)
+    relations = {name: _relation(artifacts.node(name)) for name in used}
+    # No byte of a file comes from the outcomes, which read the whole raw table.
+    read = (guarded - {data_set.outcomes}) | tested
     return Build(
         artifacts=artifacts,
         data_set=data_set,
@@ -152,7 +155,8 @@ def read_build(artifacts: Artifacts, data_set: DataSet) -> Build:
         read=[
             relation
             for name, relation in relations.items()
-            if artifacts.node(name)["config"].get("materialized") not in _NOT_LOCKED
+            if name in read
+            and artifacts.node(name)["config"].get("materialized") not in _NOT_LOCKED
         ],
     )
 

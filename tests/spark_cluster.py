@@ -5,6 +5,7 @@ The programs come from the pyspark in .venv-cluster; `make test-cluster` makes i
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -15,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -234,11 +236,21 @@ def running(folder: Path) -> Iterator[Cluster]:
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Return ports for servers that take seconds to start.
+
+    They are none of those that the kernel gives to clients, which could take one in
+    the meantime: Spark's master then listens on the next, and no worker finds it.
+    """
+    ports = random.sample(range(10_000, 30_000), 20_000)
+    return [*islice(filter(_is_free, ports), count)]
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def answers(port: int) -> bool:

@@ -11,12 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from exporter.engines import spark
+from exporter.engines.relations import Relation
+from exporter.errors import FinetuneError
 from tests.conftest import (
     DBT,
     REPOSITORY,
@@ -170,6 +174,44 @@ def test_both_executors_read_their_share_and_the_bytes_are_those_of_postgresql(
         assert min(s.rows for s in shares.values()) * 3 > max(
             s.rows for s in shares.values()
         )
+
+
+def test_parts_are_alike_and_each_is_read_from_files_of_its_own(
+    cluster: Cluster, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many parts there are, one costs no more: 300 stand for many rows."""
+    assert workspace
+    monkeypatch.setenv("SPARK_REMOTE", cluster.remote)
+    monkeypatch.setattr(spark, "_PART_BYTES", 2 * ROWS)
+    relation = Relation(None, "finetune", "training_pairs")
+    session = import_module("pyspark.sql").SparkSession.builder.remote(cluster.remote)
+    table = session.create().table("finetune.training_pairs__finetune_parts")
+    with spark.snapshot(relation, []) as moment:
+        columns = moment.columns(relation)
+        began = time.time()
+        with closing(moment.rows(relation, columns, columns[0])) as rows:
+            next(rows)
+            tell(f"Spark: parts written in {time.time() - began:.1f} s")
+            sizes = dict(table.groupBy("part").count().collect())
+            read = [{*table.where(f"part = {part}").inputFiles()} for part in sizes]
+    assert len(sizes) > 200
+    assert max(sizes.values()) < 2 * sum(sizes.values()) / len(sizes)
+    assert sum(map(len, read)) == len(set.union(*read)) == len(sizes)
+
+
+def test_what_spark_refuses_is_one_line(
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Its client would log the query and the stack of the server, too."""
+    monkeypatch.setenv("SPARK_REMOTE", cluster.remote)
+    with (
+        pytest.raises(FinetuneError, match=r"^Spark: \[TABLE_OR_VIEW_NOT_FOUND\].*"),
+        spark.snapshot(Relation(None, "nowhere", "absent"), []),
+    ):
+        pass
+    assert capfd.readouterr().err == ""
 
 
 def test_a_worker_killed_in_the_middle_of_the_build_changes_no_byte(

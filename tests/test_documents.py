@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "openai": {"endpoint"},
     "psycopg": {"engines/connection", "engines/postgres"},
     "pyspark": {"engines/spark"},
+    "grpc": {"engines/silence"},
     "yaml": {"artifacts", "checking", "freshness", "readers"},
 }
 

@@ -6,12 +6,14 @@ test-cluster` proves the distribution.
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ import jsonschema
 import pytest
 
 from exporter import artifacts, dataset, manifest
-from exporter.engines import spark
+from exporter.engines import silence, spark
 from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
 from exporter.examples import Examples
@@ -46,8 +48,10 @@ def _main_module_with_a_file() -> Iterator[None]:
 
 
 @contextmanager
-def sail(parallelism: int, log: Path) -> Iterator[str]:
-    """Start a Spark Connect server; yield its address."""
+def sail(
+    parallelism: int, log: Path
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Start a Spark Connect server; yield its address and its process."""
     [port] = free_ports(1)
     with log.open("wb") as output:
         program = Path(sys.executable).with_name("sail")
@@ -61,7 +65,7 @@ def sail(parallelism: int, log: Path) -> Iterator[str]:
     try:
         wait_for("Sail", lambda: process.poll() is not None or answers(port), 30)
         assert process.poll() is None, log.read_text()
-        yield f"sc://127.0.0.1:{port}"
+        yield f"sc://127.0.0.1:{port}", process
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -70,7 +74,7 @@ def sail(parallelism: int, log: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def server_of_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # With more, Sail 0.7 shuffles the batches of a sorted result.
-    with sail(1, tmp_path_factory.mktemp("sail") / "log") as address:
+    with sail(1, tmp_path_factory.mktemp("sail") / "log") as (address, _):
         yield address
 
 
@@ -274,7 +278,7 @@ def test_pairs_come_in_order_or_not_at_all(
 ) -> None:
     """Sail 0.7 with two threads shuffles what it sorted."""
     relation = Relation(None, "default", "many")
-    with sail(2, tmp_path / "log") as server:
+    with sail(2, tmp_path / "log") as (server, _):
         remote = f"{server}/;session_id={uuid.uuid4()}"
         monkeypatch.setenv("SPARK_REMOTE", remote)
         with session_of(remote) as session:
@@ -301,32 +305,83 @@ def test_pairs_come_in_order_or_not_at_all(
         assert outcome == "45000 in order" or "does not keep the order" in outcome
 
 
-def test_slices_are_alike_and_hold_each_row_once_whatever_the_key(
+def test_parts_hold_each_row_once_whatever_the_key_and_are_gone_at_the_end(
     server_of_spark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = [rf"it's \{n}é" for n in range(3_000)]
+    rows = [(rf"it's \{n}é", "a lamp", n) for n in range(3_000)]
     remote = f"{server_of_spark}/;session_id={uuid.uuid4()}"
+    monkeypatch.setenv("SPARK_REMOTE", remote)
+    relation = Relation(None, "finetune", "pairs")
     with session_of(remote) as session:
         session.sql("create schema finetune")
-        rows = [(key, "a lamp") for key in keys]
-        frame = session.createDataFrame(rows, "pair_id string, text string")
+        frame = session.createDataFrame(rows, "pair_id string, `a b` string, n int")
         frame.write.saveAsTable("finetune.pairs")
-        monkeypatch.setenv("SPARK_REMOTE", remote)
-        relation = Relation(None, "finetune", "pairs")
+
+        def tables() -> set[str]:
+            found = session.sql("show tables in finetune").collect()
+            return {row["tableName"] for row in found}
+
         with spark.snapshot(relation, []) as moment:
             columns = moment.columns(relation)
-            whole = [*moment.rows(relation, columns, columns[0])]
-            assert [row[0] for row in whole] == sorted(keys)
-            monkeypatch.setattr(spark, "_SLICE_BYTES", 10_000)
-            bounds = moment._bounds(relation, "pair_id")  # noqa: SLF001
-            assert [*moment.rows(relation, columns, columns[0])] == whole
-    assert len(bounds) == 5
-    sizes = [
-        sum(lower <= key < upper for key in keys)
-        for lower, upper in zip(["", *bounds], [*bounds, "~"], strict=True)
-    ]
-    assert sum(sizes) == 3_000
-    assert max(sizes) < 2 * 3_000 / len(sizes)
+            assert [*moment.rows(relation, columns, columns[0])] == sorted(rows)
+            monkeypatch.setattr(spark, "_PART_BYTES", 10_000)
+            # As an export leaves it that was killed.
+            session.sql("create table finetune.pairs__finetune_parts as select 1 as n")
+            assert [*moment.rows(relation, columns, columns[0])] == sorted(rows)
+            assert tables() == {"pairs"}
+            with closing(moment.rows(relation, columns, columns[0])) as begun:
+                next(begun)
+                assert tables() == {"pairs", "pairs__finetune_parts"}
+            assert tables() == {"pairs"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_server_that_falls_silent_or_dies_ends_a_query_in_time(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "LONGEST", 2.0)
+    relation = Relation(None, "default", "one")
+    with sail(1, tmp_path / "log") as (server, process):
+        remote = f"{server}/;session_id={uuid.uuid4()}"
+        monkeypatch.setenv("SPARK_REMOTE", remote)
+        with session_of(remote) as session:
+            session.sql("create view one as select 'a' as pair_id")
+        with spark.snapshot(relation, []) as moment:
+            process.send_signal(number)
+            began = time.monotonic()
+            with pytest.raises(FinetuneError, match=r"^Spark Connect: no answer for 2"):
+                moment.query("select 1")
+        took = time.monotonic() - began
+        process.send_signal(signal.SIGCONT)
+    assert took < 15
+
+
+def test_a_port_where_nobody_answers_is_left_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silence, "LONGEST", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"sc://127.0.0.1:{mute.getsockname()[1]}"
+        monkeypatch.setenv("SPARK_REMOTE", address)
+        spark.require_server()
+        with (
+            pytest.raises(FinetuneError, match=r"^Spark Connect: no answer for 1 "),
+            spark.snapshot(Relation(None, "default", "one"), []),
+        ):
+            pass
+
+
+def test_silence_is_counted_from_the_last_word_of_the_server(
+    server_of_spark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", f"{server_of_spark}/;session_id={uuid.uuid4()}")
+    monkeypatch.setattr(silence, "LONGEST", 1.0)
+    with session_of(os.environ["SPARK_REMOTE"]) as session:
+        session.sql("create view one as select 'a' as pair_id")
+        with spark.snapshot(Relation(None, "default", "one"), []) as moment:
+            for _ in range(3):
+                time.sleep(0.6)
+                assert moment.query("select 1 as n") == [{"n": 1}]
 
 
 def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:

@@ -90,15 +90,12 @@
     ) ~ '(09|0a|0b|0c|0d|20|c285|c2a0|e19a80|e2808[0-9a-d]|e280a[89f]|e2819f|e281a0|e38080|efbbbf)$'
 {%- endmacro %}
 
-{#- Whether one character is a blank, by its code point. -#}
+{#- Whether one character is a blank, by its code point: one list, because Spark
+    finds the character again for each condition. -#}
 {% macro is_blank(character) -%}
-    (
-        ascii({{ character }}) between 9 and 13
-        or ascii({{ character }}) between 8192 and 8205
-        or ascii({{ character }}) in (
-            32, 133, 160, 5760, 8232, 8233, 8239, 8287, 8288, 12288, 65279
-        )
-    )
+    {%- set named = [32, 133, 160, 5760, 8232, 8233, 8239, 8287, 8288, 12288, 65279] -%}
+    {%- set points = range(9, 14) | list + range(8192, 8206) | list + named -%}
+    ascii({{ character }}) in ({{ points | join(', ') }})
 {%- endmacro %}
 
 {#- The name of a pair. U+001F stands where the title ends, so that "ab", "c" and

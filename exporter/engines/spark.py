@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from hashlib import md5
@@ -14,6 +15,7 @@ from exporter.engines.relations import Column, Kind, Relation, Row, column
 from exporter.errors import FinetuneError
 
 if TYPE_CHECKING:
+    import pyarrow
     from pyspark.sql import SparkSession
 
 # How values of each type are written, as PostgreSQL writes them.
@@ -28,13 +30,12 @@ _FORMS = {
 }
 _DIGITS = 15
 
-# What the Connect server's driver holds at once: a sorted result whole. It refuses
-# one of over spark.driver.maxResultSize, 1 GiB, and of 256 MB one with the default
-# 1 GiB of heap runs out of it and never answers (Spark 4.3, November 2026).
-_SLICE_BYTES = 64_000_000
+# What the driver and the client hold, twice. Of a sorted result of 256 MB a driver with
+# the default 1 GiB of heap runs out of it and never answers (Spark 4.3, November 2026).
+_PART_BYTES = 20_000_000
 
-# Keys to choose the bounds of a slice from: slices differ by a tenth.
-_KEYS_A_SLICE = 100
+# Rows that Spark sends at once; while they are taken apart, they take more memory.
+_BATCH_ROWS = 1_000
 
 
 class Digest(NamedTuple):
@@ -118,36 +119,56 @@ class Snapshot:
     def _stream(
         self, relation: Relation, columns: Sequence[Column], key: Column
     ) -> Iterator[Row]:
-        """Yield the rows slice by slice, each a sorted query.
+        """Yield the rows in order: one part is written while the next is read."""
+        names = ", ".join(f"c{place}" for place in range(len(columns)))
 
-        The pairs are stored in the order of their ids, so that of most files a
-        slice reads no more than the footer.
-        """
-        expressions = ", ".join(column.expression for column in columns)
-        order = f"cast({key.expression} as string)"
-        for condition in _between(order, self._bounds(relation, order)):
+        def fetched(part: str) -> "pyarrow.Table":
             with _one_line_errors():
-                frame = self._session.sql(
-                    f"select {expressions} from {self.quoted(*relation.path)}"
-                    f" where {condition} order by {order}"
-                )
-                yield from frame.toLocalIterator(prefetchPartitions=True)
+                # In one task, because a part is small.
+                return self._session.sql(
+                    f"select {names} from (select /*+ coalesce(1) */ * from {part})"
+                    " order by k"
+                ).toArrow()
 
-    def _bounds(self, relation: Relation, key: str) -> list[str]:
-        """Return keys that part the rows into slices that a driver can hold.
+        with self._parts(relation, columns, key) as parts:
+            for table in _ahead(fetched, parts):
+                for batch in table.to_batches():
+                    cells = [column.to_pylist() for column in batch.columns]
+                    yield from zip(*cells, strict=True)
 
-        They are chosen among keys drawn by their hash, in one scan of that column.
+    @contextmanager
+    def _parts(
+        self, relation: Relation, columns: Sequence[Column], key: Column
+    ) -> Iterator[list[str]]:
+        """Yield what to select from, each a range of the key, in its order.
+
+        Of more rows than one part may have, the executors write a table of parts.
+        So however many there are, each is read and sorted twice, and who reads a
+        part opens no file of another.
         """
-        slices = -(-self._bytes // _SLICE_BYTES)
-        if slices < 2:
-            return []
-        share = min(1, slices * _KEYS_A_SLICE / self._before.rows)
-        drawn = self.query(
-            f"select {key} as drawn from {self.quoted(*relation.path)}"
-            f" where left(md5({key}), 8) <= '{int(share * (16**8 - 1)):08x}'"
-        )
-        keys = sorted(str(row["drawn"]) for row in drawn)
-        return [keys[n * len(keys) // slices] for n in range(1, slices)] if keys else []
+        chosen = [f"{column.expression} as c{n}" for n, column in enumerate(columns)]
+        chosen.append(f"cast({key.expression} as string) as k")
+        rows = f"(select {', '.join(chosen)} from {self.quoted(*relation.path)})"
+        count = -(-self._bytes // _PART_BYTES)
+        if count < 2:
+            yield [rows]
+            return
+        # A killed export leaves it behind, and the next one replaces it.
+        table = self.quoted(relation.schema, f"{relation.name}__finetune_parts")
+        self._run(f"drop table if exists {table}")
+        try:
+            self._run(
+                f"create table {table} partitioned by (part) as"
+                " select *, spark_partition_id() as part from"
+                f" (select /*+ repartition_by_range({count}, k) */ * from {rows})"
+            )
+            yield [f"{table} where part = {part}" for part in range(count)]
+        finally:
+            self._run(f"drop table if exists {table}")
+
+    def _run(self, command: str) -> None:
+        with _one_line_errors():
+            self._session.sql(command)
 
     def _require_same(self, relation: Relation, before: Digest, after: Digest) -> None:
         if before != after:
@@ -185,13 +206,17 @@ class Snapshot:
         return digest, int(found["size"])
 
 
-def _between(key: str, bounds: Sequence[str]) -> Iterator[str]:
-    """Yield conditions that part a key, in its order, at the bounds."""
-    quoted = ["'" + b.replace("\\", "\\\\").replace("'", "\\'") + "'" for b in bounds]
-    for lower, upper in zip([None, *quoted], [*quoted, None], strict=True):
-        ends = [f"{key} >= {lower}"] if lower else []
-        ends += [f"{key} < {upper}"] if upper else []
-        yield " and ".join(ends) or "true"
+def _ahead(
+    make: Callable[[str], "pyarrow.Table"], parts: Sequence[str]
+) -> Iterator["pyarrow.Table"]:
+    """Yield what is made of each part, the next while this one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(make, parts[0])
+        for part in parts[1:]:
+            made = following.result()
+            following = pool.submit(make, part)
+            yield made
+        yield following.result()
 
 
 @contextmanager
@@ -202,14 +227,7 @@ def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]
         FinetuneError: No pyspark, no server, or a relation that is missing or may
             not be read.
     """
-    try:
-        sql = import_module("pyspark.sql")
-    except ImportError as error:
-        raise FinetuneError(
-            f"--target spark: {error}; pip install 'finetune-exporter[spark]'"
-        ) from error
-    with _one_line_errors():
-        session = sql.SparkSession.builder.remote(_remote()).create()
+    session = _connected()
     try:
         with _one_line_errors("; run dbt build"):
             moment = Snapshot(session, examples, read)
@@ -217,6 +235,26 @@ def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]
     finally:
         # Not stopped: a session that SPARK_REMOTE names has other users.
         session.client.close()
+
+
+def _connected() -> "SparkSession":
+    """Return a session that ends by itself when the server falls silent."""
+    try:
+        connect = import_module("pyspark.sql.connect.session")
+    except ImportError as error:
+        raise FinetuneError(
+            f"--target spark: {error}; pip install 'finetune-exporter[spark]'"
+        ) from error
+    # Else it logs each error with its query and the stack of the server.
+    logger = import_module("pyspark.logger").PySparkLogger
+    logger.getLogger("SQLQueryContextLogger").disabled = True
+    with _one_line_errors():
+        channel = connect.DefaultChannelBuilder(_remote())
+        channel.add_interceptor(import_module("exporter.engines.silence").Limit())
+        builder = connect.SparkSession.builder.channelBuilder(channel)
+        session: SparkSession = builder.create()
+        session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _BATCH_ROWS)
+    return session
 
 
 def _remote() -> str:
