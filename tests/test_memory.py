@@ -45,6 +45,26 @@ def test_a_load_whose_first_line_is_long_is_bounded_by_it(
     assert peak_mb(workspace, "load", path) < most
 
 
+CSV, LINE = b"uid,title,content\n", b'{"uid":"1","title":"a","content":"b"}\n'
+ODD = {
+    "doubled quotes": (CSV + b'1,a,"' + b'""' * (2 << 20) + b'"\n2,b,c\n', 0),
+    "an open quote": (CSV + b'1,"a,b\n' + b"2,c,d\n" * (4 << 20), 0),
+    "lists": (b'{"x":[' + b"[]," * (4 << 20) + b"1]}\n" + LINE, 0),
+    "a line of 100 MB": (b'{"uid":"' + b"x" * (100 << 20) + b'"}\n' + LINE, 0),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_no_row_looks_like_takes_little_memory(
+    workspace: Workspace, name: str
+) -> None:
+    content, code = ODD[name]
+    path = workspace.folder / "rows"
+    path.write_bytes(content)
+    peak = peak_mb(workspace, "load", path, "--rejects", "bad", code=code)
+    assert peak < 130
+
+
 def test_an_export_of_many_long_texts_takes_no_more_than_one(sample: Workspace) -> None:
     changed = sample.sql(
         "update finetune.int_finetune__pairs_deduplicated"

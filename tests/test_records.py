@@ -3,7 +3,6 @@
 import csv
 import gzip
 import json
-import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +11,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.errors import FinetuneError
-from tests.checked import findings
 from tests.rows import (
     CASES,
     COLUMNS,
@@ -87,6 +85,42 @@ MORE_READ: dict[str, tuple[bytes, list[Row]]] = {
         [("1", "a", "b"), ("2", "c", "d")],
     ),
     "a bar and sep=": (b"sep=|\nuid|title|content\n1|a|b,c\n", [("1", "a", "b,c")]),
+    "sep= with another separator below": (
+        b"sep=;\nuid,title,content\n1,a,b\n",
+        [("1", "a", "b")],
+    ),
+    "a separator that only the header shows": (
+        b"uid^title^content\n1^a;b^c,d\n",
+        [("1", "a;b", "c,d")],
+    ),
+    "the separator of Hive": (
+        b"uid\x01title\x01content\n1\x01a\x01b\n",
+        [("1", "a", "b")],
+    ),
+    "single quotes around the header, too": (
+        b"'uid','title','content'\n'1','a','b, it''s'\n",
+        [("1", "a", "b, it's")],
+    ),
+    "line ends of which one half was written twice": (
+        b"uid,title,content\r\r\n1,a,b\r\r\n2,c,d\r\r\n",
+        [("1", "a", "b"), ("2", "c", "d")],
+    ),
+    "two marks, and what nobody sees in the header": (
+        "\ufeff\ufeffuid,\u200btitle\u00a0,content\n1,a,b\n".encode(),
+        [("1", "a", "b")],
+    ),
+    "keys in another order on each line, escaped": (
+        (
+            b'{"uid":"1","title":"a","content":"b"}\n'
+            rb'{"content":"\u00e9\\\n","title":"\t","uid":2}' + b"\n"
+            rb'{"title":"c","uid":null,"content":"\ud83d\udd26"}'
+        ),
+        [("1", "a", "b"), ("2", "\t", "\u00e9\\\n"), (None, "c", "\U0001f526")],
+    ),
+    "a key twice below another one": (
+        b'{"uid":"1","more":{"x":1,"x":2},"title":"a","content":"b"}\n',
+        [("1", "a", "b")],
+    ),
     "inches": (b'uid,title,content\n1,24" lamp,b\n', [("1", '24" lamp', "b")]),
     "CR alone before JSON": (
         b'{"uid":1,"title":"a","content":"b"}\r{"uid":2,"title":"c","content":""}\r',
@@ -131,96 +165,6 @@ def test_the_like_of_it_is_read_as_meant(name: str, tmp_path: Path) -> None:
     path = tmp_path / "rows"
     path.write_bytes(content)
     assert rows_in(path)[:2] == (expected, [])
-
-
-REFUSED = {
-    "A3_duplicate_header.csv": ":1: column title is named twice",
-    "C2_header_open_quote.csv": ":1: the header has a quote that is not closed",
-    "D11_pretty.json": ": an object over several lines; jq -c . ",
-    "D12_wrapped.json": "key .products; jq -c '.products[]' ",
-    "D13_zip.csv.zip": ": a zip archive; unzip ",
-    "D15_header_case.csv": "has UID, Title, Content, wanted are uid, title, content: "
-    "name yours with --id UID --title Title --content Content",
-    "D18_lfs_pointer.jsonl": ": a Git LFS pointer, not the file; git lfs pull",
-    "D19_no_id.csv": "has title, content, wanted are uid, title, content: name yours "
-    "with --id COLUMN (or --no-id if the rows have none)",
-    "G9_html_page.jsonl": ": an HTML or XML page",
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_list_of_rows_is_named_with_its_remedy(name: str) -> None:
-    with pytest.raises(FinetuneError) as error:
-        rows_in(CASES / name)
-    assert REFUSED[name] in str(error.value)
-
-
-MORE_REFUSED = {
-    "UTF-16LE": (
-        "uid,title,content\n".encode("utf-16-le"),
-        "iconv -f UTF-16LE -t UTF-8",
-    ),
-    "UTF-16BE": (
-        "uid,title,content\n".encode("utf-16-be"),
-        "iconv -f UTF-16BE -t UTF-8",
-    ),
-    "UTF-32": ("uid,title,content\n".encode("utf-32"), "iconv -f UTF-32 -t UTF-8"),
-    "Parquet": (b"PAR1\x15\x04", "a Parquet file; pip install duckdb; python3 -c"),
-    "xlsx": (
-        b"PK\x03\x04....[Content_Types].xml",
-        "an Excel file; save it as CSV UTF-8",
-    ),
-    "a dump": (b"PGDMP\x01", "a dump of PostgreSQL; pg_restore"),
-    "rows below two keys": (
-        b'{"data": {"items": [{"uid": 1}]}, "n": 1}\n',
-        "jq -c '.data.items[]'",
-    ),
-    "a long document": (
-        b'{\n "n": 1,\n "items": [\n' + b'  {"uid": 1, "title": "a"},\n' * 20_000,
-        "perhaps items; jq -c '.. | objects | select(has(\"title\"))'",
-    ),
-    "a tar archive": (bytes(257) + b"ustar\0", "a tar archive; tar -xf "),
-    "a NUL in the header": (
-        b"uid,ti\0tle,content\n1,a,b\n",
-        ":1: the header holds a NUL",
-    ),
-    "an empty zip": (b"PK\x05\x06" + bytes(18), "a zip archive; unzip "),
-    "Markdown": (b"| uid | title |\n|---|---|\n", "a table in Markdown"),
-    "joined files whose columns differ in order": (
-        b"uid,title,content\n1,a,b\nTitle,uid,content\nc,2,d\n",
-        ":3: a header with the columns in another order",
-    ),
-    "a broken array": (
-        b'[{"uid":1,"title":"a","content":"b"},\n{"uid":2 "title"}]',
-        ":2: not a JSON array: Expecting ',' delimiter",
-    ),
-    "nothing": (b"\xef\xbb\xbf\n \n", "the file is empty"),
-}
-
-
-@pytest.mark.parametrize("name", MORE_REFUSED)
-def test_the_like_of_it_is_named_with_its_remedy(name: str, tmp_path: Path) -> None:
-    content, message = MORE_REFUSED[name]
-    path = tmp_path / "rows"
-    path.write_bytes(content)
-    with pytest.raises(FinetuneError) as error:
-        rows_in(path)
-    assert message in str(error.value)
-
-
-def test_the_command_for_parquet_can_be_pasted_whatever_the_path(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / 'it\'s a "best of" $HOME; `ls`.parquet'
-    path.write_bytes(b"PAR1")
-    with pytest.raises(FinetuneError) as loading:
-        rows_in(path)
-    said = [f.fix for f in findings(path) if f.rule == "parquet"]
-    for text in (str(loading.value), *said):
-        *_, flag, program, argument = shlex.split(text[text.index("python3") :])
-        assert (flag, argument) == ("-c", str(path))
-        compile(program, "", "exec")
-    assert len(said) == 1
 
 
 @in_a_folder

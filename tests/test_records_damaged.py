@@ -41,6 +41,16 @@ def test_an_open_quote_in_the_last_row_is_no_row_lost(tmp_path: Path, end: str) 
     assert (intake.row_lines, intake.bad_lines, intake.other_lines) == (1, 1, 1)
 
 
+def test_an_open_quote_that_another_field_closes_costs_its_own_line(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('uid,title,content\n"0,,\n1,,\n2,",0",\n3,,\n')
+    rows, [reject], intake = rows_in(path)
+    assert [row[:2] for row in rows] == [("1", None), ("2", ",0"), ("3", None)]
+    assert (reject.line, intake.lines) == (2, 5)
+
+
 @pytest.mark.parametrize("closing", ["", '24" wide', 'wide 12"', '"well quoted"'])
 def test_a_quote_that_is_closed_far_below_costs_its_own_line(
     tmp_path: Path, closing: str
@@ -147,7 +157,10 @@ def test_what_json_refuses_is_no_row_and_what_it_takes_is_that_row(
     path.write_text(f"{GOOD}{line}\n", encoding="utf-8")
     read, _, _ = rows_in(path)
     try:
-        found = json.loads(line, parse_int=str, object_pairs_hook=list)
+        digits = {"-0": "0"}
+        found = json.loads(
+            line, parse_int=lambda d: digits.get(d, d), object_pairs_hook=list
+        )
         assert [key for key, _ in found if key in COLUMNS] == [*COLUMNS]
         uid, title, content = (value for key, value in found if key in COLUMNS)
         assert isinstance(title + content + (uid or ""), str)
@@ -229,6 +242,19 @@ BAD_LINES = {
     ),
     "NaN as title": (b'{"uid":"1","title":NaN,"content":"c"}', "title is NaN"),
     "a boolean as id": (b'{"uid":true,"title":"t","content":"c"}', "uid is true or"),
+    "1.0 as id": (
+        b'{"uid":1.0,"title":"t","content":"c"}',
+        "uid is a number with a fraction, but",
+    ),
+    "objects without a line end between": (
+        GOOD.strip().encode() * 2,
+        "several values in a line; jq -c . ",
+    ),
+    "padding": (bytes(50), "holds a NUL"),
+    "many values": (
+        b'{"uid":"1","x":[' + b"1," * 600_000 + b"1]}",
+        "more than 300,000 values in a line",
+    ),
     "an object": (
         b'{"uid":"1","title":{"a":1},"content":"c"}',
         "title is an object, but must be text or null; jq -c '.title |= tojson'",

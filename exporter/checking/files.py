@@ -15,10 +15,11 @@ from exporter.checking.lines import examine, without_marks
 from exporter.checking.plain import Plain
 from exporter.checking.repeats import Repeats
 from exporter.checking.rules import Finding, Rules
-from exporter.checking.shapes import START_BYTES, ByteFile, shape, spread
+from exporter.checking.shapes import ByteFile, shape, spread
 from exporter.checking.whole import Whole
 from exporter.errors import FinetuneError
 from exporter.progress import reading, step
+from exporter.shapes import START_BYTES
 
 # Longer lines are damage: half a million tokens, while the most generous reader
 # trains on 65,536. Damaged JSON can take a hundred times its size in memory.

@@ -1,11 +1,9 @@
 """Rows of (id, title, content) out of files, as PostgreSQL's COPY takes them."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
-from exporter.records import csv_rows, json_rows
-from exporter.records.look import Kind, look
+from exporter.records.look import reader
 from exporter.records.rows import (
     MAX_LINE_BYTES,
     Block,
@@ -14,7 +12,7 @@ from exporter.records.rows import (
     Intake,
     Reject,
 )
-from exporter.records.source import Source, opened
+from exporter.records.source import opened
 
 __all__ = [
     "MAX_LINE_BYTES",
@@ -43,18 +41,9 @@ def read_rows(path: Path, columns: Columns, intake: Intake) -> Iterator[Block]:
         FinetuneError: The file cannot be read or is something else, or its
             header lacks a column; the text names the command that converts it.
     """
-    with ExitStack() as stack:
-        file, name = stack.enter_context(opened(path))
-        source = Source(file, name)
+    with opened(path) as source:
         intake.found = []
-        with source.faults():
-            seen = look(source, columns, intake)
-            rows = {
-                Kind.ARRAY: json_rows.array_rows,
-                Kind.CSV: csv_rows.csv_rows,
-                Kind.LINES: json_rows.line_rows,
-            }[seen.kind]
-            for form, block in rows(source, seen, columns, intake):
-                intake.position = source.position()
-                if block:
-                    yield form, block
+        for form, block in reader(source, columns)(source, columns, intake):
+            intake.position = source.position()
+            if block:
+                yield form, block

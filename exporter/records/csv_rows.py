@@ -1,15 +1,18 @@
-"""Rows out of CSV; a fault in it costs its own line, and no other."""
+"""Rows out of CSV; a fault in it costs its own line, and no other.
+
+The patterns take time that grows linearly with the text, and no memory: a doubled
+quote is one byte for them, a NUL, so that no group of them is repeated in a field.
+"""
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import islice
 
-from exporter.errors import FinetuneError
-from exporter.records.csv_form import CsvForm
-from exporter.records.look import Look, not_utf8
+from exporter.records.csv_header import Header, read_header
+from exporter.records.csv_records import Record, Records
 from exporter.records.rows import (
-    HOLDS_NUL,
     MAX_LINE_BYTES,
+    SHOWN_BYTES,
     TOO_LONG,
     Block,
     Columns,
@@ -18,33 +21,26 @@ from exporter.records.rows import (
     Reject,
     is_utf8,
 )
-from exporter.records.source import Source
+from exporter.records.source import BLOCK_BYTES, Source
 
-_BLOCK_BYTES = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 # So many lines that are rows themselves are no text of a field: a quote was left
 # open, and another one that stands by chance closed it.
 _ROWS_IN_A_FIELD = 3
 
 
-def csv_rows(
-    source: Source, seen: Look, columns: Columns, intake: Intake
-) -> Iterator[Block]:
-    """Yield the rows of CSV, after its header."""
-    reader = _Reader(source, seen, columns, intake)
-    while (block := reader.next_block()) is not None:
-        yield reader.form, block
+def csv_rows(source: Source, columns: Columns, intake: Intake) -> Iterator[Block]:
+    """Yield the rows of CSV.
+
+    Raises:
+        FinetuneError: The header lacks a column, or another one follows.
+    """
+    rows = _Reader(source, columns, intake)
+    while (block := rows.next_block()) is not None:
+        yield rows.form, block
 
 
-class _Record(NamedTuple):
-    """Where a row or a faulty line ends; its values, or what is wrong."""
-
-    end: int
-    values: list[bytes]
-    fault: str = ""
-
-
-class _Reader:
+class _Reader(Records):
     """What was read and not yet split into records.
 
     Blocks of plain rows go to the server as they are, which takes a tenth of the
@@ -52,126 +48,124 @@ class _Reader:
     many lines is a text, or a quote that was left open. Fewest lines are set aside.
     """
 
-    def __init__(
-        self, source: Source, seen: Look, columns: Columns, intake: Intake
-    ) -> None:
-        self.source = source
+    def __init__(self, source: Source, columns: Columns, intake: Intake) -> None:
+        header = read_header(source, columns, intake)
+        super().__init__(source, header)
         self.intake = intake
-        self.number = seen.first_line
-        self.header = [name.encode() for name in seen.header]
-        self.places = sorted(map(seen.header.index, columns.wanted()))
-        loaded = tuple(seen.header[place] for place in self.places)
-        self.form = Form(loaded, seen.separator, seen.end)
-        self.buffer = b""
-        self.ended = False
+        self.number = header.first_line
+        self.header = [name.encode() for name in header.columns]
+        self.places = sorted(map(header.columns.index, columns.wanted()))
+        loaded = tuple(header.columns[place] for place in self.places)
+        self.form = Form(loaded, header.separator, header.end)
         # Up to this line, what reads as a row may be the rest of a broken text.
         self.doubtful = 0
-        width = len(seen.header)
-        self.syntax = CsvForm(seen.separator, seen.quote, source.end_of_line)
-        row = self.syntax.plain_row(self.places, width, seen.end)
-        self.plain = re.compile(row)
-        row = self.syntax.plain_row([], width, seen.end)
-        self.plain_rows = re.compile(b"(%b)*" % row)
-        self.sure = self.syntax.sure_rows(width, spaced=seen.spaced)
-        self.likely = self.syntax.likely_row(width, spaced=seen.spaced)
-        names = {seen.header[0], *columns.wanted()}
-        self.again = self.syntax.header_again(names, source.end_of_line)
+        self._compile(header, {header.columns[0], *columns.wanted()})
+
+    def _compile(self, header: Header, names: set[str]) -> None:
+        s, q = re.escape(self.separator), self.quote
+        blanks = b"" if header.spaced else self.blanks
+        # Rows of which what stands in quotes was taken out, but one quote.
+        field, most = rb'(?:[^"\0%b\r\n]+|\0*"?)' % s, self.width - 1
+        row = rb"(?:%b%b){%d}%b%b" % (field, s, most, field, self.form.end.encode())
+        self.plain_rows = re.compile(rb"(%b)*" % row)
+        text = rb"[^%b\0%b%b\r\n][^%b\r\n]*" % (q, s, blanks, s)
+        field = rb"(?:%b|\0*%b[^%b]*%b|\0*)" % (text, q, q, q)
+        row = rb"(?:%b%b){%d}%b%b" % (field, s, most, field, self.end)
+        self.likely = re.compile(row)
+        self.line = re.compile(rb"[^%b]*%b" % (self.line_end, self.line_end))
+        # The fields that are wanted of a plain row, each as it stands.
+        field = rb'(?:"[^"]*(?:""[^"]*)*"|[^"%b\r\n]*)' % s
+        before = [-1, *self.places]
+        row = s.join(
+            rb"(?:%b%b){%d}(%b)" % (field, s, place - last - 1, field)
+            for last, place in zip(before, self.places, strict=False)
+        )
+        row += rb"(?:%b%b){%d}" % (s, field, most - before[-1])
+        self.picked = re.compile(row + self.form.end.encode())
+        # A line after another that begins with a name of the header.
+        name = b"|".join(re.escape(name.encode()) for name in names)
+        again = rb"%b(?:%b)?[ \t]*%b?(?:%b)%b?[ \t]*%b"
+        again %= self.line_end, _BOM, q, name, q, s
+        self.again = re.compile(again, re.IGNORECASE)
 
     def next_block(self) -> bytes | None:
         """Return the next rows; None at the end."""
-        if len(self.buffer) < _BLOCK_BYTES and not self.ended:
-            self._more()
+        if len(self.buffer) < BLOCK_BYTES:
+            self.more()
         if not self.buffer:
             return None
         return self._plain_block() or self._judged_block()
-
-    def _more(self) -> bool:
-        block = self.source.block(max(_BLOCK_BYTES, len(self.buffer)))
-        self.ended = not block
-        self.buffer += block
-        return bool(block)
 
     def _plain_block(self) -> bytes:
         """Take plain rows as they are; b"" if what comes wants a closer look.
 
         The last one stays, to be judged with what follows.
         """
-        if self.syntax.quote != b'"' or self.number <= self.doubtful:
+        # Blocks of bounded length, because the pattern of the fields takes memory.
+        end = self.buffer.rfind(self.line_end, 0, 2 * BLOCK_BYTES) + 1
+        block = self.buffer[:end]
+        if self.quote != b'"' or self.number <= self.doubtful or b"\0" in block:
             return b""
-        found = self.plain_rows.match(self.buffer)
-        end = found.end() if found else 0
-        if found and not (self.ended and end == len(self.buffer)):
-            end = max(0, found.start(1))
-        block, end_of_line = self.buffer[:end], self.source.end_of_line
-        if b"\0" in block or _BOM in block or not is_utf8(block):
+        text = block.replace(b'""', b"\0")
+        spans = text.split(b'"')
+        outside = b'"'.join(spans[::2])
+        found = self.plain_rows.match(outside)
+        end = max(0, found.start(1)) if found else 0
+        if found and self.ended and found.end() == len(outside):
+            # Nothing follows, unless a quote is open or a line has no end.
+            is_whole = len(spans) % 2 and len(block) == len(self.buffer)
+            end = found.end() if is_whole else end
+        rows = outside.count(self.line_end, 0, end)
+        inside = spans[1 : 2 * outside.count(b'"', 0, end) : 2]
+        end += sum(map(len, inside)) + len(inside)
+        block = block[: end + text.count(b"\0", 0, end)]
+        lines = block.count(self.line_end)
+        if not is_utf8(block) or self.again.search(self.line_end + block):
             return b""
-        if self.again.search(end_of_line + block):
+        if lines > rows + _ROWS_IN_A_FIELD and any(map(self._holds_rows, inside)):
             return b""
-        lines = block.count(end_of_line)
-        spans = block.replace(b'""', b"").split(b'"')
-        rows = b"".join(spans[::2]).count(end_of_line)
-        if lines > rows + _ROWS_IN_A_FIELD and any(map(self._holds_rows, spans[1::2])):
-            return b""
-        self.buffer = self.buffer[end:]
+        self.buffer = self.buffer[len(block) :]
         self.intake.add(rows, lines)
         self.number += lines
-        if len(self.places) < len(self.header):
-            picked = map(self.syntax.between.join, self.plain.findall(block))
+        if len(self.places) < self.width:
+            picked = map(self.separator.join, self.picked.findall(block))
             return self.form.end.encode().join([*picked, b""])
         return block
 
     def _holds_rows(self, text: bytes) -> bool:
         """Say whether all lines of a text but the outer ones are rows."""
-        if text.count(self.source.end_of_line) <= _ROWS_IN_A_FIELD:
+        if text.count(self.line_end) <= _ROWS_IN_A_FIELD:
             return False
-        return all(
-            self.likely.fullmatch(line.removesuffix(b"\r"))
-            for line in text.split(self.source.end_of_line)[1:-1]
-        )
+        lines = islice(self.line.finditer(text), 1, None)
+        return all(self._is_likely(line[0]) for line in lines)
+
+    def _is_likely(self, line: bytes) -> bool:
+        """Say whether a line is a row, and no sentence with commas."""
+        line = line.removesuffix(b"\n").removesuffix(b"\r")
+        return bool(self.likely.fullmatch(line.replace(self.quote * 2, b"\0")))
 
     def _judged_block(self) -> bytes:
         rows: list[bytes] = []
-        place, target = 0, len(self.buffer)
+        place, target = 0, min(len(self.buffer), BLOCK_BYTES)
         while place < target:
             place = self._judge(place, rows)
         self.buffer = self.buffer[place:]
         return b"".join(rows)
 
-    def _judge(  # noqa: PLR0911 - a verdict each
-        self, start: int, rows: list[bytes]
-    ) -> int:
+    def _judge(self, start: int, rows: list[bytes]) -> int:
         """Take a row, or set a line aside; return where the next one begins."""
-        line_end = self.buffer.find(self.source.end_of_line, start) + 1
-        line_end = line_end or len(self.buffer)
-        if not self.buffer[start:line_end].strip(self.syntax.blanks + b"\r\n\x1a"):
+        line_end = self.end_of_line(start)
+        if line_end - start > MAX_LINE_BYTES:
+            return self._set_aside(start, line_end, TOO_LONG)
+        if not self.buffer[start:line_end].strip(self.blanks + b"\r\n\x1a"):
             self.intake.other_lines += 1
             self.number += 1
             return line_end
-        if line_end - start > MAX_LINE_BYTES:
-            return self._set_aside(start, line_end, TOO_LONG)
-        record = self._read(start)
-        lines = self._lines(start, record.end)
-        if record.fault:
-            self.doubtful = max(self.doubtful, self.number + lines - 1)
-            return self._set_aside(start, line_end, record.fault)
-        if len(record.values) != len(self.header):
-            fault = (
-                f"{len(record.values)} fields, but the header has {len(self.header)}"
-            )
-            alone = lines > 1 and self._sure_end(line_end) >= record.end
-            return self._set_aside(start, line_end if alone else record.end, fault)
-        if lines > 1 and self._is_open(start, line_end, record.end):
-            fault = "not CSV: a quote is not closed in this line"
-            return self._set_aside(start, line_end, fault)
-        text = self.buffer[start : record.end]
-        if lines == 1 and self.number <= self.doubtful:
-            if not self.likely.fullmatch(text):
-                fault = "may be the rest of a field whose quote is broken above"
-                return self._set_aside(start, line_end, fault)
-            self.doubtful = 0
-        fault = self._bytes_fault(text)
+        record = self.read(start)
+        lines = self.lines(start, record.end)
+        end, fault = self._fault(start, line_end, record, lines)
         if fault:
-            return self._set_aside(start, record.end, fault)
+            return self._set_aside(start, end, fault)
         if self._is_header(record.values):
             self.intake.note(
                 f"{self.source.name}:{self.number}: the header again, passed over"
@@ -179,11 +173,31 @@ class _Reader:
             self.intake.other_lines += lines
         else:
             self.intake.add(1, lines)
-            fields = [record.values[place] for place in self.places]
-            row = self.syntax.between.join(map(_quoted, fields))
-            rows.append(row + self.form.end.encode())
+            fields = [_quoted(record.values[place]) for place in self.places]
+            rows.append(self.separator.join(fields) + self.form.end.encode())
         self.number += lines
         return record.end
+
+    def _fault(
+        self, start: int, line_end: int, record: Record, lines: int
+    ) -> tuple[int, str]:
+        """Return what is wrong with a record, if so, and where that ends."""
+        if record.fault:
+            self.doubtful = max(self.doubtful, self.number + lines - 1)
+            return line_end, record.fault
+        if record.fields != self.width:
+            alone = lines > 1 and self.reads_well(line_end, record.end)
+            fault = f"{record.fields} fields, but the header has {self.width}"
+            return line_end if alone else record.end, fault
+        if lines > 1 and self._is_open(start, line_end, record):
+            return line_end, "not CSV: a quote is not closed in this line"
+        text = self.buffer[start : record.end]
+        if lines == 1 and self.number <= self.doubtful:
+            if not self._is_likely(text):
+                fault = "may be the rest of a field whose quote is broken above"
+                return line_end, fault
+            self.doubtful = 0
+        return record.end, self._text_fault(text)
 
     def _is_header(self, values: list[bytes]) -> bool:
         """Say whether a row is the header again, in capitals or not.
@@ -194,70 +208,40 @@ class _Reader:
         names = [value.removeprefix(_BOM).strip().lower() for value in values]
         wanted = [name.lower() for name in self.header]
         if names != wanted and len(names) > 1 and sorted(names) == sorted(wanted):
-            raise FinetuneError(
-                f"{self.source.name}:{self.number}: a header with the columns in "
-                "another order: two files were joined; load each by itself"
+            raise self.source.error(
+                "a header with the columns in another order: two files were joined; "
+                "load each by itself",
+                self.number,
             )
         return names == wanted
 
-    def _read(self, start: int) -> _Record:
-        """Read a row of any length, in more of the file if it goes on there."""
-        while True:
-            row = self.syntax.any_row.match(self.buffer, start)
-            if row:
-                return _Record(row.end(), self.syntax.split(row[0]))
-            if not self.syntax.open_row.match(self.buffer, start):
-                break
-            too_long = len(self.buffer) - start > MAX_LINE_BYTES
-            if self.ended or too_long or not self._more():
-                fault = "not CSV: a quote is never closed"
-                return _Record(len(self.buffer), [], fault)
-        torn = self.syntax.torn_row.match(self.buffer, start)
-        fault = "a carriage return in a field without quotes"
-        if torn:
-            fault = "text after a closing quote"
-        end = torn.end() if torn else start
-        line_end = self.buffer.find(self.source.end_of_line, end) + 1
-        return _Record(line_end or len(self.buffer), [], f"not CSV: {fault}")
-
-    def _is_open(self, start: int, line_end: int, end: int) -> bool:
+    def _is_open(self, start: int, line_end: int, record: Record) -> bool:
         """Say whether a row over many lines is one whose quote was left open."""
+        end = record.end
+        if record.stray and self.reads_well(line_end, end):
+            return True
         if self._holds_rows(self.buffer[start:end]):
             return True
-        if end == len(self.buffer) and not self._more():
+        if end == len(self.buffer) and not self.more():
             return False
-        following = self._read(end)
-        blank = following.values == [b""]
-        if not following.fault and (blank or len(following.values) == len(self.header)):
+        following = self.read(end)
+        if following.fields == self.width or following.values == [b""]:
             return False
-        return self._sure_end(line_end) > end
+        return self.reads_well(line_end, end + 1)
 
-    def _sure_end(self, start: int) -> int:
-        """Return how far rows beyond doubt go."""
-        rows = self.sure.match(self.buffer, start)
-        return rows.end() if rows else start
-
-    def _lines(self, start: int, end: int) -> int:
-        lines = self.buffer.count(self.source.end_of_line, start, end)
-        return lines + (not self.buffer.endswith(self.source.end_of_line, start, end))
-
-    def _bytes_fault(self, text: bytes) -> str:
-        if b"\0" in text:
-            return HOLDS_NUL
+    def _text_fault(self, text: bytes) -> str:
         try:
-            text.decode()
-        except UnicodeDecodeError as error:
-            return not_utf8(self.source.name, error)
+            self.source.text(text)
+        except ValueError as error:
+            return str(error)
         return ""
 
     def _set_aside(self, start: int, end: int, fault: str) -> int:
-        text = self.buffer[start:end]
+        text = self.buffer[start : start + SHOWN_BYTES if fault == TOO_LONG else end]
         if fault != TOO_LONG:
-            fault = self._bytes_fault(text) or fault
-        bad = Reject(
-            self.source.name, self.number, fault, text.decode(errors="backslashreplace")
-        )
-        lines = self._lines(start, end)
+            fault = self._text_fault(text) or fault
+        lines = self.lines(start, end)
+        bad = Reject.of(self.source.name, self.number, fault, text)
         self.intake.set_aside(bad, lines)
         self.number += lines
         return end

@@ -25,9 +25,11 @@ def first(text: str, start: int = 0) -> tuple[Any, int]:
 
     Raises:
         ValueError: There is none.
-        RecursionError: It is nested too deeply.
     """
-    return _DECODER.raw_decode(text, start)
+    try:
+        return _DECODER.raw_decode(text, start)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def only(text: str) -> object:
@@ -35,9 +37,11 @@ def only(text: str) -> object:
 
     Raises:
         ValueError: There is none, or more.
-        RecursionError: It is nested too deeply.
     """
-    return _DECODER.decode(text)
+    try:
+        return _DECODER.decode(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def path_to_objects(value: object, depth: int = 3) -> str:

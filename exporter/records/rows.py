@@ -9,6 +9,8 @@ from typing import NamedTuple
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 TOO_LONG = f"longer than {MAX_LINE_BYTES >> 20} MiB"
+# As much of such a line is shown.
+SHOWN_BYTES = 1 << 10
 HOLDS_NUL = "holds a NUL, which PostgreSQL cannot store"
 
 
@@ -42,16 +44,13 @@ class Columns(NamedTuple):
         """Return how to say which of the columns found are which."""
         parts = []
         for option, name in zip(("--id", "--title", "--content"), self, strict=True):
-            alike = [other for other in found if same(other, name)]
-            if name is not None and name not in found:
-                parts.append(f"{option} {alike[0] if len(alike) == 1 else 'COLUMN'}")
+            if name is None or name in found:
+                continue
+            same = name.lower()
+            alike = [other for other in found if other.strip().lower() == same]
+            parts.append(f"{option} {alike[0] if len(alike) == 1 else 'COLUMN'}")
         no_id = "--id COLUMN" in parts
         return " ".join(parts) + (" (or --no-id if the rows have none)" * no_id)
-
-
-def same(one: str, other: str | None) -> bool:
-    """Say whether two names differ in capitals and blanks at most."""
-    return other is not None and one.strip().lower() == other.lower()
 
 
 class Reject(NamedTuple):
@@ -61,6 +60,11 @@ class Reject(NamedTuple):
     line: int
     reason: str
     text: str
+
+    @classmethod
+    def of(cls, file: str, line: int, reason: str, text: bytes) -> "Reject":
+        """Return it with a text that can be shown."""
+        return cls(file, line, reason, text.decode(errors="backslashreplace"))
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.reason}"

@@ -1,21 +1,22 @@
 """The bytes of a file in blocks of whole lines, whatever they are wrapped in."""
 
-import codecs
 import gzip
 import io
 import re
+import shlex
 import sys
 import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_LE, EncodedFile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from exporter.errors import FinetuneError
-from exporter.records.rows import MAX_LINE_BYTES
+from exporter.records.rows import HOLDS_NUL, MAX_LINE_BYTES
 
 # Larger blocks leave the processor's cache and cost half as much again.
-_BLOCK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 16
 HEAD_BYTES = 1 << 18
 # By so much the head grows until its first line has an end.
 _STEP_BYTES = 1 << 20
@@ -23,32 +24,27 @@ _STEP_BYTES = 1 << 20
 # Blank lines, and the marks of DOS and of RFC 7464 that may stand there.
 BLANK = b" \t\n\v\f\r\x1a\x1e"
 _END_OF_LINE = re.compile(rb"\n|\r(?=.)", re.DOTALL)
-_BOM = b"\xef\xbb\xbf"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[IO[bytes], str]]:
-    """Open a file, or standard input for "-"; yield it with its name.
+def opened(path: Path) -> Iterator["Source"]:
+    """Open a file, or standard input for "-".
 
     Raises:
-        FinetuneError: It cannot be opened.
+        FinetuneError: It cannot be opened, or what is read there is damaged.
     """
-    if str(path) == "-":
-        if sys.stdin is None:
-            raise FinetuneError("standard input is closed; name a file")
-        yield sys.stdin.buffer, "standard input"
-        return
+    name = "standard input" if str(path) == "-" else str(path)
     try:
-        file = path.open("rb")
-    except OSError as error:
-        raise _unreadable(str(path), error) from error
-    with file:
-        yield file, str(path)
-
-
-def _unreadable(name: str, error: Exception) -> FinetuneError:
-    reason = getattr(error, "strerror", None) or error
-    return FinetuneError(f"{name}: cannot be read: {reason}")
+        with ExitStack() as stack:
+            if str(path) != "-":
+                yield Source(stack.enter_context(path.open("rb")), name)
+            elif sys.stdin is None:
+                raise FinetuneError("standard input is closed; name a file")
+            else:
+                yield Source(sys.stdin.buffer, name)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FinetuneError(f"{name}: cannot be read: {reason}") from error
 
 
 class Source:
@@ -56,21 +52,38 @@ class Source:
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self.name = name
+        # As a command that can be pasted has it.
+        self.pasted = "FILE" if name == "standard input" else shlex.quote(name)
         self.end_of_line = b"\n"
         self._raw = file
         self._file: Any = file
-        self._stack = ExitStack()
         self._rest = b""
         self._ended = False
 
-    @contextmanager
-    def faults(self) -> Iterator[None]:
-        """Turn what goes wrong while reading into one line."""
+    def error(self, reason: str, line: int | None = None) -> FinetuneError:
+        """Return what says why nothing of the file can be loaded."""
+        place = self.name if line is None else f"{self.name}:{line}"
+        return FinetuneError(f"{place}: {reason}")
+
+    def text(self, line: bytes) -> str:
+        """Return the text of bytes.
+
+        Raises:
+            ValueError: They are none, or none that PostgreSQL can store.
+        """
+        if b"\0" in line:
+            raise ValueError(HOLDS_NUL)
         try:
-            with self._stack:
-                yield
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-            raise _unreadable(self.name, error) from error
+            return line.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(self.not_utf8(error)) from error
+
+    def not_utf8(self, error: UnicodeDecodeError) -> str:
+        """Say where a text is not UTF-8, and what it may be."""
+        return (
+            f"not UTF-8: {error.reason} at byte {error.start}; for Windows text: "
+            f"iconv -f CP1252 -t UTF-8 {self.pasted} > NEW"
+        )
 
     def head(self) -> bytes:
         """Return the beginning, without taking it; unpack and convert it.
@@ -79,17 +92,16 @@ class Source:
         """
         self._fill(4)
         while self._rest.startswith(b"\x1f\x8b"):
-            rest, self._rest, self._ended = self._rest, b"", False
-            self._file = self._stack.enter_context(
-                gzip.GzipFile(fileobj=_Joined(rest, self._file))
-            )
+            self._file = gzip.GzipFile(fileobj=self._joined())
             self._fill(4)
-        is_utf16 = self._rest.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        if is_utf16 and not self._rest.startswith(codecs.BOM_UTF32_LE):
-            rest, self._rest, self._ended = self._rest, b"", False
-            self._file = _Utf8(_Joined(rest, self._file))
+        utf16 = self._rest.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        if utf16 and not self._rest.startswith(BOM_UTF32_LE):
+            # Half a pair makes UTF-8 that is refused with its line.
+            joined: Any = self._joined()
+            self._file = EncodedFile(joined, "utf-8", "utf-16", "surrogatepass")
         self._fill(HEAD_BYTES)
-        self._rest = self._rest.removeprefix(_BOM)
+        while self._rest.startswith(BOM_UTF8):
+            self._rest = self._rest.removeprefix(BOM_UTF8)
         return self.first_line()
 
     def first_line(self) -> bytes:
@@ -106,28 +118,27 @@ class Source:
         """Take bytes of the head."""
         self._rest = self._rest[size:]
 
-    def block(self, size: int = _BLOCK_BYTES) -> bytes:
-        """Take about that many bytes of whole lines; nothing is left after b"".
+    def block(self) -> bytes:
+        """Take some whole lines; nothing is left after b"".
 
         Of an over-long line only its beginning is given. The last line may have
         no end.
         """
-        self._fill(size)
-        end = self._rest.rfind(self.end_of_line) + 1
+        self._fill(BLOCK_BYTES)
+        end = self._rest.rfind(self.end_of_line, 0, BLOCK_BYTES) + 1
+        end = end or self._rest.find(self.end_of_line) + 1
         while not end and not self._ended:
             if len(self._rest) > MAX_LINE_BYTES:
                 return self._beginning()
             had = len(self._rest)
-            self._fill(had + size)
-            end = self._rest.rfind(self.end_of_line, had) + 1
-        if self._ended:
-            end = len(self._rest)
-        block, self._rest = self._rest[:end], self._rest[end:]
+            self._fill(had + max(BLOCK_BYTES, had >> 3))
+            end = self._rest.find(self.end_of_line, had) + 1
+        block, self._rest = self._rest[: end or None], self._rest[end:] if end else b""
         return block
 
     def piece(self, size: int) -> bytes:
         """Take about that many bytes, at least a block; b"" at the end."""
-        self._fill(max(size, _BLOCK_BYTES))
+        self._fill(max(size, BLOCK_BYTES))
         piece, self._rest = self._rest, b""
         return piece
 
@@ -139,11 +150,10 @@ class Source:
             return 0
 
     def _beginning(self) -> bytes:
-        beginning = self._rest[: MAX_LINE_BYTES + 1]
-        end = -1
+        beginning, end = self._rest[: MAX_LINE_BYTES + 1], -1
         while end < 0 and not self._ended:
             self._rest = b""
-            self._fill(_BLOCK_BYTES)
+            self._fill(BLOCK_BYTES)
             end = self._rest.find(self.end_of_line)
         self._rest = self._rest[end + 1 :] if end >= 0 else b""
         return beginning + self.end_of_line
@@ -152,11 +162,16 @@ class Source:
         pieces = [self._rest]
         missing = size - len(self._rest)
         while missing > 0 and not self._ended:
-            piece = self._file.read(max(missing, _BLOCK_BYTES))
+            piece = self._file.read(max(missing, BLOCK_BYTES))
             self._ended = not piece
             pieces.append(piece)
             missing -= len(piece)
         self._rest = b"".join(pieces)
+
+    def _joined(self) -> "_Joined":
+        """Return the file from its beginning, as nothing of it was read."""
+        rest, self._rest, self._ended = self._rest, b"", False
+        return _Joined(rest, self._file)
 
 
 class _Joined(io.RawIOBase):
@@ -175,19 +190,3 @@ class _Joined(io.RawIOBase):
         size = len(self._rest) if size < 0 else size
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
-
-
-class _Utf8:
-    """A file in UTF-16, read as UTF-8."""
-
-    def __init__(self, file: _Joined) -> None:
-        self._file = file
-        # Half a pair makes UTF-8 that is refused with its line.
-        self._decoder = codecs.getincrementaldecoder("utf-16")("surrogatepass")
-
-    def read(self, size: int) -> bytes:
-        while True:
-            piece = self._file.read(size)
-            text = self._decoder.decode(piece, final=not piece)
-            if text or not piece:
-                return text.encode(errors="surrogatepass")
