@@ -50,7 +50,7 @@ FOUND = {
     "holds_no_literal_escape": ["nice\\nand warm", "caf\\u00e9 au lait", "a.\\r\\nb c"],
     "holds_no_mojibake": ["It\u00e2\u20ac\u2122s nice", "caf\u00c3\u00a9 au lait"],
     "is_no_null_word": ["undefined", "NULL"],
-    "differs_from": ["LAMP"],
+    "differs_from": ["LAMP", "\u00c9CRAN \u0416 \u03a3\u03a3"],
     "mentions_no_key": [
         "use AKIA" + "IOSFODNN7EXAMPLE now",
         "-----BEGIN PRIVATE" + " KEY-----",
@@ -72,6 +72,7 @@ def switched_on(make_workspace: MakeWorkspace) -> Workspace:
     )
     texts = [*CLEAN, *(text for texts in FOUND.values() for text in texts)]
     rows = [("lamp", text) for text in texts]
+    rows += [("\u00e9cran \u0436 \u03c3\u03c2", "\u00c9CRAN \u0416 \u03a3\u03a3")]
     rows += [("chair", "under three titles"), ("table", "under three titles")]
     workspace.insert([(None, *row) for row in rows])
     workspace.build("--vars", "{min_title_occurrences: 1, min_description_length: 3}")
@@ -107,7 +108,7 @@ def test_their_counts_stand_in_the_manifest_as_warnings(switched_on: Workspace) 
     gate = json.loads((files / "manifest.json").read_bytes())["gate"]["tests"]
     counts = {test["name"]: (test["status"], test["failures"]) for test in gate}
     for name, texts in FOUND.items():
-        groups = 1 if "begins" in name or name.startswith(("stands", "diff")) else 0
+        groups = 1 if name.startswith(("stands", "differs_in")) else 0
         found = {
             value
             for key, value in counts.items()

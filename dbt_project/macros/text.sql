@@ -40,6 +40,17 @@
     end
 {%- endmacro %}
 
+{#- The text in small letters, those of Latin, Greek and Cyrillic, on every server alike:
+    what lower() makes of letters beyond ASCII is decided by a database's collation. -#}
+{% macro in_small_letters(text) -%}
+    {%- set capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+            ~ "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮĲĴĶĹĻĽ"
+            ~ "ĿŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽ"
+            ~ "ΆΈΉΊΌΎΏΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΪΫς"
+            ~ "ЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ" -%}
+    translate({{ text }}, '{{ capitals }}', '{{ capitals | replace("\u03c2", "\u03c3") | lower }}')
+{%- endmacro %}
+
 {#- The text without any blank, as a key to compare by. -#}
 {% macro without_blanks(text) -%}
     translate({{ text }}, '{{ finetune.blanks() }}', '')

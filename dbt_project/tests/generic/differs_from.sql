@@ -12,7 +12,8 @@
             when octet_length({{ column_name }}) <= 4 * octet_length({{ other }})
                 then
                     length({{ column_name }}) = length({{ other }})
-                    and lower({{ column_name }}) = lower({{ other }})
+                    and {{ finetune.in_small_letters(column_name) }}
+                    = {{ finetune.in_small_letters(other) }}
             else false
         end
 
