@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Jobs that ended without a model; whatever else is alive or has succeeded.
 _WITHOUT_MODEL = {"failed", "cancelled", "canceled"}
 
+_FILES = ("training_file", "validation_file")
+
 
 def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
     """Return what to say of the model: that it ends soon, or is not listed.
@@ -89,33 +91,19 @@ def request(
     """Return the body of the request, checked against OpenAI's limits.
 
     Of `wanted`, what is None is the endpoint's choice; `extra` has values by the path
-    of their key. The metadata say which bytes were asked to become which model, so
-    that an equal request is known again: `request_sha256` is of everything but the
-    ids of the files, which are told apart by their bytes.
+    of their key.
 
     Raises:
         FinetuneError: The endpoint would refuse it.
     """
-    files = dict(zip(("training_file", "validation_file"), file_ids, strict=False))
+    files = dict(zip(_FILES, file_ids, strict=False))
     body = {k: v for k, v in {**files, **wanted}.items() if v is not None}
     for key, value in extra.items():
         _put(body, key.split("."), value)
-    hashes = [source.facts.sha256 for source in sources]
-    requested = {**body, "training_file": hashes[0], "validation_file": None}
-    if hashes[1:]:
-        requested["validation_file"] = hashes[1]
-    if extra.get("metadata", {}) is not None:  # Some endpoints take none.
-        ours = {
-            "dataset_sha256": hashes[0],
-            "manifest_sha256": manifest.sha256,
-            "request_sha256": hashlib.sha256(
-                orjson.dumps(requested, option=orjson.OPT_SORT_KEYS)
-            ).hexdigest(),
-            "git_commit": manifest.document.get("git_commit") or "unknown",
-            "tool": f"finetune-exporter {__version__}",
-        }
-        given = body.get("metadata", {})
-        body["metadata"] = ours | given if isinstance(given, dict) else given
+    given = body.get("metadata", {})
+    # Some endpoints take none.
+    if extra.get("metadata", {}) is not None and isinstance(given, dict):
+        body["metadata"] = _metadata(body, manifest, sources) | given
     try:
         msgspec.convert(body, _Request)
     except msgspec.ValidationError as error:
@@ -124,6 +112,26 @@ def request(
             "are ours)"
         ) from error
     return body
+
+
+def _metadata(
+    body: dict[str, Any], manifest: Manifest, sources: list[Source]
+) -> dict[str, str]:
+    """Return which bytes were asked to become which model.
+
+    So an equal request is known again: `request_sha256` is of everything but the ids
+    of the files, which are told apart by their bytes.
+    """
+    hashes = [source.facts.sha256 for source in sources]
+    named = dict.fromkeys(_FILES) | dict(zip(_FILES, hashes, strict=False))
+    request = orjson.dumps(body | named, option=orjson.OPT_SORT_KEYS)
+    return {
+        "dataset_sha256": hashes[0],
+        "manifest_sha256": manifest.sha256,
+        "request_sha256": hashlib.sha256(request).hexdigest(),
+        "git_commit": manifest.document.get("git_commit") or "unknown",
+        "tool": f"finetune-exporter {__version__}",
+    }
 
 
 _Key = Annotated[str, Meta(max_length=64)]

@@ -151,10 +151,34 @@ def test_an_upload_for_a_model_that_has_ended_sends_no_file(
     command = ("upload", "--model", "gpt-4.1-nano-2025-04-14")
     result = finetune(*command)
     assert (result.code, len(server.requests)) == (1, before)
-    server.models.clear()
-    result = finetune(*command, "--ignore-dates")
-    assert (result.code, len(server.files)) == (0, 2)
-    assert "warning: gpt-4.1-nano-2025-04-14 was shut down on 20" in result.err
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        ("2026-11-14", None),
+        ("2026-11-15", f"{MODEL} and its fine-tunes will be shut down on 2027-01-14"),
+        ("2027-01-13", f"{MODEL} and its fine-tunes will be shut down on 2027-01-14"),
+        ("2027-01-14", f"{MODEL} was shut down on 2027-01-14"),
+        ("2027-01-15", f"{MODEL} was shut down on 2027-01-14"),
+    ],
+)
+def test_the_end_of_a_model_is_said_even_if_dates_are_ignored(
+    day: str,
+    said: str | None,
+    server: Server,
+    finetune: Finetune,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("connection", "upload"):
+        module = import_module(f"exporter.cli.{name}")
+        monkeypatch.setattr(module, "today", lambda: date.fromisoformat(day))
+    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://api.openai.com/v1")
+    result = finetune("upload", "--model", MODEL, "--ignore-dates")
+    assert result.code == 0
+    assert (f"warning: {said}\n" in result.err) == bool(said)
+    assert (f"warning: {MODEL} " in result.err) == bool(said)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.endpoint.conftest import MODEL, Finetune, sha256
+from tests.endpoint.conftest import MODEL, Finetune, export, sha256
 from tests.endpoint.server import Server
 
 
@@ -101,6 +101,29 @@ def test_a_job_of_another_request_is_created(
     finetune("train", "--model", MODEL, "--yes")
     assert finetune("train", "--model", MODEL, "--yes", *options).code == 0
     assert len(server.jobs) == 2
+
+
+@pytest.mark.parametrize(
+    ("training", "validation"),
+    [("other", ["a", "b", "c"]), ("title", ["a", "b", "d"]), ("title", [])],
+)
+def test_a_job_of_other_files_is_created(
+    server: Server,
+    finetune: Finetune,
+    folder: Path,
+    training: str,
+    validation: list[str],
+) -> None:
+    finetune("upload")
+    finetune("train", "--model", MODEL, "--yes")
+    export(folder, [f"{training} {n}" for n in range(12)], validation)
+    finetune("upload")
+    second = finetune("train", "--model", MODEL, "--yes")
+    assert finetune("train", "--model", MODEL, "--yes").out == second.out
+    assert [*server.jobs][1:] == [second.out.strip()]
+    sent = server.jobs[second.out.strip()]
+    assert bool(sent["validation_file"]) == bool(validation)
+    assert sent["metadata"]["dataset_sha256"] == sha256(folder / "train.jsonl")
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "canceled"])
