@@ -37,11 +37,7 @@ class _Event(NamedTuple):
 
 
 def follow(
-    endpoint: Endpoint,
-    job_id: str,
-    *,
-    folder: Path,
-    interval: float,
+    endpoint: Endpoint, job_id: str, *, folder: Path, interval: float
 ) -> "FineTuningJob":
     """Say the job's events as they come and return the job when it has ended.
 
