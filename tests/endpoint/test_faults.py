@@ -17,7 +17,7 @@ TRAIN = ["train", "--model", MODEL, "--yes", *PATIENCE]
 PARTS = ["--parts-above", "0", "--part-size", "0.0007"]
 
 REFUSALS = [400, 401, 403, 404, 413, 422]
-NOT_NOW = [409, 429, 500, 503]
+NOT_NOW = [408, 409, 429, 500, 503]
 UNHEARD = ["lost", "slow", "not json", "html", "no id", "wrong type", "done 500"]
 
 FILES = "POST /files"
@@ -32,6 +32,7 @@ SAID = {
     401: "the key is refused; set OPENAI_API_KEY to a key of this endpoint",
     403: "why; ask the provider for access",
     404: "why; check OPENAI_BASE_URL",
+    408: "why",
     409: "why; wait until the other request is done",
     413: "Payload Too Large; send it in smaller pieces with --parts-above",
     422: "why",
