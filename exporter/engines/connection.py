@@ -7,7 +7,7 @@ second connection looks at what the first one is waiting for.
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -107,13 +107,13 @@ class Connection(psycopg.Connection[Any]):
         *args: Any,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Value:
-        """Wait as psycopg does; on SIGTERM, too, cancel what the server does for us."""
+        """Wait as psycopg does, and after a stop for nothing more.
+
+        psycopg itself cancels then what the server does for us.
+        """
         try:
             return super().wait(self._heard(gen), *args, **options)
         except SystemExit:
-            # Else the server waits on, say for a lock, and others behind it.
-            with suppress(psycopg.Error):
-                self.cancel_safe(timeout=5)
             self.pgconn.finish()
             raise
 

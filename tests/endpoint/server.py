@@ -46,7 +46,7 @@ class Server:
             daemon_threads = True
             request_queue_size = 64
 
-            def handleerror(self, request: object, client_address: object) -> None:
+            def handle_error(self, request: object, client_address: object) -> None:
                 """Clients that are gone are what the tests are about."""
 
         self._listener = Listener(("127.0.0.1", 0), Serving)

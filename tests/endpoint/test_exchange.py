@@ -203,6 +203,30 @@ def test_an_answer_of_gigabytes_ends_in_level_memory(
     assert int(peak) >> 10 < 250
 
 
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        (EMPTY_LIST.rjust(16 << 20), False),
+        (EMPTY_LIST.rjust((16 << 20) + 1), True),
+        (b'{"data":[%b]}' % b",".join([b"1"] * 199_999), False),
+        (b'{"data":[%b]}' % b",".join([b"1"] * 200_000), True),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_answer_is_read_up_to_its_limits(
+    raw: Callable[..., Raw],
+    finetune: Finetune,
+    answer: bytes,
+    refused: bool,
+    zipped: bool,
+) -> None:
+    coding = ["content-encoding: gzip"] if zipped else []
+    sent = gzip.compress(answer, compresslevel=1) if zipped else answer
+    raw(lambda _, __: iter([whole(sent, *coding)]))
+    result = finetune("upload", "--retries", "0")
+    assert ("larger than 16 MB or 200,000 values" in result.err) == refused
+
+
 def test_of_many_large_events_only_what_is_shown_is_kept(
     raw: Callable[..., Raw], process: Start
 ) -> None:
@@ -365,4 +389,4 @@ def test_redirects_in_a_circle_come_to_an_end(
     result = finetune("upload", "--retries", "0")
     assert (result.code, result.err.count("\n")) == (1, 1)
     assert "too many redirects" in result.err
-    assert len(server.requests) < 20
+    assert len(server.requests) == 10
