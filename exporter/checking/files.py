@@ -133,6 +133,7 @@ class _Checker:
 
     def read(self, file: ByteFile) -> bool:
         """Judge line after line; return whether the file was one of lines."""
+        self._file = file
         other = shape(file.peek(START_BYTES)[:START_BYTES])
         if other:
             self.tell(other)
@@ -146,7 +147,7 @@ class _Checker:
             return False
         end = b"\n"
         while block:
-            self._judge(block, file)
+            self._judge(block)
             end = block
             block = file.read1(_BLOCK_BYTES)
             if block[-1:] not in b"\n":
@@ -157,7 +158,7 @@ class _Checker:
             self.tell(Fault("no-final-newline"), self._lines)
         return True
 
-    def _judge(self, lines: bytes, file: ByteFile) -> None:
+    def _judge(self, lines: bytes) -> None:
         """Take lines in if all are beyond doubt, as nearly always; else look closer."""
         short = len(lines) <= MAX_LINE_BYTES and not self.whole.all_dates
         rows = self._plain.texts(lines) if short else None
@@ -165,10 +166,10 @@ class _Checker:
             each = BytesIO(lines).readlines()
             size = -(-len(each) // _PARTS)
             if len(each) == 1:
-                self._look_closer(lines, file)
+                self._look_closer(lines)
             else:
                 for start in range(0, len(each), size):
-                    self._judge(b"".join(each[start : start + size]), file)
+                    self._judge(b"".join(each[start : start + size]))
             return
         number = self._lines + 1
         self._lines += len(rows)
@@ -178,12 +179,12 @@ class _Checker:
             for place, texts in enumerate(rows, number):
                 self._see(place, chat_messages(*texts))
 
-    def _look_closer(self, line: bytes, file: ByteFile) -> None:
+    def _look_closer(self, line: bytes) -> None:
         self._lines += 1
         self._bytes += len(line)
         number = self._lines
         if len(line) > MAX_LINE_BYTES:
-            self._pass_over(line, number, file)
+            self._pass_over(line, number)
             return
         line, marks = without_marks(line, first=number == 1)
         for mark in marks:
@@ -205,9 +206,9 @@ class _Checker:
         if self._see and all(isinstance(m, dict) for m in example.messages):
             self._see(number, example.messages)
 
-    def _pass_over(self, line: bytes, number: int, file: ByteFile) -> None:
+    def _pass_over(self, line: bytes, number: int) -> None:
         padding = not line.strip(b"\0")
-        while not line.endswith(b"\n") and (rest := file.readline(len(line))):
+        while not line.endswith(b"\n") and (rest := self._file.readline(len(line))):
             line = rest
             self._bytes += len(line)
             padding = padding and not line.strip(b"\0\n")

@@ -5,11 +5,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
+from exporter.checking.tables import table
 from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, Reader, limits, read_readers
 from exporter.readers.shape import line_of
@@ -119,10 +117,9 @@ def read_rules(readers: Sequence[str] = (), dialect: str = "messages") -> Rules:
     Raises:
         FinetuneError: A reader's file has a fault; file and line are named.
     """
-    text = Path(__file__).with_name("rules.yml").read_text(encoding="utf-8")
-    table = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    lists = [(table[key], severity, None) for severity, key in _SEVERITIES.items()]
-    lists += [(cases, "error", of) for of, cases in table["cases"].items()]
+    given = table("rules")
+    lists = [(given[key], severity, None) for severity, key in _SEVERITIES.items()]
+    lists += [(cases, "error", of) for of, cases in given["cases"].items()]
     rules = {
         name: Rule(what, why, fix, severity, of)
         for rows, severity, of in lists

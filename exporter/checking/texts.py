@@ -1,7 +1,6 @@
 """What harms in a text though no reader refuses it: pure, no input or output.
 
-The expressions keep to what PostgreSQL, Spark and Python share, as the data tests
-of dbt look for the same; a test holds both to the same finds.
+Most of what is looked for is in harms.yml.
 """
 
 import re
@@ -9,42 +8,12 @@ from collections.abc import Iterator
 
 from exporter.checking.cards import holds_card, holds_iban
 from exporter.checking.keys import key_in
+from exporter.checking.tables import any_of, table
 
-# Of the vocabularies and chat templates of Llama, Mistral, Gemma, Qwen, DeepSeek, GLM,
-# Command R, gpt-oss, Granite, StarCoder, T5, InternLM, Kimi, MiniMax, Seed, EXAONE and
-# Nemotron, and what Amazon Nova refuses (2026-11-25). <filename> is too common a word.
-SPECIAL_TOKEN = re.compile(
-    r"<\|[A-Za-z0-9_-]{1,40}\|?>|<[a-z_]{1,20}\|>|<\uff5c[^<>]{1,40}\uff5c>"
-    r"|</?s>|<(bos|eos|pad|unk|mask|sop|eop|eo[ah]|image|video)>|<</?SYS>>"
-    r"|<(start|end)_of_(turn|image|audio|utterance)>|<(image|audio|video)_soft_token>"
-    r"|</?(think|tool_call|tool_response|tools)>|<fim_(prefix|middle|suffix|pad)>"
-    r"|<(gh_stars|repo_?name|file_sep|empty_output|(issue|commit|jupyter)_[a-z]{3,8})>"
-    r"|<(extra_id_|unused|reserved_|SPECIAL_)[0-9]{1,4}>|<(seed|minimax):[a-z_]{2,20}>"
-    r"|<(BOS|EOS|PAD|UNK)(_TOKEN)?>|\[(BOS|EOS|EOT|PAD|UNK|PREFIX|MIDDLE|SUFFIX)\]"
-    r"|\[/?(INST|TOOL_RESULTS|AVAILABLE_TOOLS|SYSTEM_PROMPT|THINK|MODEL_SETTINGS)\]"
-    r"|\[(TOOL_CALLS|TOOL_CONTENT|CALL_ID|ARGS|IMG|IMG_BREAK|IMG_END|gMASK|sMASK)\]"
-    r"|\[(AUDIO|BEGIN_AUDIO|TRANSCRIBE)\]|\[\|(system|user|assistant|endofturn)\|\]"
-    r"|\]~b\]|\]~!b\["
-)
-
+SPECIAL_TOKEN = re.compile(any_of("special_token"))
 _HTML = (
-    (
-        r"<!--|</?(a|b|i|u|p|q|br|hr|li|ul|ol|dl|dt|dd|em|h[1-6]|div|span|strong|small"
-        r"|big|sub|sup|del|ins|font|center|table|tbody|thead|tr|td|th|img|pre|code|style"
-        r"|blockquote|script|html|body|head|title|meta|link|input|button|form|label|main"
-        r"|select|option|iframe|section|article|header|footer|nav|figure|figcaption|tt"
-        r"|picture|source|audio|video|svg|kbd|abbr|strike|cite|o:p|A|B|I|U|P|BR|Br|HR|LI"
-        r"|UL|OL|EM|H[1-6]|DIV|SPAN|STRONG|FONT|CENTER|TABLE|TBODY|TR|TD|TH|IMG"
-        r")([ \n\t\\][^<>]*|/)?>"
-    ),
-    (
-        r"&(amp|lt|gt|quot|apos|nbsp|copy|reg|trade|euro|pound|yen|cent|deg|middot|bull"
-        r"|hellip|[nm]dash|[lr][sd]quo|[sb]dquo|sbquo|[lr]aquo|times|divide|plusmn|minus"
-        r"|frac[1-8]{2}|sup[1-3]|micro|para|sect|shy|e[nm]sp|thinsp|zwn?j|szlig|eth|thorn"
-        r"|[lrud]arr|check|starf?|hearts|permil|infin|radic|i?excl|iquest|ord[fm]|alpha|beta"
-        r"|[AEIOUYaeiouyNnCcOoSsZz](acute|grave|circ|tilde|uml|ring|cedil|slash|lig|caron)"
-        r"|[AaOo]Elig|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
-    ),
+    rf"<!--|</?({any_of('html_tags')})([ \n\t\\][^<>]*|/)?>",
+    f"&({any_of('html_entities')});",
 )
 HTML = re.compile("|".join(_HTML))
 
@@ -72,11 +41,7 @@ MOJIBAKE = re.compile(
     f"|(ð[{_ANY}][{_ANY}][{_ANY}]){{2}}"
 )
 
-# An escape that was escaped again. Paths (C:\new) and formulas (\neq) are none.
-ESCAPE = re.compile(
-    r"\\r\\n|\\u[0-9a-fA-F]{4}|(^|[^:\\])\\[nt]([^a-zA-Z]|[A-Z][A-Za-z0-9 ]|$)"
-    r"|(^| )[^ \\:/$]*[a-z.,!?;)][a-z.,!?;)]\\\\?[nt][a-z]"
-)
+ESCAPE = re.compile(any_of("escape"))
 
 CONTROL = re.compile(
     "[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f]"
@@ -87,30 +52,14 @@ EMAIL = re.compile(
     r"([.][A-Za-z0-9\u00df-\u024f-]+)*[.][A-Za-z]{2}"
 )
 
-# A country's code and a separator; a code alone; in the form of North America; an
-# area in parentheses; after a word that says so.
-PHONE = re.compile(
-    r"(^|[^0-9A-Za-z.,])([+]|00)(1|7|[2-689][0-9]{1,2})[ ()/.-]{1,2}[0-9(]"
-    r"([ ()/.-]{0,2}[0-9]){6,12}($|[^0-9])"
-    r"|(^|[^0-9A-Za-z.,])[+][1-9][0-9]{9,13}($|[^0-9])"
-    r"|(^|[^0-9A-Za-z.,/-])(1[.-])?[2-9][0-9]{2}([.][2-9][0-9]{2}[.]|-[2-9][0-9]{2}-)"
-    r"[0-9]{4}($|[^0-9A-Za-z.,/-]|[.,]($|[^0-9]))"
-    r"|(^|[^0-9A-Za-z])[(]0?[1-9][0-9]{1,4}[)] ?[0-9]{3,4}[ -][0-9]{3,5}($|[^0-9])"
-    r"|(^|[^0-9A-Za-z])[(]0[1-9][0-9]{1,4}[)] ?[0-9]{5,8}($|[^0-9])"
-    r"|(T[e\u00e9]l|t[e\u00e9]l|TEL|[Pp]hone|[Ff]ax|[Mm]obile?|[Hh]otline|[Cc]all)"
-    r"([.: ]|efon)*[0-9]{2,5}[ /-]([ /-]{0,2}[0-9]){5,10}($|[^0-9])"
-)
+PHONE = re.compile(any_of("phone"))
 
 # The same for lines; an expression is fast if it begins with one character.
 _TAG, _ENTITY = (re.compile(pattern.encode()) for pattern in _HTML)
 _LESS, _AND = b"<&"
 _ESCAPED = {b"\\u003c": b"<", b"\\u003e": b">", b"\\u0026": b"&"}
 
-_NULL_WORDS = [
-    *("nan", "null", "none", "nil", "n/a", "n.a.", "undefined", "nat", "tbd", "todo"),
-    *("#n/a", "#name?", "#ref!", "#value!", "#div/0!"),
-    *("<na>", "<null>", "<none>", "(null)", "(none)", "(blank)"),
-]
+_NULL_WORDS: list[str] = table("harms")["null_words"]
 # A word in every case that programs write; of \N one only.
 NULL_WORDS = frozenset(
     {form for w in _NULL_WORDS for form in (w, w.upper(), w.capitalize(), w.title())}
