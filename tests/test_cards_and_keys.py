@@ -152,6 +152,14 @@ def test_the_quick_look_at_keys_passes_over_none(text: str) -> None:
         assert may_harm(text.encode())
 
 
+@pytest.mark.parametrize(
+    "text", ["\u00d0\u2013\u00d0\u2013\u00d0\u00a0", "<_|>", "<a|>"]
+)
+def test_the_quick_look_passes_over_no_rare_harm(text: str) -> None:
+    assert may_harm(text.encode())
+    assert [*text_harms(text)]
+
+
 @pytest.mark.parametrize("rule", PATTERNS)
 @given(data=st.data(), before=st.text(), after=st.text())
 def test_the_quick_look_passes_over_no_harm_among_other_texts(

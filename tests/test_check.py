@@ -121,6 +121,20 @@ def test_a_value_of_another_type_is_named_by_its_kind(content: Json, kind: str) 
     assert (fault.rule, fault.detail) == ("content-not-string", kind)
 
 
+def test_two_rows_on_a_line_and_a_line_without_one_do_not_make_up_for_each_other(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b"".join(lines(12)) + good(13).strip() + good(14) + b"\n")
+    assert [(f.rule, f.line) for f in findings(path)] == [
+        ("two-values", 13),
+        ("blank-line", 14),
+    ]
+    spread = good(14).replace(b'"messages":[', b'"messages":[\n')
+    path.write_bytes(b"".join(lines(12)) + good(13).strip() + good(15) + spread)
+    assert {f.line for f in findings(path)} == {13, 14, 15}
+
+
 def test_only_the_key_that_comes_twice_is_named() -> None:
     line = good(1).replace(b"}]}", b'}],"x":1,"y":2,"x":3}')
     twice = [f.key for f in examine(line)[1] if f.rule == "duplicate-key"]

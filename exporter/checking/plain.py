@@ -34,7 +34,8 @@ def texts_of(messages: list[Any]) -> Texts:
     return prompt, messages[-2]["content"], messages[-1]["content"]
 
 
-# In JSON without blanks objects meet so only where one row ends and another begins.
+# In JSON without blanks objects meet so only where one row ends and another begins;
+# a CR before it is a fault.
 _NOT_BETWEEN_ROWS = re.compile(rb"\n(?:(?<!\}\n)|[^{])")
 
 
@@ -93,7 +94,6 @@ class Plain:
         return not (
             # More quotes belong to a key that comes twice.
             lines.count(b'"') != quotes
-            or b"\r" in lines
             or any(end in whole and end.encode() in lines for end in RAW_LINE_ENDS)
             or (
                 not _UNSEEN.isdisjoint({word[:1] for word in words})
