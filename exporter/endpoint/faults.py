@@ -100,7 +100,7 @@ def _refusal(
 
 def _connection_remedy(endpoint: Endpoint, cause: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in cause:
-        if "match" in cause or "valid for" in cause:
+        if "valid for" in cause:
             return "put the name in the certificate into OPENAI_BASE_URL"
         if "expired" in cause or "not yet valid" in cause:
             return "check the clock; else the endpoint must renew its certificate"

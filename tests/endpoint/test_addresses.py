@@ -135,6 +135,11 @@ def test_an_endpoint_is_proven_by_its_certificate(
             f"http://ann:{PASSWORD}@127.0.0.1:9",
             "Connection refused, on listing the files; check the proxy in HTTP_PROXY",
         ),
+        (
+            "ALL_PROXY",
+            f"http://ann:{PASSWORD}@127.0.0.1:9",
+            "Connection refused, on listing the files; check the proxy in ALL_PROXY",
+        ),
         ("OPENAI_BASE_URL", f"http://\u202e:{PASSWORD}@\u202e", "BASE_URL is not an"),
         ("OPENAI_BASE_URL", "http://x/\x07", "OPENAI_BASE_URL is not an address"),
     ],

@@ -185,3 +185,28 @@ def test_a_watch_of_seldom_looks_is_not_hastened_by_a_failure(
     server.fail(LOOK, 500, 2)
     assert finetune("watch", job, "--interval", "90", "--retries", "0").code == 0
     assert pauses == [90, 90, 90, 90]
+
+
+def test_of_events_shown_before_one_page_is_asked_for(
+    server: Server, finetune: Finetune
+) -> None:
+    server.page = 100
+    job = server.add_job()["id"]
+    for number in range(250):
+        server.add_event(job, f"step {number}")
+    assert finetune("watch", job, *QUICK).code == 0
+    server.requests.clear()
+    assert finetune("watch", job, *QUICK).code == 0
+    assert server.requests == [LOOK, EVENTS]
+
+
+def test_an_event_without_a_time_stands_below_the_others(
+    server: Server, finetune: Finetune
+) -> None:
+    job = server.add_job()["id"]
+    server.add_event(job, "timeless", created_at=None)
+    lines = finetune("watch", job, *QUICK).err.splitlines()
+    server.exchanges.clear()  # The description wants a time.
+    places = {line.index("  info  ") for line in lines if "  info  " in line}
+    assert places == {19}
+    assert f"{' ' * 19}  info  timeless" in lines
