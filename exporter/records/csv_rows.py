@@ -64,12 +64,11 @@ class _Reader(Records):
     def _compile(self, header: Header, names: set[str]) -> None:
         s, q = re.escape(self.separator), self.quote
         blanks = b"" if header.spaced else self.blanks
-        # Rows of which what stands in quotes was taken out, but one quote.
-        field, most = rb'(?:[^"\0%b\r\n]+|\0*"?)' % s, self.width - 1
+        field, most = rb'(?:[^"\0%b\r\n]+|\0*(?:"[^"]*")?)' % s, self.width - 1
         row = rb"(?:%b%b){%d}%b%b" % (field, s, most, field, self.form.end.encode())
         self.plain_rows = re.compile(rb"(%b)*" % row)
         text = rb"[^%b\0%b%b\r\n][^%b\r\n]*" % (q, s, blanks, s)
-        field = rb"(?:%b|\0*%b[^%b]*%b|\0*)" % (text, q, q, q)
+        field = rb"(?:%b|\0*(?:%b[^%b]*%b)?)" % (text, q, q, q)
         row = rb"(?:%b%b){%d}%b%b" % (field, s, most, field, self.end)
         self.likely = re.compile(row)
         self.line = re.compile(rb"[^%b]*%b" % (self.line_end, self.line_end))
@@ -104,25 +103,23 @@ class _Reader(Records):
         # Blocks of bounded length, because the pattern of the fields takes memory.
         end = self.buffer.rfind(self.line_end, 0, 2 * BLOCK_BYTES) + 1
         block = self.buffer[:end]
-        if self.quote != b'"' or self.number <= self.doubtful or b"\0" in block:
+        if self.quote != b'"' or self.number <= self.doubtful:
+            return b""
+        if b"\0" in block or not is_utf8(block):
             return b""
         text = block.replace(b'""', b"\0")
-        spans = text.split(b'"')
-        outside = b'"'.join(spans[::2])
-        found = self.plain_rows.match(outside)
+        found = self.plain_rows.match(text)
         end = max(0, found.start(1)) if found else 0
-        if found and self.ended and found.end() == len(outside):
-            # Nothing follows, unless a quote is open or a line has no end.
-            is_whole = len(spans) % 2 and len(block) == len(self.buffer)
-            end = found.end() if is_whole else end
-        rows = outside.count(self.line_end, 0, end)
-        inside = spans[1 : 2 * outside.count(b'"', 0, end) : 2]
-        end += sum(map(len, inside)) + len(inside)
+        if found and self.ended and found.end() == len(text):
+            # Nothing follows, unless the last line has no end.
+            end = found.end() if len(block) == len(self.buffer) else end
+        spans = text[:end].split(b'"')
+        rows = b"".join(spans[::2]).count(self.line_end)
         block = block[: end + text.count(b"\0", 0, end)]
         lines = block.count(self.line_end)
-        if not is_utf8(block) or self.again.search(self.line_end + block):
+        if self.again.search(self.line_end + block):
             return b""
-        if lines > rows + _ROWS_IN_A_FIELD and any(map(self._holds_rows, inside)):
+        if lines > rows + _ROWS_IN_A_FIELD and any(map(self._holds_rows, spans[1::2])):
             return b""
         self.buffer = self.buffer[len(block) :]
         self.intake.add(rows, lines)
