@@ -83,8 +83,11 @@ def session_of(remote: str) -> Iterator["SparkSession"]:
     from pyspark.sql import SparkSession  # noqa: PLC0415  # It takes a second.
 
     session = SparkSession.builder.remote(remote).create()
-    yield session
-    session.client.close()
+    try:
+        yield session
+    finally:
+        # Else it asks again when Python ends, for ten minutes.
+        session.client.close()
 
 
 MakeOnSpark = Callable[[Sequence[oracle.Row]], Workspace]
