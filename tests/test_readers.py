@@ -38,6 +38,7 @@ EXPLAINED = {
         for reader in ("hf-datasets", "trl")
     },
     ("CONTENT", "nemo"): "it takes a message without content for an empty one",
+    ("content part whose text is a number", "nemo"): "it writes the number as text",
     **{("over-long line", reader): _NO_VERDICT for reader in READERS},
     ("weight a text", "mistral"): "its model turns the text 1 into the number",
 }
