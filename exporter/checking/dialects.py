@@ -67,13 +67,13 @@ class Turns:
         self._whole = ROW_KEYS[dialect]
         if dialect == "messages":
             self.messages = value["messages"]
-            self._tell_extra(value, {"messages"})
+            self._report_extra(value, {"messages"})
         elif dialect == "prompt-completion":
             self._take_pair(value)
         else:
             self._take_turns(value, _FORMS[dialect])
         if dialect == "nova" and value.get("schemaVersion") != NOVA_VERSION:
-            self._tell("schemaVersion", f"not {NOVA_VERSION}")
+            self._report("schemaVersion", f"not {NOVA_VERSION}")
 
     def faults(self) -> Iterator[Fault]:
         """Yield what is wrong with the form and with the conversation."""
@@ -81,18 +81,18 @@ class Turns:
         for fault in conversation_faults(self.messages):
             yield fault._replace(key=self._place(fault.key or ""))
 
-    def _tell(self, key: str, what: str) -> None:
+    def _report(self, key: str, what: str) -> None:
         self._faults.append(Fault("row-form", short(key), what))
 
     def _take_pair(self, value: dict[str, Any]) -> None:
-        self._tell_extra(value, set(_PAIR))
+        self._report_extra(value, set(_PAIR))
         for key, role in _PAIR.items():
             self._places.append((key, key))
             message = {"content": value[key]} if key in value else {}
             self.messages.append({"role": role, **message})
 
     def _take_turns(self, value: dict[str, Any], form: _Form) -> None:
-        self._tell_extra(value, {form.turns, form.system} | form.other_keys)
+        self._report_extra(value, {form.turns, form.system} | form.other_keys)
         system, turns = value.get(form.system), value.get(form.turns)
         if system is not None:
             path = form.system
@@ -124,7 +124,7 @@ class Turns:
     def _text(self, parts: Any, path: str, below: str) -> dict[str, Any]:  # noqa: ANN401
         """Return the text of a list of parts as a message's content."""
         if isinstance(parts, str):
-            self._tell(below, "a text, not a list of texts")
+            self._report(below, "a text, not a list of texts")
         elif isinstance(parts, list):
             texts = [
                 part.get("text") if isinstance(part, dict) else None for part in parts
@@ -141,7 +141,7 @@ class Turns:
         self._places.append((path, below))
         return {"content": parts}
 
-    def _tell_extra(self, value: dict[str, Any], known: set[str]) -> None:
+    def _report_extra(self, value: dict[str, Any], known: set[str]) -> None:
         for key in value.keys() - known:
             rule = "api-key" if key in _API_KEYS else "extra-key"
             self._faults.append(Fault(rule, short(key)))

@@ -70,18 +70,18 @@ def check_file(
             packed = file.peek(2)[:2] == b"\x1f\x8b"
             more = "{count:,} bytes, more than {limit:,}"
             size, named = path.stat().st_size, path.name
-            checker.tell_limits("bytes", "file-too-large", size, more)
+            checker.report_limits("bytes", "file-too-large", size, more)
             if packed:
                 named = named.removesuffix(".gz")
                 right = named != path.name
-                checker.tell(Fault("gzip" if right else "gzip-misnamed"))
+                checker.report(Fault("gzip" if right else "gzip-misnamed"))
                 file = stack.enter_context(gzip.open(file))
             try:
                 with step(reading("checking", path, opened)):
                     if checker.read(file):
-                        checker.tell_of_the_whole(named)
+                        checker.report_whole(named)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                checker.tell(Fault("gzip-damaged", detail=str(error)))
+                checker.report(Fault("gzip-damaged", detail=str(error)))
     except OSError as error:
         raise FinetuneError(
             f"{path}: cannot be read: {error.strerror or error}; name a chat file, "
@@ -92,7 +92,7 @@ def check_file(
 
 
 class _Checker:
-    """A file that is read, and those who hear of it."""
+    """A file that is read, and to whom its faults are reported."""
 
     def __init__(
         self, path: Path, rules: Rules, report: Report, see: See | None
@@ -106,7 +106,7 @@ class _Checker:
         self._plain = Plain(rules.dialect, self._reserved)
         self._lines = self._bytes = 0
 
-    def tell(
+    def report(
         self,
         fault: Fault,
         line: int | None = None,
@@ -124,26 +124,26 @@ class _Checker:
         if finding:
             self._report(finding)
 
-    def tell_limits(self, kind: str, rule: str, count: int, detail: str) -> None:
+    def report_limits(self, kind: str, rule: str, count: int, detail: str) -> None:
         """Report a count beyond what some readers take; `detail` names both."""
         for limit, readers in self._rules.limits(kind):
             if count < limit if rule == "too-few-examples" else count > limit:
                 fault = Fault(rule, detail=detail.format(count=count, limit=limit))
-                self.tell(fault, readers=readers)
+                self.report(fault, readers=readers)
 
     def read(self, file: ByteFile) -> bool:
         """Judge line after line; return whether the file was one of lines."""
         self._file = file
         other = shape(file.peek(START_BYTES)[:START_BYTES])
         if other:
-            self.tell(other)
+            self.report(other)
             return False
         block = file.readline(MAX_LINE_BYTES + 1)
         while block.isspace() and len(block) < START_BYTES and file.peek(1):
             block += file.readline(MAX_LINE_BYTES + 1)
         torn = spread(block, file)
         if torn:
-            self.tell(torn, 1)
+            self.report(torn, 1)
             return False
         end = b"\n"
         while block:
@@ -155,7 +155,7 @@ class _Checker:
         self.whole.examples += len(self.whole.rows)
         last = len(end) - end.rfind(b"\n") - 1
         if last <= MAX_LINE_BYTES and end[-1:] not in b"\n\0\x1a":
-            self.tell(Fault("no-final-newline"), self._lines)
+            self.report(Fault("no-final-newline"), self._lines)
         return True
 
     def _judge(self, lines: bytes) -> None:
@@ -188,12 +188,12 @@ class _Checker:
             return
         line, marks = without_marks(line, first=number == 1)
         for mark in marks:
-            self.tell(mark, number)
+            self.report(mark, number)
         if marks and not line.strip():
             return
         example, faults = examine(line, self._rules.dialect, self._reserved)
         for fault in faults:
-            self.tell(fault, number)
+            self.report(fault, number)
             if fault.rule == "other-format" and not self.whole.other_format:
                 self.whole.other_format = f"{fault.detail} on line {number}"
         if not any(fault.rule == "blank-line" for fault in faults):
@@ -202,7 +202,7 @@ class _Checker:
         if example is None:
             return
         for fault in self.whole.add_example(line, example, number, self._bytes):
-            self.tell(fault, number)
+            self.report(fault, number)
         if self._see and all(isinstance(m, dict) for m in example.messages):
             self._see(number, example.messages)
 
@@ -217,21 +217,21 @@ class _Checker:
             fault = Fault("nul-padding")
         elif b"}\r{" in line:
             fault = Fault("line-separator", detail="U+000D")
-        self.tell(fault, number)
+        self.report(fault, number)
         self.whole.examples += not padding
 
-    def tell_of_the_whole(self, name: str) -> None:
+    def report_whole(self, name: str) -> None:
         """Report what only the whole file shows, and a name that is none of one."""
         if not name.endswith(".jsonl"):
-            self.tell(Fault("file-name"))
+            self.report(Fault("file-name"))
         count = self.whole.examples
         if not count:
-            self.tell(Fault("empty-file"))
+            self.report(Fault("empty-file"))
             return
         kind = "validation_examples" if is_validation(self._path) else "examples"
         few = "fewer than {limit} examples: {count}"
-        self.tell_limits(kind, "too-few-examples", count, few)
+        self.report_limits(kind, "too-few-examples", count, few)
         many = "more than {limit:,} examples: {count:,}"
-        self.tell_limits("most_examples", "too-many-examples", count, many)
+        self.report_limits("most_examples", "too-many-examples", count, many)
         for fault, line in self.whole.faults():
-            self.tell(fault, line)
+            self.report(fault, line)
