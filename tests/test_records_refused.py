@@ -100,6 +100,10 @@ MORE_REFUSED = {
         b'[{"uid":1,"title":"a","content":"b"},\n{"uid":2 "title"}]',
         ":2: not a JSON array: Expecting ',' delimiter",
     ),
+    "half a character of UTF-16": (
+        "uid,title,content\n1,a,b\n".encode("utf-16")[:-1],
+        "it ends within a character; copy the file again",
+    ),
     "nothing": (b"\xef\xbb\xbf\n \n", "the file is empty"),
 }
 

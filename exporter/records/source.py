@@ -6,7 +6,14 @@ import re
 import shlex
 import sys
 import zlib
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_LE, EncodedFile
+from codecs import (
+    BOM_UTF8,
+    BOM_UTF16_BE,
+    BOM_UTF16_LE,
+    BOM_UTF32_LE,
+    EncodedFile,
+    StreamRecoder,
+)
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -164,9 +171,16 @@ class Source:
         while missing > 0 and not self._ended:
             piece = self._file.read(max(missing, BLOCK_BYTES))
             self._ended = not piece
+            if self._ended and isinstance(self._file, StreamRecoder):
+                self._require_whole(self._file)
             pieces.append(piece)
             missing -= len(piece)
         self._rest = b"".join(pieces)
+
+    def _require_whole(self, file: StreamRecoder) -> None:
+        """Refuse UTF-16 whose last character is not whole."""
+        if file.reader.bytebuffer:
+            raise EOFError("it ends within a character; copy the file again")
 
     def _joined(self) -> "_Joined":
         """Return the file from its beginning, as nothing of it was read."""
