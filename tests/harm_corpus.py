@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import yaml
 
-from tests.conftest import REPOSITORY
+from tests.workspace import REPOSITORY
 
 _GIVEN = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
 

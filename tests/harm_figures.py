@@ -18,8 +18,8 @@ from exporter.checking.lines import examine
 from exporter.checking.rules import Finding, read_rules
 from exporter.checking.texts import holds_html
 from exporter.engines import embedded
-from tests.conftest import REPOSITORY, SHARED_DATA, Workspace, project_in
 from tests.harm_corpus import chat_line, corpus
+from tests.workspace import REPOSITORY, SHARED_DATA, Workspace, project_in
 
 # What `finetune check` calls a harm, and dbt's test for it.
 HARMS = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from exporter.records import Block, Columns, Form, Intake, Reject, read_rows
 from tests import oracle
-from tests.conftest import REPOSITORY, SHARED_DATA
+from tests.workspace import REPOSITORY, SHARED_DATA
 
 SAMPLE = REPOSITORY / "examples" / "products.csv"
 DATA_SETS = [SAMPLE, *sorted(SHARED_DATA.glob("*.jsonl.gz"))]

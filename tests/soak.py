@@ -17,8 +17,8 @@ from typing import Any
 
 from exporter.engines import embedded
 from tests import oracle
-from tests.conftest import Workspace, open_folder, project_in
 from tests.endpoint.server import Server
+from tests.workspace import Workspace, open_folder, project_in
 
 _KEY = "sk-test-1234567890"
 _PERCENT = 20

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.conftest import REPOSITORY, clean_environment
+from tests.workspace import REPOSITORY, clean_environment
 
 EXECUTOR_MEMORY = "2g"
 

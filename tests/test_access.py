@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from exporter.engines import embedded
-from tests.conftest import REPOSITORY, Workspace, openssl
+from tests.workspace import REPOSITORY, Workspace, openssl
 
 GRANTS = re.findall(
     r"```sql\n(.*?)```", (REPOSITORY / "docs/server.md").read_text(), flags=re.DOTALL

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from exporter.building import _tests_of_the_gate
-from tests.conftest import REPOSITORY, Workspace, open_folder, project_in
+from tests.workspace import REPOSITORY, Workspace, open_folder, project_in
 
 
 def ran_in_the_build(workspace: Workspace) -> list[str]:

@@ -18,11 +18,11 @@ from exporter.checking.lines import examine
 from exporter.checking.plain import Plain
 from exporter.checking.rules import Finding, read_rules
 from tests.checked import findings
-from tests.conftest import REPOSITORY
 from tests.corpus import Case, Json, chat, clean, encoded, good, lines, message
 from tests.faulty import faulty
 from tests.odd_files import FILES, NAMED
 from tests.rows import DATA_SETS, each, pairs
+from tests.workspace import REPOSITORY
 
 
 @pytest.mark.parametrize("case", faulty(), ids=lambda case: case.name)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.checked import findings
-from tests.conftest import REPOSITORY
+from tests.workspace import REPOSITORY
 
 # Every rule that is broken, with its lines and what the finding must name.
 _EACH: list[int | None] = [*range(1, 13)]

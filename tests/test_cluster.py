@@ -21,7 +21,8 @@ import pytest
 from exporter.engines import spark
 from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
-from tests.conftest import (
+from tests.spark_cluster import Cluster, running
+from tests.workspace import (
     DBT,
     REPOSITORY,
     MakeWorkspace,
@@ -29,7 +30,6 @@ from tests.conftest import (
     open_folder,
     project_in,
 )
-from tests.spark_cluster import Cluster, running
 
 pytestmark = pytest.mark.cluster
 

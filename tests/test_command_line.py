@@ -12,7 +12,7 @@ import pytest
 
 from exporter import __version__
 from exporter.cli import COMMANDS, cli
-from tests.conftest import REPOSITORY, Workspace
+from tests.workspace import REPOSITORY, Workspace
 
 CHAT = (
     '{"messages":[{"role":"user","content":"Okular"},'

@@ -16,8 +16,8 @@ import pytest
 
 from exporter.engines import embedded
 from exporter.engines.programs import run
-from tests.conftest import MakeWorkspace, Workspace
 from tests.proxy import Proxy, proxy
+from tests.workspace import MakeWorkspace, Workspace
 
 pytestmark = pytest.mark.skipif(
     embedded.own_server_chosen(), reason="the proxy stands before the embedded server"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import DBT, MakeWorkspace, Workspace, json_lines
+from tests.workspace import DBT, MakeWorkspace, Workspace, json_lines
 
 PROJECT = {
     "dbt_project.yml": """

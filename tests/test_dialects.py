@@ -14,7 +14,7 @@ from exporter.chat import DIALECTS, chat_line
 from exporter.checking.dialects import ROW_KEYS, Turns
 from exporter.readers import read_readers
 from tests.checked import ROWS, findings, finetune, write_rows
-from tests.conftest import REPOSITORY, Workspace, json_lines
+from tests.workspace import REPOSITORY, Workspace, json_lines
 
 OTHERS = [name for name in DIALECTS if name != "messages"]
 

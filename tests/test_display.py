@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.cli.console import say
 from exporter.display import counted, visible
-from tests.conftest import Workspace
+from tests.workspace import Workspace
 
 # It clears the screen, forges a line of ours and turns the order of letters.
 HOSTILE = "bad\x1b[2J\r\nfinetune: forged\u202e\u2066\x9b31m\x07"

@@ -10,8 +10,8 @@ import pytest
 
 from exporter.cli import cli
 from exporter.readers import read_readers
-from tests.conftest import REPOSITORY, Workspace
 from tests.printed import printed
+from tests.workspace import REPOSITORY, Workspace
 
 PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")]
 

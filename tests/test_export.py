@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 
 from tests import oracle
-from tests.conftest import REPOSITORY, Workspace, json_lines
+from tests.workspace import REPOSITORY, Workspace, json_lines
 
 GOLDEN = Path(__file__).parent / "golden"
 SCHEMA = REPOSITORY / "exporter" / "manifest.schema.json"

@@ -13,7 +13,7 @@ import pytest
 from exporter.errors import FinetuneError
 from exporter.files import append, drafts, locked, publish
 from exporter.signals import stops_wait
-from tests.conftest import Workspace
+from tests.workspace import Workspace
 
 
 def write(folder: Path, text: str, *names: str, absent: str = "none") -> None:

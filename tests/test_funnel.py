@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.conftest import Workspace
+from tests.workspace import Workspace
 
 OUTCOMES = "select uid, title, description, dropped_by from finetune.product_outcomes"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.conftest import DBT, PAIRS, Workspace, edit
+from tests.workspace import DBT, PAIRS, Workspace, edit
 
 ONE = f"(select min(pair_id) from {PAIRS})"
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.conftest import REPOSITORY, SHARED_DATA, Workspace
 from tests.harm_figures import alarms, planted_table, sets, table_in_the_docs
+from tests.workspace import REPOSITORY, SHARED_DATA, Workspace
 
 CASE = REPOSITORY / "tests/cases/F8_harm_from_table_to_file.csv"
 

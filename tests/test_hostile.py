@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import oracle
-from tests.conftest import MakeWorkspace, Workspace, json_lines
+from tests.workspace import MakeWorkspace, Workspace, json_lines
 
 # What PostgreSQL and JSON can hold: all but NUL and the halves of pairs.
 EVERY = [

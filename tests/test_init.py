@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import REPOSITORY, clean_environment, open_folder
+from tests.workspace import REPOSITORY, clean_environment, open_folder
 
 # The files of the sample, as every way in must write them.
 SAMPLE = {

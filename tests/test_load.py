@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.conftest import REPOSITORY, Workspace
 from tests.rows import (
     CASES,
     COLUMNS,
     GOOD,
 )
+from tests.workspace import REPOSITORY, Workspace
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.csv.gz", "-"])

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.gate import shortened
 from tests import oracle
-from tests.conftest import MEASURED, Workspace
+from tests.workspace import MEASURED, Workspace
 
 TEXT_MB, ROWS, MILLION = 8, 36, 1_000_000
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MakeWorkspace, Workspace
+from tests.workspace import MakeWorkspace, Workspace
 
 SWITCHED_ON = """\
         data_tests:

@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from tests.conftest import DBT, REPOSITORY, MakeWorkspace, Workspace
+from tests.workspace import DBT, REPOSITORY, MakeWorkspace, Workspace
 
 
 def test_a_project_with_our_package_exports_the_bytes_of_the_clone(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DBT, MakeWorkspace, Workspace
+from tests.workspace import DBT, MakeWorkspace, Workspace
 
 # The command line, but it draws at once: no test waits for a slow step.
 HASTY = (

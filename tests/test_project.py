@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DBT, MakeWorkspace, Workspace
+from tests.workspace import DBT, MakeWorkspace, Workspace
 
 DESCRIPTIONS = [("lamp", f"a bright lamp, number {n}") for n in range(12)]
 

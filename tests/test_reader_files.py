@@ -13,9 +13,9 @@ import pytest
 from exporter.checking.rules import read_rules
 from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, read_readers
-from tests.conftest import REPOSITORY
 from tests.corpus import good
 from tests.measured import PACKAGES, ROW, rows
+from tests.workspace import REPOSITORY
 
 NEW = """\
 title: A reader of tomorrow

@@ -17,11 +17,11 @@ import pytest
 from exporter.chat import chat_line
 from exporter.readers import read_readers, recipes
 from tests.checked import ROWS, findings, write_rows
-from tests.conftest import REPOSITORY, SHARED_DATA
 from tests.corpus import clean, encoded, lines
 from tests.faulty import faulty
 from tests.measured import PACKAGES, record
 from tests.rows import pairs
+from tests.workspace import REPOSITORY, SHARED_DATA
 
 READERS = ("together", "hf-datasets", "mistral", "mlx", "trl", "tinker", "nemo")
 PYTHON = REPOSITORY / ".venv-readers/bin/python"

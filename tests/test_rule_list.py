@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, Workspace, edit, json_lines
+from tests.workspace import REPOSITORY, Workspace, edit, json_lines
 
 RULES = ["title_not_blank", "description_long_enough", "title_repeated"]
 RULES += ["pair_distinct", "validation_answer_unseen"]

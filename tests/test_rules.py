@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from exporter.engines import embedded
 from tests import oracle
-from tests.conftest import (
+from tests.rows import DATA_SETS, SAMPLE, each, read
+from tests.workspace import (
     SHARED_DATA,
     MakeWorkspace,
     Workspace,
     json_lines,
     open_folder,
 )
-from tests.rows import DATA_SETS, SAMPLE, each, read
 
 # The query of the script that this project replaces.
 OLD_QUERY = """

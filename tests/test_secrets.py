@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from exporter.engines import embedded
-from tests.conftest import DBT, REPOSITORY, Workspace
 from tests.endpoint.conftest import MODEL
 from tests.endpoint.server import Server
 from tests.faults.running import Runner
+from tests.workspace import DBT, REPOSITORY, Workspace
 
 PLACES = [
     *("PGPASSWORD", "passfile", "service", "profile", "key", "endpoint", "proxy"),

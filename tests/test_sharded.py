@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.engines import embedded
-from tests.conftest import (
+from tests.workspace import (
     REPOSITORY,
     SHARED_DATA,
     MakeWorkspace,

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import PAIRS, Workspace, json_lines
+from tests.workspace import PAIRS, Workspace, json_lines
 
 
 def slowed(workspace: Workspace) -> None:

@@ -28,9 +28,9 @@ from exporter.examples import Examples
 from exporter.export import export
 from exporter.files import drafts
 from tests import oracle
-from tests.conftest import REPOSITORY, Workspace, project_in
 from tests.rows import DATA_SETS, LARGE, SAMPLE, read
 from tests.spark_cluster import answers, free_ports, wait_for
+from tests.workspace import REPOSITORY, Workspace, project_in
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

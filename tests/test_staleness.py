@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Workspace, edit
+from tests.workspace import Workspace, edit
 
 
 def new_test(workspace: Workspace) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace, clean_environment
 from tests.endpoint.conftest import export
+from tests.workspace import Workspace, clean_environment
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.conftest import REPOSITORY
+from tests.workspace import REPOSITORY
 
 # The extras that each file of requirements/ pins, as `make lock` names them.
 LOCKS = {"local": ["local"], "spark": ["local", "spark"], "dev": ["dev"]}

@@ -12,8 +12,8 @@ from exporter import tokens
 from exporter.chat import chat_messages
 from exporter.progress import talk_to
 from tests.checked import finetune, write_export
-from tests.conftest import REPOSITORY, SHARED_DATA, Workspace, json_lines
 from tests.corpus import encoded, lines
+from tests.workspace import REPOSITORY, SHARED_DATA, Workspace, json_lines
 
 CACHE = Path(
     os.environ.get("TIKTOKEN_CACHE_DIR") or SHARED_DATA.parent / "tiktoken_cache"

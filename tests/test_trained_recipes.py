@@ -16,8 +16,8 @@ import pytest
 from exporter.chat import chat_line
 from exporter.readers import read_readers, recipes
 from exporter.tokens import BYTES, from_file
-from tests.conftest import REPOSITORY, SHARED_DATA
 from tests.measured import record
+from tests.workspace import REPOSITORY, SHARED_DATA
 
 pytestmark = pytest.mark.recipes
 PROGRAM = Path(__file__).with_name("run_recipe.py")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, clean_environment, open_folder
+from tests.workspace import REPOSITORY, clean_environment, open_folder
 
 ROOT = os.geteuid() == 0
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from exporter.engines import embedded
-from tests.conftest import DBT, REPOSITORY, clean_environment
 from tests.embedded.conftest import finetune, home, is_running, query
+from tests.workspace import DBT, REPOSITORY, clean_environment
 
 
 def test_the_command_sees_the_variables_and_its_exit_code_is_ours(folder: Path) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from exporter.engines.home import MAX_SOCKET_FOLDER
-from tests.conftest import clean_environment
 from tests.embedded.conftest import (
     PACKAGES,
     finetune,
@@ -24,6 +23,7 @@ from tests.embedded.conftest import (
     start,
     wait_until,
 )
+from tests.workspace import clean_environment
 
 
 def test_it_starts_for_a_command_and_stops_after_it(folder: Path) -> None:

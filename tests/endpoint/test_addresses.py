@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import openssl
 from tests.endpoint.conftest import KEY, MODEL, Finetune
 from tests.endpoint.handler import Fault
 from tests.endpoint.server import Server
+from tests.workspace import openssl
 
 PASSWORD = "planted-secret"
 COMMANDS = [("upload",), ("train", "--model", MODEL, "--yes")]

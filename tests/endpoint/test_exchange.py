@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MEASURED
 from tests.endpoint.conftest import KEY, MODEL, Finetune, export
 from tests.endpoint.server import Server
+from tests.workspace import MEASURED
 
 Start = Callable[..., subprocess.Popen[str]]
 EMPTY_LIST = json.dumps({"object": "list", "data": [], "has_more": False}).encode()

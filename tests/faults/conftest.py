@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MakeWorkspace
 from tests.endpoint.server import Server
 from tests.faults import subjects
 from tests.faults.running import Runner
+from tests.workspace import MakeWorkspace
 
 # `make faults` names a folder; each row of the table is a file's line there.
 FOLDER = "FINETUNE_FAULTS_FOLDER"

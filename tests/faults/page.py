@@ -9,8 +9,8 @@ from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tests.conftest import REPOSITORY
 from tests.faults.subjects import LOST, NEW, OLD, REFUSED
+from tests.workspace import REPOSITORY
 
 PAGE = REPOSITORY / "docs/reliability.md"
 STATES = (OLD, NEW, REFUSED, LOST)

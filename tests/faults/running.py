@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from tests.conftest import REPOSITORY, Workspace
+from tests.workspace import REPOSITORY, Workspace
 
 _SECONDS = 60
 

@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.conftest import Workspace
 from tests.endpoint.conftest import KEY, MODEL
 from tests.endpoint.conftest import export as write_export
 from tests.endpoint.server import Server
 from tests.faults.running import Ended, Runner
+from tests.workspace import Workspace
 
 OLD, NEW, REFUSED, LOST = "old", "new", "refused", "lost"
 

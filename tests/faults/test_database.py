@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from exporter.engines import embedded
-from tests.conftest import (
-    REPOSITORY,
-    MakeWorkspace,
-    Workspace,
-    open_folder,
-)
 from tests.faults.conftest import Ledger
 from tests.faults.proxy import Proxy, cut, reset, stalls
 from tests.faults.running import Runner
 from tests.faults.subjects import Export, Load, Subject
 from tests.faults.sweep import SIGNALS, dry_run, judged
+from tests.workspace import (
+    REPOSITORY,
+    MakeWorkspace,
+    Workspace,
+    open_folder,
+)
 
 MakeSubject = Callable[[str], Subject]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from exporter.engines import embedded
-from tests.conftest import REPOSITORY, MakeWorkspace, Workspace, open_folder
 from tests.faults.conftest import Ledger
 from tests.faults.disks import filled, mounts, small_disk
 from tests.faults.running import Ended, Runner
 from tests.faults.subjects import OLD, Export, Load, Subject
 from tests.faults.sweep import judged
+from tests.workspace import REPOSITORY, MakeWorkspace, Workspace, open_folder
 
 NO_ROOM = "No space left on device"
 REMEDY = "; make room on the server and run the command again\n"

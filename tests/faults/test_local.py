@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace, clean_environment, open_folder
 from tests.faults.conftest import Ledger
 from tests.faults.running import Runner
 from tests.faults.subjects import NEW, OLD, Subject
 from tests.faults.sweep import SIGNALS, sweep
+from tests.workspace import Workspace, clean_environment, open_folder
 
 
 class Local(Subject):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import Workspace
 from tests.faults.conftest import Ledger
 from tests.faults.disks import mounts, small_disk
 from tests.faults.running import Ended
 from tests.faults.subjects import NEW, REFUSED, Export, Load, Subject, Train, Upload
 from tests.faults.sweep import dry_run, judged
+from tests.workspace import Workspace
 
 MakeSubject = Callable[[str], Subject]
 COMMANDS = [Export.name, Load.name, Upload.name, Train.name]

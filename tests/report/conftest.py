@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.chat import chat_line
-from tests.conftest import MakeWorkspace, Workspace
+from tests.workspace import MakeWorkspace, Workspace
 
 MEGABYTE = "x" * 1_000_000
 

@@ -13,8 +13,8 @@ import pytest
 from exporter.chat import chat_line
 from exporter.checking.rules import read_rules
 from exporter.report.survey import Survey
-from tests.conftest import Workspace, json_lines
 from tests.report.conftest import write_export
+from tests.workspace import Workspace, json_lines
 
 
 def test_the_numbers_are_those_of_the_manifest(hostile_files: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.conftest import BROWSER, NPM
 from tests.report.conftest import HOSTILE
+from tests.workspace import BROWSER, NPM
 
 Scheme = Literal["light", "dark"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from exporter.report.texts import as_code
-from tests.conftest import Workspace
 from tests.report.conftest import MEGABYTE, write_export
+from tests.workspace import Workspace
 
 
 def test_the_card_holds_no_markup_of_a_title(hostile_files: Path) -> None:
