@@ -102,6 +102,14 @@ def test_an_upload_to_a_closed_endpoint_sends_nothing(
     assert len(server.files) == 2
 
 
+def upload_on(day: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let uploads believe in a day, and reach the server by any host's name."""
+    for name in ("connection", "upload"):
+        module = import_module(f"exporter.cli.{name}")
+        monkeypatch.setattr(module, "today", lambda: date.fromisoformat(day))
+    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+
+
 @pytest.mark.parametrize(
     ("day", "closed"),
     [
@@ -120,10 +128,7 @@ def test_an_upload_is_refused_on_each_day_where_it_has_closed(
     finetune: Finetune,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("connection", "upload"):
-        module = import_module(f"exporter.cli.{name}")
-        monkeypatch.setattr(module, "today", lambda: date.fromisoformat(day))
-    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+    upload_on(day, server, monkeypatch)
     for host in ("api.openai.com", "mine.openai.azure.com"):
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://{host}/v1")
         sent = len(server.requests)
@@ -170,10 +175,7 @@ def test_the_end_of_a_model_is_said_even_if_dates_are_ignored(
     finetune: Finetune,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("connection", "upload"):
-        module = import_module(f"exporter.cli.{name}")
-        monkeypatch.setattr(module, "today", lambda: date.fromisoformat(day))
-    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+    upload_on(day, server, monkeypatch)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://api.openai.com/v1")
     result = finetune("upload", "--model", MODEL, "--ignore-dates")
     assert result.code == 0
