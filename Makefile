@@ -71,7 +71,8 @@ docs: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Describe models and tests in 
 
 .PHONY: test
 test: $(VENV)/dev $(VENV)/npm ## Run the tests
-	$(BIN)/pytest -n 2 $(TEST_OPTIONS)
+	@# Three on two cores: they wait for servers and clocks a third of the time.
+	$(BIN)/pytest -n 3 $(TEST_OPTIONS)
 
 .PHONY: lint
 lint: $(VENV)/dev ## Check style and types; change nothing
