@@ -115,7 +115,7 @@ class Intake:
 
 def is_utf8(block: bytes) -> bool:
     """Return whether a block is UTF-8, without half surrogate pairs."""
-    end = 0
+    end = len(block) if block.isascii() else 0
     try:
         while end < len(block):
             last = end + _PIECE_BYTES >= len(block)
