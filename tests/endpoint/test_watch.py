@@ -161,12 +161,18 @@ def test_a_job_can_be_watched_without_the_files(
     assert (tmp_path / "new" / "jobs.jsonl").exists()
 
 
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the seconds that would be slept; nobody sleeps."""
+    seconds: list[float] = []
+    monkeypatch.setattr("time.sleep", seconds.append)
+    return seconds
+
+
 def test_a_watch_outlasts_any_failure_and_looks_once_a_minute_at_least(
-    server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
+    server: Server, finetune: Finetune, pauses: list[float]
 ) -> None:
     job = server.add_job()["id"]
-    pauses: list[float] = []
-    monkeypatch.setattr("time.sleep", pauses.append)
     server.fail(LOOK, 500, 1100)
     result = finetune("watch", job, "--interval", "8", "--retries", "0")
     assert (result.code, result.err.count("; still trying\n")) == (0, 1)
@@ -177,11 +183,9 @@ def test_a_watch_outlasts_any_failure_and_looks_once_a_minute_at_least(
 
 
 def test_a_watch_of_seldom_looks_is_not_hastened_by_a_failure(
-    server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
+    server: Server, finetune: Finetune, pauses: list[float]
 ) -> None:
     job = server.add_job()["id"]
-    pauses: list[float] = []
-    monkeypatch.setattr("time.sleep", pauses.append)
     server.fail(LOOK, 500, 2)
     assert finetune("watch", job, "--interval", "90", "--retries", "0").code == 0
     assert pauses == [90, 90, 90, 90]
