@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -15,7 +16,6 @@ from exporter.checking.conversation import (
     written_otherwise,
 )
 from exporter.checking.dialects import ROW_KEYS, Turns, wrapper_key
-from exporter.checking.shapes import BOM
 from exporter.checking.texts import text_harms
 
 # What other formats of training files have in place of "messages".
@@ -106,9 +106,9 @@ def _turns(value: object, dialect: str) -> Turns | None:
 def without_marks(line: bytes, *, first: bool) -> tuple[bytes, list[Fault]]:
     """Return the line without what is no part of JSON at its ends, and faults."""
     faults = []
-    if line.startswith(BOM):
+    if line.startswith(BOM_UTF8):
         faults.append(Fault("bom" if first else "bom-inside"))
-        line = line.removeprefix(BOM)
+        line = line.removeprefix(BOM_UTF8)
     for mark, rule in _MARKS.items():
         text = line.strip(b" \t\r\n")
         if text.startswith(mark) or text.endswith(mark):

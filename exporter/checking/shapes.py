@@ -2,14 +2,13 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from typing import Any, Protocol
 
 from exporter import shapes
 from exporter.checking.conversation import Fault, short
 from exporter.checking.dialects import ROW_KEYS, wrapper_key
 from exporter.shapes import START_BYTES
-
-BOM = b"\xef\xbb\xbf"
 
 # JSON over several lines is read this far, to say whether it is damaged.
 _MOST_BYTES = 32 << 20
@@ -51,7 +50,7 @@ def spread(start: bytes, file: ByteFile) -> Fault | None:
 
     The rest of the file is read then, as far as it is looked at.
     """
-    line = start.removeprefix(BOM).strip()
+    line = start.removeprefix(BOM_UTF8).strip()
     if line.startswith(b"["):
         # A list on each of many lines is another fault, found on each of them.
         if line.endswith(b"]") and file.peek(1):

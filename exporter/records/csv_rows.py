@@ -5,6 +5,7 @@ quote is one byte for them, a NUL, so that no group of them is repeated in a fie
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import islice
 
@@ -23,7 +24,6 @@ from exporter.records.rows import (
 )
 from exporter.records.source import BLOCK_BYTES, Source
 
-_BOM = b"\xef\xbb\xbf"
 # So many lines that are rows themselves are no text of a field: a quote was left
 # open, and another one that stands by chance closed it.
 _ROWS_IN_A_FIELD = 3
@@ -84,7 +84,7 @@ class _Reader(Records):
         # A line after another that begins with a name of the header.
         name = b"|".join(re.escape(name.encode()) for name in names)
         again = rb"%b(?:%b)?[ \t]*%b?(?:%b)%b?[ \t]*%b"
-        again %= self.line_end, _BOM, q, name, q, s
+        again %= self.line_end, BOM_UTF8, q, name, q, s
         self.again = re.compile(again, re.IGNORECASE)
 
     def next_block(self) -> bytes | None:
@@ -202,7 +202,7 @@ class _Reader(Records):
         Raises:
             FinetuneError: It is that of a file with another order of columns.
         """
-        names = [value.removeprefix(_BOM).strip().lower() for value in values]
+        names = [value.removeprefix(BOM_UTF8).strip().lower() for value in values]
         wanted = [name.lower() for name in self.header]
         if names != wanted and len(names) > 1 and sorted(names) == sorted(wanted):
             raise self.source.error(
