@@ -36,9 +36,10 @@ def dates() -> str:
     rows = ["provider | date | what", "--- | --- | ---"]
     for reader in read_readers().values():
         for closing in reader.closings:
-            rows.append(f"{reader.title} | {closing['date']} | {closing['what']}")
-        for model, end in reader.models.items():
-            rows.append(f"{reader.title} | {end} | `{model}` and its fine-tunes end")
+            rows.append(f"{reader.title} | {closing.date} | {closing.what}")
+        for model in reader.models:
+            end = f"`{model.name}` and its fine-tunes end"
+            rows.append(f"{reader.title} | {model.ends} | {end}")
     return _table(rows)
 
 
@@ -77,7 +78,7 @@ def targets() -> str:
 
 
 def _sources(reader: Reader) -> str:
-    return "; ".join(f"{s['what']}, {s['read']}" for s in reader.sources)
+    return "; ".join(f"{s.what}, {s.read}" for s in reader.sources)
 
 
 def _table(rows: list[str]) -> str:

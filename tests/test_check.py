@@ -1,7 +1,6 @@
 """What `finetune check` finds: each fault in its line and key, and nothing else."""
 
 import json
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.chat import chat_line, chat_messages
 from exporter.checking import files as check_module
@@ -76,7 +76,7 @@ def test_every_rule_and_reader_names_a_source_with_its_date() -> None:
     for *_, source in rules:
         assert table["sources"][source]["verified"]
     for reader in read_rules().readers.values():
-        assert reader.sources[0]["read"] <= date(2026, 11, 25)
+        assert reader.sources[0].read <= date(2026, 11, 25)
 
 
 def test_the_quick_look_never_passes_what_the_close_look_minds() -> None:
@@ -174,7 +174,7 @@ def test_a_large_file_is_refused_by_those_with_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"".join(lines(12)))
     rules = read_rules()
-    rules.readers["azure"] = replace(rules.readers["azure"], limits={"bytes": 100})
+    rules.readers["azure"] = replace(rules.readers["azure"], stated={"bytes": 100})
     found: list[Finding] = []
     check_file(path, rules, found.append)
     assert [(f.rule, f.readers) for f in found] == [("file-too-large", ["azure"])]

@@ -3,6 +3,8 @@
 from datetime import date, timedelta
 
 import pytest
+from msgspec import convert
+from msgspec.structs import replace
 
 from exporter.errors import FinetuneError
 from exporter.readers import NEAR, Reader, limits
@@ -22,8 +24,9 @@ def reader(*closings: dict[str, object], **more: object) -> Reader:
             {"what": "its prices", "read": date(2029, 1, 1)},
         ],
         "closings": [*closings],
+        "name": "shop",
     }
-    return Reader("shop", **(facts | more))  # type: ignore[arg-type]
+    return convert(facts | more, Reader)
 
 
 CLOSED = {"date": DAY, "what": "no jobs", "state": "closed"}
@@ -34,7 +37,7 @@ EARLIER = {"date": BEFORE, "what": "fewer models", "state": "deprecated"}
 
 def test_the_source_read_last_is_named_with_its_date() -> None:
     assert reader().source() == "its guide, read 2029-01-03"
-    assert reader(sources=[]).source() == ""
+    assert replace(reader(), sources=[]).source() == ""
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,8 @@ def test_a_closing_is_said_from_sixty_days_before_it() -> None:
     assert "no jobs since" in alone
 
 
-MODELS = {"models": {"base": DAY, "other": AFTER}}
+ENDS = {"base": DAY, "other": AFTER}
+MODELS = {"models": [{"name": name, "ends": end} for name, end in ENDS.items()]}
 
 
 @pytest.mark.parametrize(

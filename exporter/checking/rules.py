@@ -125,35 +125,36 @@ def read_rules(readers: Sequence[str] = (), dialect: str = "messages") -> Rules:
         for rows, severity, of in lists
         for name, (what, why, fix, _) in rows.items()
     }
-    known = read_readers()
     chosen = {
         name: reader
-        for name, reader in known.items()
+        for name, reader in read_readers().items()
         if name in readers or (not readers and reader.dialect == dialect)
     }
-    severities = {name: _severities(known[name], known, rules) for name in chosen}
+    severities = {name: _severities(reader, rules) for name, reader in chosen.items()}
     return Rules(rules, chosen, severities, dialect)
 
 
-def _severities(
-    reader: Reader, known: dict[str, Reader], rules: dict[str, Rule]
-) -> dict[str, str]:
+def _severities(reader: Reader, rules: dict[str, Rule]) -> dict[str, str]:
     """Return how severe a reader holds each rule, its model (`like`) first."""
     if reader.like:
-        severities = _severities(known[reader.like], known, rules)
+        severities = _severities(read_readers()[reader.like], rules)
     else:
         milder = {"error": reader.otherwise}
         severities = {
             k: milder.get(v.severity, v.severity) for k, v in rules.items() if not v.of
         }
+    groups, single = table("rules")["groups"], {}
     for verb, severity in (
         ("accepts", "accepted"),
         ("warns", "warning"),
         ("refuses", "error"),
     ):
         for rule in getattr(reader, verb):
-            if rule not in rules:
+            if rule in groups:
+                severities |= dict.fromkeys(groups[rule], severity)
+            elif rule in rules:
+                single[rule] = severity
+            else:
                 where = line_of(FOLDER / f"{reader.name}.yml", rule)
                 raise FinetuneError(f"{where}: {verb} {rule}, which is no rule")
-            severities[rule] = severity
-    return severities
+    return severities | single

@@ -1,5 +1,7 @@
 """`finetune readers`: who is known, and all that is known of one."""
 
+from collections.abc import Sequence
+
 import click
 
 from exporter.checking.rules import read_rules
@@ -39,11 +41,11 @@ def _lines(reader: Reader) -> list[str]:
             ("accepts", "accepted"),
         )
     }
-    facts = {
+    facts: dict[str, Sequence[str]] = {
         reader.name: [reader.title],
         "kind": [reader.kind],
         "state": [reader.state(today())],
-        "sources": [f"{s['what']}, read {s['read']}" for s in reader.sources],
+        "sources": [f"{s.what}, read {s.read}" for s in reader.sources],
         "hosts": reader.hosts,
         "routes": reader.routes,
         "dialect": [reader.dialect],
@@ -51,9 +53,9 @@ def _lines(reader: Reader) -> list[str]:
         **{verb: [", ".join(rules)] * bool(rules) for verb, rules in judged.items()},
         "reserved": [", ".join(reader.reserved)] * bool(reader.reserved),
         "wants": [*reader.wants.values()],
-        "closings": [f"{c['date']}: {c['what']}" for c in reader.closings],
+        "closings": [f"{c.date}: {c.what}" for c in reader.closings],
         "instead": [reader.advice(today())] * bool(reader.instead),
-        "models": [f"{model}: until {end}" for model, end in reader.models.items()],
+        "models": [f"{m.name}: until {m.ends}" for m in reader.models],
         "recipe": [f"finetune recipe {reader.name}"] * bool(reader.recipe),
     }
     return [

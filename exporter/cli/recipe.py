@@ -57,7 +57,7 @@ def recipe(
     if not examples[manifest.TRAINING]:
         raise FinetuneError(f"{output_dir}: no train.jsonl; run finetune export")
     lengths = None
-    if recipes.needs_lengths(chosen):
+    if "lengths" in chosen.recipe:
         counter = tokens.from_file(tokenizer) if tokenizer else tokens.BYTES
         paths = [output_dir / name for name, lines in examples.items() if lines]
         if model is None and chosen.kind == "trainer":
@@ -65,7 +65,9 @@ def recipe(
         lengths = recipes.measure(paths, counter, context, export.dialect)
         if lengths.over:
             say(f"warning: {lengths.sentence()}")
-    folder = recipes.other_folder(output_dir, chosen, export.dialect)
+    folder = output_dir
+    if chosen.dialect != export.dialect:
+        folder = folder.with_name(f"{folder.name}-{chosen.dialect}")
     text = recipes.render(
         chosen,
         folder,

@@ -15,7 +15,7 @@ from exporter.endpoint.client import Endpoint, NoAnswerError
 from exporter.endpoint.source import Source
 from exporter.errors import FinetuneError
 from exporter.manifest import Manifest
-from exporter.readers import NEAR
+from exporter.readers import ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,10 +50,7 @@ def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
             "model"
         )
     shutdown = shutdown or endpoint.provider.shutdown(model)
-    if shutdown and shutdown <= today + NEAR:
-        when = "was" if shutdown <= today else "and its fine-tunes will be"
-        notes.append(f"{model} {when} shut down on {shutdown}")
-    return notes
+    return notes + ending(model, shutdown, today)
 
 
 def _unlisted(endpoint: Endpoint, model: str, refusal: FinetuneError) -> str:

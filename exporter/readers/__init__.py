@@ -4,95 +4,124 @@ A reader is a provider, a trainer or a library. Its limits, dates, models and
 hosts stand in its file and nowhere else; what shows them is made from it.
 """
 
+import datetime
 import functools
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
+from msgspec import Meta, Struct, field
+from msgspec.structs import replace
+
+from exporter.chat import DIALECTS
 from exporter.errors import FinetuneError
 from exporter.readers import shape
 
 # So long before its date a closing is reported.
-NEAR = timedelta(days=60)
+NEAR = datetime.timedelta(days=60)
 FOLDER = Path(__file__).parent
 
+_KINDS = ["provider", "trainer", "library"]
+_Examples = Literal["examples", "most_examples", "validation_examples"]
+_Size = Literal["bytes", "request_bytes", "tokens"]
 
-@dataclass(frozen=True)
-class Reader:
-    """A provider, trainer or library, as its file has it.
 
-    `limits` are in bytes, examples and tokens; one that is missing does not
-    exist or is stated nowhere. `routes` are those of OpenAI's API that its
-    hosts have. `proof` says what was done with the recipe: it was executed, its
-    options are those of the client's parser, or nothing.
-    """
+class Source(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where facts were read, and when."""
+
+    what: str
+    read: datetime.date
+
+
+class Closing(Struct, frozen=True, forbid_unknown_fields=True):
+    """What ends on a day, and what the reader is from then on, if anything."""
+
+    date: datetime.date
+    what: str
+    state: Literal["closed", "deprecated"] | None = None
+
+    def sentence(self, today: datetime.date) -> str:
+        """Return what ends, and when."""
+        return f"{self.what} {'since' if self.date <= today else 'from'} {self.date}"
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model, and the day when it and every fine-tune of it end."""
 
     name: str
-    title: str
-    kind: str
-    sources: list[dict[str, Any]]
-    hosts: list[str] = field(default_factory=list)
-    routes: list[str] = field(default_factory=list)
-    dialect: str = "messages"
+    ends: datetime.date
+
+
+class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A provider, trainer or library, as its file has it.
+
+    `routes` are those of OpenAI's API that its hosts have. `proof` says what was
+    done with the recipe: it was executed, its options are those of the client's
+    parser, or nothing.
+    """
+
+    title: Annotated[str, Meta(min_length=1)]
+    kind: Literal["provider", "trainer", "library"]
+    sources: Annotated[list[Source], Meta(min_length=1)]
+    hosts: list[str] = []
+    routes: list[Literal["files", "jobs"]] = []
+    dialect: Annotated[str, Meta(pattern=f"^({'|'.join(DIALECTS)})$")] = "messages"
     like: str = ""
-    limits: dict[str, int] = field(default_factory=dict)
-    otherwise: str = "error"
-    accepts: list[str] = field(default_factory=list)
-    warns: list[str] = field(default_factory=list)
-    refuses: list[str] = field(default_factory=list)
-    wants: dict[str, str] = field(default_factory=dict)
-    reserved: list[str] = field(default_factory=list)
-    closings: list[dict[str, Any]] = field(default_factory=list)
-    instead: list[str] = field(default_factory=list)
-    models: dict[str, date] = field(default_factory=dict)
-    proof: str = ""
+    stated: dict[_Examples | _Size, int | Literal["none", "unknown"]] = field(
+        name="limits", default={}
+    )
+    otherwise: Literal["error", "warning"] = "error"
+    accepts: list[str] = []
+    warns: list[str] = []
+    refuses: list[str] = []
+    wants: dict[str, str] = {}
+    reserved: list[str] = []
+    closings: list[Closing] = []
+    instead: list[str] = []
+    models: list[Model] = []
+    proof: Literal["executed", "parsed", ""] = ""
     recipe: str = ""
+    name: str = ""
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Return its limits in bytes, examples and tokens, those of `like` too.
+
+        One that is missing does not exist or is stated nowhere.
+        """
+        inherited = read_readers()[self.like].limits if self.like else {}
+        stated = inherited | self.stated
+        return {kind: limit for kind, limit in stated.items() if isinstance(limit, int)}
 
     def source(self) -> str:
         """Return where the facts were read, and when last."""
-        if not self.sources:
-            return ""
-        last = max(self.sources, key=lambda source: source["read"])
-        return f"{last['what']}, read {last['read']}"
+        last = max(self.sources, key=lambda source: source.read, default=None)
+        return f"{last.what}, read {last.read}" if last else ""
 
-    def closed(self, today: date) -> dict[str, Any] | None:
+    def closed(self, today: datetime.date) -> Closing | None:
         """Return the closing after which nothing is trained, if it is past."""
-        return next(
-            (
-                closing
-                for closing in self.closings
-                if closing.get("state") == "closed" and closing["date"] <= today
-            ),
-            None,
-        )
+        ends = (c for c in self.closings if c.state == "closed" and c.date <= today)
+        return next(ends, None)
 
-    def state(self, today: date) -> str:
+    def state(self, today: datetime.date) -> str:
         """Return in a few words whether one can train there."""
-        past = [c for c in self.closings if c["date"] <= today and "state" in c]
-        coming = [c for c in self.closings if c["date"] > today and "state" in c]
+        states = [closing for closing in self.closings if closing.state]
+        past = [closing for closing in states if closing.date <= today]
         if past:
-            return f"{past[-1]['state']} since {past[-1]['date']}"
-        if coming:
-            return f"open, {coming[0]['state']} from {coming[0]['date']}"
-        return "open"
+            return f"{past[-1].state} since {past[-1].date}"
+        return f"open, {states[0].state} from {states[0].date}" if states else "open"
 
-    def dates(self, today: date, model: str | None = None) -> list[str]:
+    def dates(self, today: datetime.date, model: str | None = None) -> list[str]:
         """Return what a user should hear of ends, of the model too, near or gone by."""
         closed = self.closed(today)
         notes = [
-            f"{self.title}: {_sentence(closing, today)} ({self.source()}); "
+            f"{self.title}: {closing.sentence(today)} ({self.source()}); "
             f"{self.advice(today)}"
             for closing in ([closed] if closed else self.closings)
-            if closing["date"] - NEAR <= today
+            if closing.date - NEAR <= today
         ]
-        end = self.shutdown(model) if model else None
-        if end and end - NEAR <= today:
-            when = "was" if end <= today else "and its fine-tunes will be"
-            notes.append(f"{model} {when} shut down on {end}")
-        return notes
+        return notes + (ending(model, self.shutdown(model), today) if model else [])
 
-    def refuse_closed(self, today: date, model: str | None = None) -> None:
+    def refuse_closed(self, today: datetime.date, model: str | None = None) -> None:
         """Refuse to send anything where nothing, or not this model, is trained.
 
         Raises:
@@ -101,9 +130,9 @@ class Reader:
         closing = self.closed(today)
         shutdown = self.shutdown(model) if model else None
         if closing:
-            what = _sentence(closing, today)
-        elif shutdown and shutdown <= today:
-            what = f"{model} was shut down on {shutdown}"
+            what = closing.sentence(today)
+        elif model and shutdown and shutdown <= today:
+            [what] = ending(model, shutdown, today)
         else:
             return
         raise FinetuneError(
@@ -124,28 +153,30 @@ class Reader:
                 "endpoint"
             )
 
-    def shutdown(self, model: str) -> date | None:
+    def shutdown(self, model: str) -> datetime.date | None:
         """Return when the model ends; its fine-tunes (ft:MODEL:...) end with it."""
-        name = model.strip().lower().removeprefix("ft:")
-        return self.models.get(name.split(":")[0].strip())
+        name = model.strip().lower().removeprefix("ft:").split(":")[0].strip()
+        return next((known.ends for known in self.models if known.name == name), None)
 
-    def advice(self, today: date) -> str:
+    def advice(self, today: datetime.date) -> str:
         """Return what to use instead, of what is not closed on that day."""
-        readers = read_readers()
         places = []
         for name in self.instead:
-            other = readers[name]
+            other = read_readers()[name]
             if not other.closed(today):
-                ends = [c["date"] for c in other.closings if c.get("state") == "closed"]
+                ends = [c.date for c in other.closings if c.state == "closed"]
                 until = f", until {ends[0]}" if ends else ""
                 places.append(f"{other.title} (finetune recipe {name}{until})")
         *most, last = places or ["another endpoint"]
         return f"use {', '.join(most)} or {last}" if most else f"use {last}"
 
 
-def _sentence(closing: dict[str, Any], today: date) -> str:
-    when = "since" if closing["date"] <= today else "from"
-    return f"{closing['what']} {when} {closing['date']}"
+def ending(model: str, end: datetime.date | None, today: datetime.date) -> list[str]:
+    """Return what to say of the day when a model ends, if that is near or gone by."""
+    if end is None or end - NEAR > today:
+        return []
+    when = "was" if end <= today else "and its fine-tunes will be"
+    return [f"{model} {when} shut down on {end}"]
 
 
 @functools.cache
@@ -155,32 +186,26 @@ def read_readers(folder: Path = FOLDER) -> dict[str, Reader]:
     Raises:
         FinetuneError: A file has a fault; file and line are named.
     """
-    readers: dict[str, Reader] = {}
     paths = {path.stem: path for path in sorted(folder.glob("*.yml"))}
+    readers: dict[str, Reader] = {}
 
-    def add(name: str) -> Reader:
-        if name not in readers:
-            document = shape.read(paths[name])
-            limits = document.pop("limits", {})
-            if "like" in document:
-                if document["like"] not in paths:
-                    where = shape.line_of(paths[name], "like:")
-                    raise FinetuneError(f"{where}: {document['like']} is not a reader")
-                limits = add(document["like"]).limits | limits
-            known = {k: v for k, v in limits.items() if isinstance(v, int)}
-            readers[name] = Reader(name, limits=known, **document)
-        return readers[name]
+    def add(name: str) -> None:
+        """Add a reader, after the one that it is like."""
+        if not name or name in readers:
+            return
+        reader = shape.read(paths[name], Reader)
+        named = [("instead:", other) for other in reader.instead]
+        for key, other in [("like:", reader.like), *named]:
+            if other and other not in paths:
+                where = shape.line_of(paths[name], key)
+                raise FinetuneError(f"{where}: {other} is not a reader")
+        add(reader.like)
+        readers[name] = replace(reader, name=name)
 
     for name in paths:
         add(name)
-    for reader in readers.values():
-        for name in reader.instead:
-            if name not in paths:
-                where = shape.line_of(paths[reader.name], "instead:")
-                raise FinetuneError(f"{where}: {name} is not a reader")
-    kinds = ["provider", "trainer", "library"]
     ordered = sorted(
-        readers.values(), key=lambda r: (-len(r.routes), kinds.index(r.kind))
+        readers.values(), key=lambda r: (-len(r.routes), _KINDS.index(r.kind))
     )
     return {reader.name: reader for reader in ordered}
 
@@ -202,5 +227,5 @@ def reader_at(host: str) -> Reader:
             if host == name or (name[0] in ".-" and host.endswith(name)):
                 return reader
     return replace(
-        readers["openai"], title=host, sources=[], closings=[], instead=[], models={}
+        readers["openai"], title=host, sources=[], closings=[], instead=[], models=[]
     )

@@ -88,24 +88,13 @@ def _count(text: str, counter: Counter) -> int:
     return count
 
 
-def needs_lengths(reader: Reader) -> bool:
-    """Return whether the recipe has the lengths of the examples in it."""
-    return "max_tokens" in reader.recipe or "lengths" in reader.recipe
-
-
-def other_folder(folder: Path, reader: Reader, dialect: str) -> Path:
-    """Return where an export lies in the dialect of the reader, for one in another."""
-    if dialect == reader.dialect:
-        return folder
-    return folder.with_name(f"{folder.name}-{reader.dialect}")
-
-
 def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
     """Return the recipe of a reader for the export in the folder.
 
     Facts are `valid_examples` and `examples`, `model` or None, and `lengths` if
     the recipe needs them. A text is quoted for the language it stands in: `sh`,
-    `py`, `json` (YAML too). A recipe that nobody has executed says so.
+    `py`, `json` (YAML too). A line with "?" before it stands there only if there is
+    a validation file. A recipe that nobody has executed says so.
     """
     # Text, not HTML, is made here.
     environment = jinja2.Environment(  # noqa: S701
@@ -135,7 +124,11 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
         "parsed": f"# Not run: it needs {needs}; the client knows the options.\n",
         "": f"# Not run: it needs {needs}.\n",
     }
-    return proofs[reader.proof] + environment.from_string(reader.recipe).render(
+    lines = reader.recipe.splitlines(keepends=True)
+    if not facts["valid_examples"]:
+        lines = [line for line in lines if not line.startswith("?")]
+    template = "".join(line.removeprefix("?") for line in lines)
+    return proofs[reader.proof] + environment.from_string(template).render(
         folder=place,
         train=f"{place}/train.jsonl",
         valid=f"{place}/valid.jsonl" if facts["valid_examples"] else "",
