@@ -33,12 +33,8 @@ class NoAnswerError(FinetuneError):
     seconds it asked for, or zero.
     """
 
-    def __init__(
-        self, message: str, *, not_done: bool = False, wait: float = 0
-    ) -> None:
-        super().__init__(message)
-        self.not_done = not_done
-        self.wait = wait
+    not_done = False
+    wait = 0.0
 
 
 class Endpoint:
@@ -58,12 +54,14 @@ class Endpoint:
         from openai import OpenAI, Timeout  # noqa: PLC0415 (half a second)
 
         from exporter.endpoint.exchange import GuardedClient, place  # noqa: PLC0415
+        from exporter.endpoint.faults import explained  # noqa: PLC0415
 
         self._key = _key()
         url = (os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
         host, self.name = place(url)
         self.provider = reader_at(host)
         self.retries, self.timeout = retries, timeout
+        self._explained = partial(explained, self)
         self.patient = OpenAI(
             api_key=self._key,
             base_url=url,
@@ -91,7 +89,8 @@ class Endpoint:
             NoAnswerError: It may or may not have been carried out.
             FinetuneError: The endpoint refuses it.
         """
-        answer = self._answer(doing, partial(send, *args, **options))
+        with self._explained(doing):
+            answer = send(*args, **options)
         if not _has_id(answer):
             raise self.no_sense(doing)
         return answer
@@ -107,7 +106,8 @@ class Endpoint:
         seen: set[str] = set()
         ask: Callable[[], Any] = partial(send, *args, **options)
         for _ in range(_PAGES):
-            page = self._answer(doing, ask)
+            with self._explained(doing):
+                page = ask()
             items = getattr(page, "data", None)
             # A wrong body must not pass for an empty list.
             if not isinstance(items, list) or not all(map(_has_id, items)):
@@ -162,12 +162,6 @@ class Endpoint:
             if not again:
                 break
         raise lost
-
-    def _answer(self, doing: str, send: Callable[[], T]) -> T:
-        from exporter.endpoint.faults import explained  # noqa: PLC0415
-
-        with explained(self, doing):
-            return send()
 
     def no_sense(self, doing: str) -> NoAnswerError:
         """Return the error that an answer has not the form of its route."""

@@ -90,12 +90,11 @@ def _refusal(
     )
     if status < 500 and status not in _NOT_NOW:
         return FinetuneError(message)
-    wait = _seconds(headers.get("retry-after-ms")) / 1000
-    return NoAnswerError(
-        message,
-        not_done=status in _NOT_NOW,
-        wait=wait or _seconds(headers.get("retry-after")),
-    )
+    lost = NoAnswerError(message)
+    lost.not_done = status in _NOT_NOW
+    lost.wait = _seconds(headers.get("retry-after-ms")) / 1000
+    lost.wait = lost.wait or _seconds(headers.get("retry-after"))
+    return lost
 
 
 def _connection_remedy(endpoint: Endpoint, cause: str) -> str:

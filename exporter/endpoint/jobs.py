@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from openai.types.fine_tuning import FineTuningJob
 
-# Jobs that ended without a model; whatever else is alive or has succeeded.
-_WITHOUT_MODEL = {"failed", "cancelled", "canceled"}
+# Jobs that ended without a model; whatever else is alive or has succeeded. The
+# third spelling is for endpoints other than OpenAI's.
+WITHOUT_MODEL = {"failed", "cancelled", "canceled"}
 
 _FILES = ("training_file", "validation_file")
 
@@ -168,7 +169,7 @@ def find_equal(
     for job in _jobs(endpoint):
         if (
             job.id not in besides
-            and str(job.status) not in _WITHOUT_MODEL
+            and str(job.status) not in WITHOUT_MODEL
             and _is_equal(job, body)
         ):
             return job

@@ -1,10 +1,8 @@
 """A large file to an endpoint, in parts of one Upload that is never left open."""
 
-import queue
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -120,38 +118,23 @@ def _cancel(endpoint: Endpoint, client: "OpenAI", upload_id: str) -> None:
 
 def _send_each(endpoint: Endpoint, upload_id: str, bodies: list[Slice]) -> list[str]:
     """Send the parts in parallel, each repeated by itself; return their ids."""
-    parts: list[Future[str]] = [Future() for _ in bodies]
-    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in range(len(bodies)):
-        todo.put(number)
 
-    def work() -> None:
-        with suppress(queue.Empty):
-            while True:
-                number = todo.get_nowait()
-                body = bodies[number].rewound()
-                try:
-                    part = endpoint.ask(
-                        f"sending part {number + 1} of {len(bodies)}",
-                        endpoint.patient.uploads.parts.create,
-                        upload_id,
-                        data=("part", body, "application/octet-stream"),
-                    )
-                    parts[number].set_result(part.id)
-                except BaseException as error:
-                    parts[number].set_exception(error)
-                    return
+    def send(number: int) -> tuple[int, str]:
+        part = endpoint.ask(
+            f"sending part {number} of {len(bodies)}",
+            endpoint.patient.uploads.parts.create,
+            upload_id,
+            data=("part", bodies[number - 1].rewound(), "application/octet-stream"),
+        )
+        return number, part.id
 
-    # Daemons, because a part that waits for an answer must not keep a stopped
-    # command alive.
-    for _ in range(_PARALLEL_PARTS):
-        threading.Thread(target=work, daemon=True).start()
     try:
-        done, _ = wait(parts, return_when=FIRST_EXCEPTION)
-        # All are done, or one of these raises what went wrong.
-        for part in done:
-            part.result()
-        return [part.result() for part in parts]
+        # Of daemons, because a part that waits for an answer must not keep a stopped
+        # command alive.
+        with ThreadPool(_PARALLEL_PARTS) as pool:
+            # The first that fails ends it, whichever it is.
+            sent = pool.imap_unordered(send, range(1, len(bodies) + 1))
+            return [part_id for _, part_id in sorted(sent)]
     finally:
         for body in bodies:
             body.close()

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from exporter.endpoint.client import Endpoint, NoAnswerError, number
+from exporter.endpoint.jobs import WITHOUT_MODEL
 from exporter.files import append
 from exporter.progress import say
 
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob
 
-# The second spelling is for endpoints other than OpenAI's. Any other status,
-# known or not, is one of a job that goes on.
-ENDED = {"succeeded", "failed", "cancelled", "canceled"}
+# Any other status, known or not, is one of a job that goes on.
+_ENDED = {"succeeded", *WITHOUT_MODEL}
 # What is recorded of a job that has ended, besides its endpoint, id and error.
 _OUTCOME = (
     *("status", "model", "fine_tuned_model", "trained_tokens", "created_at"),
@@ -70,7 +70,7 @@ def follow(
         if endpoint.clean(job.status) != status:
             status = endpoint.clean(job.status)
             say(f"{job_id} is {status}{_estimate(job)}")
-        if status in ENDED:
+        if status in _ENDED:
             return job
         time.sleep(interval)
 

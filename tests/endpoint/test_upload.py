@@ -1,5 +1,6 @@
 """What upload sends, what it takes for sent already, and what it refuses."""
 
+import time
 from pathlib import Path
 
 import orjson
@@ -85,6 +86,20 @@ def test_parts_arrive_in_the_order_of_the_file(
     route = "POST /uploads/{upload_id}/parts"
     assert server.requests.count(route) == -(-size // int(0.004 * (1 << 20)))
     assert not list(folder.glob(".upload-*"))
+
+
+def test_a_part_that_is_refused_ends_the_upload_while_another_waits(
+    server: Server, finetune: Finetune
+) -> None:
+    route = "POST /uploads/{upload_id}/parts"
+    server.fail(route, "hold before", 1)
+    server.fail(route, 400)
+    start = time.monotonic()
+    result = finetune("upload", "--parts-above", "0", "--part-size", "0.0007")
+    assert time.monotonic() - start < 15  # The one that waits is held for 20 s.
+    assert (result.code, result.out, server.files) == (1, "", {})
+    assert "400 on sending part" in result.err
+    assert server.open_uploads() == []
 
 
 def test_an_upload_that_a_killed_command_left_open_is_cancelled(
