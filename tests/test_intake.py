@@ -51,7 +51,7 @@ def test_more_than_a_tenth_is_too_much_or_ten_lines_or_half(
     intake = Intake(rejects.append)
     intake.add(good)
     for line in range(bad):
-        intake.set_aside(Reject("rows", line, "why", "x"))
+        intake.set_aside("rows", line, "why", b"x")
     assert intake.too_many is too_many
     assert (intake.rows, intake.lines, len(rejects)) == (good, good + bad, bad)
 
@@ -60,7 +60,8 @@ def test_rows_and_lines_are_counted_each_for_itself() -> None:
     intake = Intake(lambda _: None)
     intake.add(2, 5)
     intake.add(3)
-    intake.set_aside(last := Reject("rows", 9, "why", "x"), 4)
+    intake.set_aside("rows", 9, "why", b"x\xff", 4)
+    last = Reject("rows", 9, "why", "x\\xff")
     intake.other_lines += 1
     assert (intake.rows, intake.row_lines, intake.bad_lines) == (5, 8, 4)
     assert (intake.lines, intake.last, str(last)) == (13, last, "rows:9: why")

@@ -1,6 +1,7 @@
 """`finetune load`: rows from files into the raw table."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,6 +18,8 @@ from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
 from exporter.progress import Step, step
 from exporter.records import Block, Columns, Intake, Reject, read_rows
+
+_VARS = ("raw_schema", "raw_table", "id_column", "title_column", "content_column")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -64,31 +67,17 @@ def load(
     raw = _raw_table(project_dir, names)
     columns = Columns(None if no_id else raw.columns[0], *raw.columns[1:])
     stands(f"nothing was loaded; {raw} is as it was")
-    with server():
-        if rejects is None:
-            intake = Intake(_refuse, say)
-            count = _load(raw, files, columns, intake, mode)
-        else:
-            # What standard input comes from is an input, too.
-            inputs = [Path("/dev/stdin") if str(f) == "-" else f for f in files]
-            with drafts(rejects.parent, rejects.name, inputs=inputs) as [draft]:
-
-                def set_aside(bad: Reject) -> None:
-                    draft.write_line(
-                        orjson.dumps(bad._asdict(), option=orjson.OPT_APPEND_NEWLINE)
-                    )
-
-                intake = Intake(set_aside, say)
-                try:
-                    count = _load(raw, files, columns, intake, mode)
-                except FinetuneError:
-                    if intake.bad_lines:  # They say why nothing was loaded.
-                        draft.finish()
-                        publish(draft)
-                    raise
-                draft.finish()
-                publish(draft)
-            say(f"{counted(intake.bad_lines, 'bad line')} set aside in {rejects}")
+    with server(), _taking(rejects, files) as intake:
+        blocks = _blocks(files, columns, intake)
+        with step(_loading(files, intake)):
+            count = postgres.load(
+                raw,
+                blocks,
+                mode=mode,
+                loaded=lambda n: stands(f"{counted(n, 'row')} loaded into {raw}"),
+            )
+    if rejects:
+        say(f"{counted(intake.bad_lines, 'bad line')} set aside in {rejects}")
     say(f"{counted(count, 'row')} loaded into {raw}")
     if intake.bad_lines:
         say(
@@ -119,36 +108,42 @@ def _raw_table(project_dir: Path, names: Sequence[str | None]) -> RawTable:
     return RawTable(schema or found.schema, table or found.name, (uid, title, content))
 
 
-def _load(
-    raw: RawTable,
-    files: Sequence[Path],
-    columns: Columns,
-    intake: Intake,
-    mode: str | None,
-) -> int:
-    past: list[int] = []
-    with step(_loading(files, past, intake)):
-        return postgres.load(
-            raw,
-            _blocks(files, columns, intake, past),
-            mode=mode,
-            loaded=lambda count: stands(f"{counted(count, 'row')} loaded into {raw}"),
-        )
+@contextmanager
+def _taking(rejects: Path | None, files: Sequence[Path]) -> Iterator[Intake]:
+    """Yield what counts lines; a bad one ends the load, or goes to `rejects`."""
+    if rejects is None:
+        yield Intake(_refuse)
+        return
+    # What standard input comes from is an input, too.
+    inputs = [Path("/dev/stdin") if str(f) == "-" else f for f in files]
+    with drafts(rejects.parent, rejects.name, inputs=inputs) as [draft]:
+
+        def set_aside(bad: Reject) -> None:
+            draft.write_line(
+                orjson.dumps(bad._asdict(), option=orjson.OPT_APPEND_NEWLINE)
+            )
+
+        intake = Intake(set_aside)
+        try:
+            yield intake
+        except FinetuneError:
+            if intake.bad_lines:  # They say why nothing was loaded.
+                draft.finish()
+                publish(draft)
+            raise
+        draft.finish()
+        publish(draft)
 
 
-def _loading(files: Sequence[Path], past: list[int], intake: Intake) -> Step:
-    """Return how much of the files is read: those in the past, and of this one."""
+def _loading(files: Sequence[Path], intake: Intake) -> Step:
+    """Return the step that reads the files."""
     size = sum(path.stat().st_size for path in files if path.is_file())
-    return Step("loading", size, "bytes", lambda: sum(past) + intake.position)
+    return Step("loading", size, "bytes", lambda: intake.position)
 
 
-def _blocks(
-    files: Sequence[Path], columns: Columns, intake: Intake, past: list[int]
-) -> Iterator[Block]:
+def _blocks(files: Sequence[Path], columns: Columns, intake: Intake) -> Iterator[Block]:
     for path in files:
         yield from read_rows(path, columns, intake)
-        past.append(intake.position)
-        intake.position = 0
         if intake.found:
             others = [name for name in intake.found if name not in columns]
             intake.loaded.append(
@@ -182,15 +177,9 @@ def _say_how_to_go_on(project_dir: Path, raw: RawTable) -> None:
     except FinetuneError:
         chosen = None
     if chosen != raw:
-        names = dict(
-            zip(
-                ("raw_schema", "raw_table", "id_column", "title_column"),
-                (raw.schema, raw.name, *raw.columns),
-                strict=False,
-            )
-        ) | {"content_column": raw.columns[2]}
         say(f"next: set these vars in {path}")
-        for name, value in names.items():
+        values = raw.schema, raw.name, *raw.columns
+        for name, value in zip(_VARS, values, strict=True):
             say(f"  {name}: {orjson.dumps(value).decode()}")
     if Path("Makefile").exists():
         say("next: make export")

@@ -42,8 +42,8 @@ def read_rows(path: Path, columns: Columns, intake: Intake) -> Iterator[Block]:
             header lacks a column; the text names the command that converts it.
     """
     with opened(path) as source:
-        intake.found = []
+        intake.found, before = [], intake.position
         for form, block in reader(source, columns)(source, columns, intake):
-            intake.position = source.position()
+            intake.position = before + source.position()
             if block:
                 yield form, block

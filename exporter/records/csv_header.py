@@ -4,6 +4,7 @@ import csv
 import re
 from typing import NamedTuple
 
+from exporter.progress import say
 from exporter.records.rows import Columns, Intake
 from exporter.records.source import BLANK, Source
 
@@ -47,10 +48,9 @@ def read_header(source: Source, columns: Columns, intake: Intake) -> Header:
         )
     if b"\0" in line:
         raise source.error("the header holds a NUL", number)
-    try:
-        text = source.text(line).rstrip("\r\n")
-    except ValueError as error:
-        raise source.error(str(error), number) from error
+    if fault := source.fault(line):
+        raise source.error(fault, number)
+    text = line.decode().rstrip("\r\n")
     separator, header = _split(text, columns)
     fault = _fault(text, header, columns)
     if re.match(rb"-+\+[-+]+\s", rest):
@@ -64,7 +64,7 @@ def read_header(source: Source, columns: Columns, intake: Intake) -> Header:
     single = text[:1] == "'" or _single_quoted(row, separator, len(header))
     quote = "'" if single else '"'
     if single:
-        intake.note(f"{source.name}: the fields stand in single quotes; read as such")
+        say(f"{source.name}: the fields stand in single quotes; read as such")
     spaced = separator + " " in text
     row_end = "\r\n" if line.endswith(b"\r") else source.end_of_line.decode()
     return Header(header, separator, quote, spaced, row_end, number + 1)

@@ -9,6 +9,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import islice
 
+from exporter.progress import say
 from exporter.records.csv_header import Header, read_header
 from exporter.records.csv_records import Record, Records
 from exporter.records.rows import (
@@ -19,7 +20,6 @@ from exporter.records.rows import (
     Columns,
     Form,
     Intake,
-    Reject,
     is_utf8,
 )
 from exporter.records.source import BLOCK_BYTES, Source
@@ -36,8 +36,8 @@ def csv_rows(source: Source, columns: Columns, intake: Intake) -> Iterator[Block
         FinetuneError: The header lacks a column, or another one follows.
     """
     rows = _Reader(source, columns, intake)
-    while (block := rows.next_block()) is not None:
-        yield rows.form, block
+    while len(rows.buffer) >= BLOCK_BYTES or rows.more() or rows.buffer:
+        yield rows.form, rows.plain_block() or rows.judged_block()
 
 
 class _Reader(Records):
@@ -87,15 +87,7 @@ class _Reader(Records):
         again %= self.line_end, BOM_UTF8, q, name, q, s
         self.again = re.compile(again, re.IGNORECASE)
 
-    def next_block(self) -> bytes | None:
-        """Return the next rows; None at the end."""
-        if len(self.buffer) < BLOCK_BYTES:
-            self.more()
-        if not self.buffer:
-            return None
-        return self._plain_block() or self._judged_block()
-
-    def _plain_block(self) -> bytes:
+    def plain_block(self) -> bytes:
         """Take plain rows as they are; b"" if what comes wants a closer look.
 
         The last one stays, to be judged with what follows.
@@ -141,7 +133,8 @@ class _Reader(Records):
         line = line.removesuffix(b"\n").removesuffix(b"\r")
         return bool(self.likely.fullmatch(line.replace(self.quote * 2, b"\0")))
 
-    def _judged_block(self) -> bytes:
+    def judged_block(self) -> bytes:
+        """Take the rows of the next lines, one by one; b"" if there are none."""
         rows: list[bytes] = []
         place, target = 0, min(len(self.buffer), BLOCK_BYTES)
         while place < target:
@@ -164,9 +157,7 @@ class _Reader(Records):
         if fault:
             return self._set_aside(start, end, fault)
         if self._is_header(record.values):
-            self.intake.note(
-                f"{self.source.name}:{self.number}: the header again, passed over"
-            )
+            say(f"{self.source.name}:{self.number}: the header again, passed over")
             self.intake.other_lines += lines
         else:
             self.intake.add(1, lines)
@@ -194,7 +185,7 @@ class _Reader(Records):
                 fault = "may be the rest of a field whose quote is broken above"
                 return line_end, fault
             self.doubtful = 0
-        return record.end, self._text_fault(text)
+        return record.end, self.source.fault(text)
 
     def _is_header(self, values: list[bytes]) -> bool:
         """Say whether a row is the header again, in capitals or not.
@@ -226,20 +217,12 @@ class _Reader(Records):
             return False
         return self.reads_well(line_end, end + 1)
 
-    def _text_fault(self, text: bytes) -> str:
-        try:
-            self.source.text(text)
-        except ValueError as error:
-            return str(error)
-        return ""
-
     def _set_aside(self, start: int, end: int, fault: str) -> int:
         text = self.buffer[start : start + SHOWN_BYTES if fault == TOO_LONG else end]
         if fault != TOO_LONG:
-            fault = self._text_fault(text) or fault
+            fault = self.source.fault(text) or fault
         lines = self.lines(start, end)
-        bad = Reject.of(self.source.name, self.number, fault, text)
-        self.intake.set_aside(bad, lines)
+        self.intake.set_aside(self.source.name, self.number, fault, text, lines)
         self.number += lines
         return end
 

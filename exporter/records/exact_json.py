@@ -8,15 +8,10 @@ class Object(list[tuple[str, Any]]):
     """An object as its pairs, repeated keys included."""
 
 
-class Number(str):
-    """A whole number as its digits, however long."""
-
-    __slots__ = ()
-
-
+# A whole number is its digits, however long.
 _DECODER = json.JSONDecoder(
     object_pairs_hook=Object,
-    parse_int=lambda digits: Number("0" if digits == "-0" else digits),
+    parse_int=lambda digits: "0" if digits == "-0" else digits,
 )
 
 

@@ -18,7 +18,6 @@ from exporter.records.rows import (
     Columns,
     Form,
     Intake,
-    Reject,
     is_utf8,
 )
 from exporter.records.source import Source
@@ -69,7 +68,7 @@ def line_rows(source: Source, columns: Columns, intake: Intake) -> Iterator[Bloc
             except ValueError as error:
                 long = len(line) > MAX_LINE_BYTES
                 bad = line[:SHOWN_BYTES] if long else line + b"\n"
-                intake.set_aside(Reject.of(source.name, number, str(error), bad))
+                intake.set_aside(source.name, number, str(error), bad)
                 continue
             if row:
                 rows.append(row)
@@ -93,7 +92,7 @@ def array_rows(source: Source, columns: Columns, intake: Intake) -> Iterator[Blo
                 rows.append(_exact_row(value, source, columns, form))
             except ValueError as error:
                 bad = f"{text}\n".encode(errors="surrogatepass")
-                intake.set_aside(Reject.of(source.name, number, str(error), bad))
+                intake.set_aside(source.name, number, str(error), bad)
         intake.add(len(rows))
         yield form, b"\n".join([*rows, b""])
 
@@ -190,7 +189,9 @@ def _row(line: bytes, source: Source, columns: Columns, form: Form) -> bytes:
         ValueError: It holds no row.
     """
     refuse_long(line)
-    text = source.text(line).lstrip("\ufeff").strip(" \t\r\n\x1a\x1e")
+    if fault := source.fault(line):
+        raise ValueError(fault)
+    text = line.decode().lstrip("\ufeff").strip(" \t\r\n\x1a\x1e")
     if not text:
         return b""
     try:

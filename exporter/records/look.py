@@ -107,7 +107,7 @@ def _refuse_one_document(source: Source, text: bytes, columns: Columns) -> None:
         refuse_long(line)
         value, end = exact_json.first(head)
         spread = source.end_of_line.decode() in head[:end]
-    except (ValueError, RecursionError):
+    except ValueError:
         # Broken, or longer than what was seen, which is no fault of it.
         value = None
         followed = len(text) < HEAD_BYTES or rest[:1] in b"{"

@@ -65,11 +65,6 @@ class Reject(NamedTuple):
     reason: str
     text: str
 
-    @classmethod
-    def of(cls, file: str, line: int, reason: str, text: bytes) -> "Reject":
-        """Return it with a text that can be shown."""
-        return cls(file, line, reason, text.decode(errors="backslashreplace"))
-
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.reason}"
 
@@ -79,12 +74,11 @@ class Intake:
     """What became of the lines of the files: rows, set aside, passed over."""
 
     reject: Callable[[Reject], None]
-    note: Callable[[str], None] = lambda _: None
     rows: int = 0
     row_lines: int = 0
     bad_lines: int = 0
     other_lines: int = 0
-    # Bytes of the file that is being read, as it lies on the disk.
+    # Bytes of the files that were read, as they lie on the disk.
     position: int = 0
     found: list[str] = field(default_factory=list)
     last: Reject | None = None
@@ -106,11 +100,14 @@ class Intake:
         self.rows += rows
         self.row_lines += rows if lines is None else lines
 
-    def set_aside(self, bad: Reject, lines: int = 1) -> None:
-        """Count lines that hold no row, and hand them on."""
+    def set_aside(
+        self, file: str, line: int, reason: str, text: bytes, lines: int = 1
+    ) -> None:
+        """Count lines that hold no row, and hand on what can be shown of them."""
         self.bad_lines += lines
-        self.last = bad
-        self.reject(bad)
+        shown = text.decode(errors="backslashreplace")
+        self.last = Reject(file, line, reason, shown)
+        self.reject(self.last)
 
 
 def is_utf8(block: bytes) -> bool:

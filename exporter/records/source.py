@@ -1,7 +1,6 @@
 """The bytes of a file in blocks of whole lines, whatever they are wrapped in."""
 
 import gzip
-import io
 import re
 import shlex
 import sys
@@ -11,11 +10,11 @@ from codecs import (
     BOM_UTF16_BE,
     BOM_UTF16_LE,
     BOM_UTF32_LE,
-    EncodedFile,
-    StreamRecoder,
+    IncrementalDecoder,
+    getincrementaldecoder,
 )
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,16 +39,14 @@ def opened(path: Path) -> Iterator["Source"]:
     Raises:
         FinetuneError: It cannot be opened, or what is read there is damaged.
     """
-    name = "standard input" if str(path) == "-" else str(path)
+    piped = str(path) == "-"
+    name = "standard input" if piped else str(path)
+    if piped and sys.stdin is None:
+        raise FinetuneError("standard input is closed; name a file")
     try:
-        with ExitStack() as stack:
-            if str(path) != "-":
-                yield Source(stack.enter_context(path.open("rb")), name)
-            elif sys.stdin is None:
-                raise FinetuneError("standard input is closed; name a file")
-            else:
-                yield Source(sys.stdin.buffer, name)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        with nullcontext(sys.stdin.buffer) if piped else path.open("rb") as file:
+            yield Source(file, name)
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise FinetuneError(f"{name}: cannot be read: {reason}") from error
 
@@ -64,6 +61,7 @@ class Source:
         self.end_of_line = b"\n"
         self._raw = file
         self._file: Any = file
+        self._decoder: IncrementalDecoder | None = None
         self._rest = b""
         self._ended = False
 
@@ -72,18 +70,15 @@ class Source:
         place = self.name if line is None else f"{self.name}:{line}"
         return FinetuneError(f"{place}: {reason}")
 
-    def text(self, line: bytes) -> str:
-        """Return the text of bytes.
-
-        Raises:
-            ValueError: They are none, or none that PostgreSQL can store.
-        """
-        if b"\0" in line:
-            raise ValueError(HOLDS_NUL)
+    def fault(self, text: bytes) -> str:
+        """Say why a text is none that PostgreSQL can store; "" if it is one."""
+        if b"\0" in text:
+            return HOLDS_NUL
         try:
-            return line.decode()
+            text.decode()
         except UnicodeDecodeError as error:
-            raise ValueError(self.not_utf8(error)) from error
+            return self.not_utf8(error)
+        return ""
 
     def not_utf8(self, error: UnicodeDecodeError) -> str:
         """Say where a text is not UTF-8, and what it may be."""
@@ -104,8 +99,8 @@ class Source:
         utf16 = self._rest.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
         if utf16 and not self._rest.startswith(BOM_UTF32_LE):
             # Half a pair makes UTF-8 that is refused with its line.
-            joined: Any = self._joined()
-            self._file = EncodedFile(joined, "utf-8", "utf-16", "surrogatepass")
+            self._decoder = getincrementaldecoder("utf-16")("surrogatepass")
+            self._file = self._joined()
         self._fill(HEAD_BYTES)
         while self._rest.startswith(BOM_UTF8):
             self._rest = self._rest.removeprefix(BOM_UTF8)
@@ -171,36 +166,26 @@ class Source:
         while missing > 0 and not self._ended:
             piece = self._file.read(max(missing, BLOCK_BYTES))
             self._ended = not piece
-            if self._ended and isinstance(self._file, StreamRecoder):
-                self._require_whole(self._file)
+            if self._decoder:
+                if self._ended and self._decoder.getstate()[0]:
+                    raise EOFError("it ends within a character; copy the file again")
+                piece = self._decoder.decode(piece).encode("utf-8", "surrogatepass")
             pieces.append(piece)
             missing -= len(piece)
         self._rest = b"".join(pieces)
 
-    def _require_whole(self, file: StreamRecoder) -> None:
-        """Refuse UTF-16 whose last character is not whole."""
-        if file.reader.bytebuffer:
-            raise EOFError("it ends within a character; copy the file again")
-
-    def _joined(self) -> "_Joined":
+    def _joined(self) -> Any:  # noqa: ANN401
         """Return the file from its beginning, as nothing of it was read."""
         rest, self._rest, self._ended = self._rest, b"", False
         return _Joined(rest, self._file)
 
 
-class _Joined(io.RawIOBase):
+class _Joined:
     """Bytes that were read already, and the file that they came from."""
 
     def __init__(self, rest: bytes, file: IO[bytes]) -> None:
-        self._rest = rest
-        self._file = file
+        self._rest, self._file = rest, file
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._rest:
-            return self._file.read(size)
-        size = len(self._rest) if size < 0 else size
+    def read(self, size: int) -> bytes:
         taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
+        return taken or self._file.read(size)
