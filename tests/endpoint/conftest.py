@@ -15,6 +15,7 @@ from exporter import cli
 from exporter.chat import chat_line
 from exporter.files import drafts, publish
 from tests.endpoint.description import check
+from tests.endpoint.raw import Raw
 from tests.endpoint.server import Server
 
 KEY = "sk-test-1234567890"
@@ -97,6 +98,24 @@ def finetune(
         return Result(code, out, err)
 
     return run
+
+
+@pytest.fixture
+def raw(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Raw]]:
+    """Make the environment name a server that answers as it is told."""
+    assert server.url
+    made = []
+
+    def make(answer: Callable[[str, int], Iterator[bytes]]) -> Raw:
+        made.append(Raw(answer))
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{made[-1].origin}/v1")
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

@@ -1,85 +1,21 @@
-"""An exchange ends in time, in bounded memory, and stays at its origin."""
+"""An exchange ends in time and in bounded memory, whatever is answered."""
 
 import gzip
 import json
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.endpoint.conftest import KEY, MODEL, Finetune, export
-from tests.endpoint.server import Server
+from tests.endpoint.conftest import MODEL, Finetune, export
+from tests.endpoint.raw import Raw, head, whole
 from tests.workspace import MEASURED
 
 Start = Callable[..., subprocess.Popen[str]]
 EMPTY_LIST = json.dumps({"object": "list", "data": [], "has_more": False}).encode()
-
-
-class Raw:
-    """A server that reads a request and then writes whatever a test gives it."""
-
-    def __init__(self, answer: Callable[[str, int], Iterator[bytes]]) -> None:
-        self.requests: list[bytes] = []
-        self._answer = answer
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(
-                    target=self._talk, args=(connection,), daemon=True
-                ).start()
-
-    def _talk(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            head = b""
-            while b"\r\n\r\n" not in head:
-                if not (piece := connection.recv(1 << 16)):
-                    return
-                head += piece
-            self.requests.append(head)
-            line = head.split(b"\r\n")[0].decode()
-            for piece in self._answer(line, len(self.requests)):
-                connection.sendall(piece)
-
-
-@pytest.fixture
-def raw(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Raw]]:
-    """Make the environment name a server that answers as it is told."""
-    assert server.url
-    made = []
-
-    def make(answer: Callable[[str, int], Iterator[bytes]]) -> Raw:
-        made.append(Raw(answer))
-        monkeypatch.setenv("OPENAI_BASE_URL", f"{made[-1].origin}/v1")
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-def head(length: int | None, *headers: str, status: str = "200 OK") -> bytes:
-    lines = [f"HTTP/1.1 {status}", "content-type: application/json", *headers]
-    lines += [] if length is None else [f"content-length: {length}"]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-def whole(body: bytes, *headers: str) -> bytes:
-    return head(len(body), "connection: close", *headers) + body
 
 
 def dribble(data: bytes) -> Iterator[bytes]:
@@ -303,90 +239,3 @@ def test_a_page_that_is_always_the_same_is_read_twice(
     listings = [line for line in endpoint.requests if line.startswith(b"GET")]
     assert len(listings) % 2 == 0
     assert len(listings) <= 8
-
-
-@pytest.fixture
-def thief() -> Iterator[Raw]:
-    """Another origin, which must never hear of us."""
-    one = Raw(lambda _, __: iter([whole(b'{"id": "file-stolen"}')]))
-    yield one
-    assert one.requests == []
-    one.close()
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize(
-    ("command", "route"),
-    [
-        (["upload"], "GET /files"),
-        (["upload"], "POST /files"),
-        (["upload", "--parts-above", "0"], "POST /uploads"),
-        (["upload", "--parts-above", "0"], "POST /uploads/{upload_id}/parts"),
-        (["upload", "--parts-above", "0"], "POST /uploads/{upload_id}/complete"),
-        (["train", "--model", MODEL, "--yes"], "POST /fine_tuning/jobs"),
-        (["watch", "ftjob-1"], "GET /fine_tuning/jobs/{fine_tuning_job_id}"),
-    ],
-)
-def test_no_redirect_to_another_origin_is_followed(
-    server: Server,
-    finetune: Finetune,
-    thief: Raw,
-    command: list[str],
-    route: str,
-    status: int,
-) -> None:
-    if command[0] == "train":
-        finetune("upload")
-    server.redirect(route, status, f"{thief.origin}/v1/x")
-    result = finetune(*command, "--retries", "2")
-    assert (result.code, result.out) == (1, "")
-    assert result.err.count("finetune: ") == 1
-    assert f"redirects to {thief.origin}, where nothing was sent" in result.err
-    assert KEY not in result.err
-    assert server.requests.count(route) == 1
-    assert server.open_uploads() == []
-
-
-@pytest.mark.parametrize(
-    "address", ["//localhost:{port}/x", "https://127.0.0.1:{port}/x", "ftp://a/x"]
-)
-def test_another_host_scheme_or_port_is_another_origin(
-    server: Server, finetune: Finetune, address: str
-) -> None:
-    port = server.url.split(":")[2].split("/")[0]
-    server.redirect("POST /files", 307, address.format(port=port))
-    result = finetune("upload", "--retries", "1")
-    assert (result.code, server.files) == (1, {})
-    assert "where nothing was sent; put the right address into" in result.err
-    assert server.requests.count("POST /files") == 1
-
-
-def test_a_redirect_within_the_origin_is_followed_with_the_whole_body(
-    server: Server, finetune: Finetune
-) -> None:
-    server.redirect("POST /files", 307, "/v1/files?again=1", times=1)
-    server.redirect("GET /files", 302, f"{server.url}/files?again=1", times=1)
-    result = finetune("upload", "--retries", "0")
-    assert (result.code, result.out.split()) == (0, list(server.files))
-    assert len(server.files) == 2
-    server.exchanges.clear()  # The query is not in OpenAI's description.
-
-
-def test_a_chain_of_redirects_that_leaves_the_origin_is_not_followed_out(
-    server: Server, finetune: Finetune, thief: Raw
-) -> None:
-    server.redirect("POST /files", 308, "/v1/files?again=1", times=1)
-    server.redirect("POST /files", 307, f"{thief.origin}/v1/files")
-    result = finetune("upload", "--retries", "0")
-    assert (result.code, server.files) == (1, {})
-    assert f"redirects to {thief.origin}" in result.err
-
-
-def test_redirects_in_a_circle_come_to_an_end(
-    server: Server, finetune: Finetune
-) -> None:
-    server.redirect("GET /files", 307, "/v1/files")
-    result = finetune("upload", "--retries", "0")
-    assert (result.code, result.err.count("\n")) == (1, 1)
-    assert "too many redirects" in result.err
-    assert len(server.requests) == 10

@@ -1,0 +1,1 @@
+"""Exports through Spark Connect, with Sail in the place of Spark."""

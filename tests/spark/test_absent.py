@@ -1,0 +1,148 @@
+"""Spark: what is absent, silent or dead ends an export in time, with one line."""
+
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from exporter.engines import silence, spark
+from exporter.engines.relations import Relation
+from exporter.errors import FinetuneError
+from tests.spark.sail import sail, session_of
+from tests.workspace import REPOSITORY, Workspace
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_server_that_falls_silent_or_dies_ends_a_query_in_time(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "LONGEST", 2.0)
+    relation = Relation(None, "default", "one")
+    with sail(1, tmp_path / "log") as (server, process):
+        remote = f"{server}/;session_id={uuid.uuid4()}"
+        monkeypatch.setenv("SPARK_REMOTE", remote)
+        with session_of(remote) as session:
+            session.sql("create view one as select 'a' as pair_id")
+        with spark.snapshot(relation, []) as moment:
+            process.send_signal(number)
+            began = time.monotonic()
+            with pytest.raises(FinetuneError, match=r"^Spark Connect: no answer for 2"):
+                moment.query("select 1")
+        took = time.monotonic() - began
+        process.send_signal(signal.SIGCONT)
+    assert took < 15
+
+
+def test_a_port_where_nobody_answers_is_left_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silence, "LONGEST", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"sc://127.0.0.1:{mute.getsockname()[1]}"
+        monkeypatch.setenv("SPARK_REMOTE", address)
+        spark.require_server()
+        with (
+            pytest.raises(FinetuneError, match=r"^Spark Connect: no answer for 1 "),
+            spark.snapshot(Relation(None, "default", "one"), []),
+        ):
+            pass
+
+
+def test_silence_is_counted_from_the_last_word_of_the_server(
+    server_of_spark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", f"{server_of_spark}/;session_id={uuid.uuid4()}")
+    monkeypatch.setattr(silence, "LONGEST", 1.0)
+    with session_of(os.environ["SPARK_REMOTE"]) as session:
+        session.sql("create view one as select 'a' as pair_id")
+        with spark.snapshot(Relation(None, "default", "one"), []) as moment:
+            for _ in range(3):
+                time.sleep(0.6)
+                assert moment.query("select 1 as n") == [{"n": 1}]
+
+
+def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:
+    """Return the one line with which an export refuses."""
+    done = workspace.finetune("export", *arguments, limits=None, **variables)
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert done.stderr.startswith("finetune: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_the_target_must_be_that_of_the_build(
+    built_on_spark: Workspace, sample: Workspace
+) -> None:
+    line = refusal(built_on_spark)
+    assert "dbt built on spark, but --target is postgres; give --target spark" in line
+    line = refusal(sample, "--target", "spark")
+    assert "dbt built on postgres, but --target is spark" in line
+
+
+@pytest.mark.parametrize(
+    ("remote", "message"),
+    [
+        ("sc://127.0.0.1:1", "127.0.0.1:1: Connection refused; start a server there"),
+        ("sc://nowhere.invalid", "nowhere.invalid:15002: "),
+        ("local[2]", "SPARK_REMOTE is not an address such as sc://HOST:PORT"),
+    ],
+)
+def test_no_server_is_one_clear_line(
+    remote: str, message: str, built_on_spark: Workspace
+) -> None:
+    line = refusal(built_on_spark, "--target", "spark", SPARK_REMOTE=remote)
+    assert message in line
+
+
+def test_without_an_address_the_port_of_spark_connect_on_this_machine_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    address = ("127.0.0.1", 15002)
+    profile = (REPOSITORY / "profiles.yml.example").read_text()
+    assert f"env_var('SPARK_REMOTE', 'sc://{address[0]}:{address[1]}')" in profile
+    with ExitStack() as stack:
+        with suppress(OSError):  # Somebody's Spark is there already.
+            stack.enter_context(socket.create_server(address))
+        spark.require_server()
+
+
+def test_a_missing_relation_is_one_clear_line(
+    built_on_spark: Workspace, server_of_spark: str
+) -> None:
+    line = refusal(built_on_spark, "--target", "spark", SPARK_REMOTE=server_of_spark)
+    assert "finetune: Spark: " in line
+    assert line.endswith("; run dbt build --project-dir dbt_project --target spark\n")
+
+
+def without(module: str, program: str) -> list[str]:
+    """Return the command that runs a program where a module cannot be imported."""
+    code = f"import sys; sys.modules[{module!r}] = None; {program}"
+    return [sys.executable, "-c", code]
+
+
+def test_without_the_extra_the_export_tells_how_to_get_it(
+    built_on_spark: Workspace,
+) -> None:
+    program = "from exporter.cli import main; main()"
+    done = built_on_spark.run(
+        [*without("pyspark", program), "export", "--target", "spark"]
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("; pip install 'finetune-exporter[spark]'\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_the_extra_postgresql_is_not_affected(workspace: Workspace) -> None:
+    program = "from dbt.cli.main import cli; cli(sys.argv[1:])"
+    arguments = ["--warn-error", "parse", "--project-dir", "dbt_project"]
+    parsed = workspace.run([*without("dbt.adapters.spark", program), *arguments])
+    assert parsed.returncode == 0, parsed.stdout
+    program = "import exporter.cli; assert not {'pyspark', 'grpc'} & {*sys.modules}"
+    assert workspace.run([sys.executable, "-c", f"import sys; {program}"]).stderr == ""

@@ -1,0 +1,146 @@
+"""Spark: rows that are bad, change during an export or come unsorted are refused."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from exporter import artifacts, dataset, manifest
+from exporter.engines import spark
+from exporter.engines.relations import Relation
+from exporter.errors import FinetuneError
+from exporter.examples import Examples
+from exporter.export import export
+from exporter.files import drafts
+from tests.spark.sail import changed, sail, session_of
+from tests.workspace import Workspace
+
+PAIRS = "finetune.int_finetune__pairs_deduplicated"
+
+
+def test_a_bad_row_is_refused_by_the_gate(built_on_spark: Workspace) -> None:
+    short = "case when pair_id < '01' then 'short' else description end"
+    with changed(built_on_spark, PAIRS, description=short):
+        done = built_on_spark.finetune("export", "--target", "spark", "-o", "refused")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "fail: training_pairs_description_is_long_enough: 4 found" in done.stderr
+    assert "\n  description='short'\n" in done.stderr
+    assert not (built_on_spark.folder / "refused").exists()
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_rows_that_change_during_the_export_are_refused(
+    gate: bool,
+    built_on_spark: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The new rows pass every test, so nothing but the checksum can tell."""
+    remote = built_on_spark.environment["SPARK_REMOTE"]
+    monkeypatch.setenv("SPARK_REMOTE", remote)
+    monkeypatch.chdir(built_on_spark.folder)
+    target = built_on_spark.project / "target"
+    found = artifacts.read_artifacts(built_on_spark.project, target)
+    data_set = dataset.read(found.manifest, "product_descriptions")
+    build = artifacts.read_build(found, data_set)
+
+    @contextmanager
+    def disturbed(
+        examples: Relation, read: Sequence[Relation]
+    ) -> Iterator[spark.Snapshot]:
+        with (
+            spark.snapshot(examples, read) as moment,
+            changed(built_on_spark, PAIRS, first_uid="upper(first_uid)"),
+        ):
+            yield moment
+
+    with pytest.raises(FinetuneError, match=r"training_pairs changed during the exp"):
+        export(
+            build,
+            snapshot=disturbed,
+            output_dir=tmp_path / "files",
+            system=None,
+            gate=gate,
+        )
+    assert [*(tmp_path / "files").iterdir()] == []
+
+
+def test_a_build_during_the_export_is_refused_though_the_pairs_are_the_same(
+    built_on_spark: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", built_on_spark.environment["SPARK_REMOTE"])
+    pairs, funnel = (
+        Relation(None, "finetune", name) for name in ("training_pairs", "filter_funnel")
+    )
+    with spark.snapshot(pairs, [pairs, funnel]) as moment:
+        columns = moment.columns(pairs)
+        assert len([*moment.rows(pairs, columns, columns[0])]) == 303
+        with (
+            changed(built_on_spark, str(funnel), dbt_invocation_id="'another'"),
+            pytest.raises(FinetuneError, match=r"finetune\.filter_funnel changed"),
+        ):
+            [*moment.rows(pairs, columns, columns[0])]
+
+
+def test_pairs_come_in_order_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sail 0.7 with two threads shuffles what it sorted."""
+    relation = Relation(None, "default", "many")
+    with sail(2, tmp_path / "log") as (server, _):
+        remote = f"{server}/;session_id={uuid.uuid4()}"
+        monkeypatch.setenv("SPARK_REMOTE", remote)
+        with session_of(remote) as session:
+            session.sql(
+                "create view many as select md5(cast(id as string)) as pair_id,"
+                " 'a' as title, 'b' as description, 'train' as split,"
+                " id as title_occurrences, id as copies, 'c' as first_uid"
+                " from range(45000)"
+            )
+        artifacts_ = artifacts.Artifacts(tmp_path, tmp_path, {}, {})
+        keys = ("pair_id", "title", "description", None, None, "split", None, None)
+        data_set = dataset.DataSet("exposure.p.many", "many.yml", "model.p.many", *keys)
+        build = artifacts.Build(artifacts_, data_set, relation, None, None, [], [])
+        with (
+            spark.snapshot(relation, []) as moment,
+            drafts(tmp_path, *manifest.NAMES[:3]) as files,
+        ):
+            examples = Examples(moment, build, system=None, counter=None)
+            try:
+                counts = examples.write(examples.rows(), *files)
+                outcome = f"{counts['train']['pairs']} in order"
+            except FinetuneError as error:
+                outcome = str(error)
+        assert outcome == "45000 in order" or "does not keep the order" in outcome
+
+
+def test_parts_hold_each_row_once_whatever_the_key_and_are_gone_at_the_end(
+    server_of_spark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(rf"it's \{n}é", "a lamp", n) for n in range(3_000)]
+    remote = f"{server_of_spark}/;session_id={uuid.uuid4()}"
+    monkeypatch.setenv("SPARK_REMOTE", remote)
+    relation = Relation(None, "finetune", "pairs")
+    with session_of(remote) as session:
+        session.sql("create schema finetune")
+        frame = session.createDataFrame(rows, "pair_id string, `a b` string, n int")
+        frame.write.saveAsTable("finetune.pairs")
+
+        def tables() -> set[str]:
+            found = session.sql("show tables in finetune").collect()
+            return {row["tableName"] for row in found}
+
+        with spark.snapshot(relation, []) as moment:
+            columns = moment.columns(relation)
+            assert [*moment.rows(relation, columns, columns[0])] == sorted(rows)
+            monkeypatch.setattr(spark, "_PART_BYTES", 10_000)
+            # As an export leaves it that was killed.
+            session.sql("create table finetune.pairs__finetune_parts as select 1 as n")
+            assert [*moment.rows(relation, columns, columns[0])] == sorted(rows)
+            assert tables() == {"pairs"}
+            with closing(moment.rows(relation, columns, columns[0])) as begun:
+                next(begun)
+                assert tables() == {"pairs", "pairs__finetune_parts"}
+            assert tables() == {"pairs"}
