@@ -1,7 +1,6 @@
 """How many tokens examples have: exactly with tiktoken, else at most."""
 
 import heapq
-import json
 from array import array
 from bisect import bisect_right
 from collections import Counter as Counts
@@ -171,22 +170,3 @@ def _text(content: object) -> str:
         parts = (part.get("text") for part in content if isinstance(part, dict))
         return "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else ""
-
-
-def first_uids(clean: Path, split: str, lines: Sequence[int]) -> dict[int, str]:
-    """Return the first uid of the pairs on these lines of a split's file.
-
-    Line n of a split is its n-th pair in clean.jsonl. Without that file, or
-    where a pair has no uid, there is nothing to show.
-    """
-    uids: dict[int, str] = {}
-    if not clean.is_file():
-        return uids
-    number = 0
-    with clean.open("rb") as file:
-        for row in map(json.loads, file):
-            if row.get("split") == split:
-                number += 1
-                if number in lines and row.get("first_uid") is not None:
-                    uids[number] = row["first_uid"]
-    return uids

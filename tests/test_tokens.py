@@ -10,6 +10,7 @@ import pytest
 
 from exporter import tokens
 from exporter.chat import chat_messages
+from exporter.cli.figures import first_uids
 from exporter.progress import talk_to
 from tests.checked import finetune, write_export
 from tests.corpus import encoded, lines
@@ -136,8 +137,8 @@ def test_first_uids_are_those_of_the_split(tmp_path: Path) -> None:
         ]
     ]
     path.write_bytes(b"".join(map(encoded, rows)))
-    assert tokens.first_uids(path, "train", [1, 2, 3]) == {1: "a", 3: "c"}
-    assert tokens.first_uids(tmp_path / "none", "train", [1]) == {}
+    assert first_uids(path, "train", [1, 2, 3]) == {1: "a", 3: "c"}
+    assert first_uids(tmp_path / "none", "train", [1]) == {}
 
 
 def test_an_export_tells_its_tokens_and_passes_every_reader(sample: Workspace) -> None:

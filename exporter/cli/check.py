@@ -9,9 +9,10 @@ import orjson
 
 from exporter import manifest, tokens
 from exporter.chat import DIALECTS
-from exporter.checking.files import Contents, check_file
+from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Finding, Rules, read_rules
+from exporter.cli import figures
 from exporter.cli.console import (
     CLEARED,
     ENCODING,
@@ -108,19 +109,22 @@ def check(
         counter = tokens.from_file(tokenizer)
     elif count or price is not None:
         counter = tokens.counter(encoding)
-    contents = []
+    contents, bill = [], figures.Bill(epochs, price)
     for path in files:
         tally = tokens.Tally(counter) if counter else None
         held = check_file(path, rules, findings.take, tally.add if tally else None)
         contents.append(held)
         if tally:
-            _warn_of_long_ones(path, tally, rules, findings)
+            for finding in figures.too_long(path, tally, rules):
+                findings.take(finding)
         findings.show()
-        _tell_contents(held)
+        questions, most = held.questions.distinct()
+        say(
+            f"{path}: examples: {held.examples:,}, different questions: "
+            f"{questions:,}, most answers to one: {most:,}"
+        )
         if tally and tally.counts:
-            lines = _token_lines(path, tally, rules, epochs, price)
-            text = "\n".join(map(visible, lines))
-            click.echo(_token_figures(path, tally) if as_json else text)
+            click.echo(figures.shown(path, tally, rules, bill, as_json=as_json))
     check_leaks(contents, rules, findings.take)
     findings.show()
     errors, warnings = findings.counts["error"], findings.counts["warning"]
@@ -214,74 +218,3 @@ def _last_export(folder: Path, rules: Rules, findings: _Findings) -> tuple[Path,
     names = manifest.read(folder).files
     chats = (folder / name for name in ("train.jsonl", "valid.jsonl") if name in names)
     return tuple(path for path in chats if path.exists())
-
-
-def _tell_contents(contents: Contents) -> None:
-    questions, most = contents.questions.distinct()
-    say(
-        f"{visible(contents.path)}: examples: {contents.examples:,}, "
-        f"different questions: {questions:,}, most answers to one: {most:,}"
-    )
-
-
-def _warn_of_long_ones(
-    path: Path, tally: tokens.Tally, rules: Rules, findings: _Findings
-) -> None:
-    if not tally.counter.exact:
-        return  # A bound does not prove that an example is too long.
-    for limit, readers in rules.limits("tokens"):
-        above = tally.above(limit)
-        if above:
-            detail = f"examples of more than {limit:,} tokens: {above:,}"
-            findings.take(
-                rules.finding(
-                    "too-many-tokens", file=str(path), detail=detail, readers=readers
-                )
-            )
-
-
-def _token_figures(path: Path, tally: tokens.Tally) -> bytes:
-    """Return the figures as a line of JSON with the keys of a finding, and tokens."""
-    half, ninety, most = tally.percentiles(50, 90, 99)
-    figures = {
-        **tally.facts(),
-        "percentiles": {"50": half, "90": ninety, "99": most},
-        "longest_lines": [line for _, line in tally.longest()],
-    }
-    count = "tokens" if figures["exact"] else "tokens at most"
-    message = (
-        f"{figures['total']:,} {count}, the longest example {figures['longest']:,}"
-    )
-    finding = Finding(str(path), None, None, "tokens", "info", [], message, "")
-    return orjson.dumps({**finding._asdict(), "tokens": figures})
-
-
-def _token_lines(
-    path: Path, tally: tokens.Tally, rules: Rules, epochs: int, price: float | None
-) -> list[str]:
-    at_most = "" if tally.counter.exact else "at most "
-    total, longest = tally.total, tally.longest()
-    half, ninety, most = tally.percentiles(50, 90, 99)
-    share = 100 * tally.system / total
-    split = "validation" if path.stem == "valid" else "train"
-    uids = tokens.first_uids(
-        path.with_name("clean.jsonl"), split, [line for _, line in longest]
-    )
-    lines = [
-        f"{path}: {at_most}{total:,} tokens ({tally.counter.encoding})",
-        f"  an example: half {half:,}, 90 % {ninety:,}, 99 % {most:,} or less",
-        *(
-            f"  line {line}: {size:,} tokens"
-            + (f", uid {uids[line]}" if line in uids else "")
-            for size, line in longest
-        ),
-        *(
-            f"  over {limit:,} ({', '.join(readers)}): {tally.above(limit):,}"
-            for limit, readers in rules.limits("tokens")
-        ),
-        f"  system prompt: {tally.system:,} tokens, {share:.0f} % of the bill",
-    ]
-    bill = f"  trained in {epochs} epochs: {at_most}{total * epochs:,} tokens"
-    if price is not None:
-        bill += f", {at_most}{total * epochs * price / 1e6:,.2f} at {price:g} a million"
-    return [*lines, bill]
