@@ -6,8 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.checking.cards import holds_card, holds_iban
-from exporter.checking.keys import KEY, key_in
+from exporter.checking.private import KEY, holds_card, holds_iban, key_in
 from exporter.checking.texts import PATTERNS, PHONE, may_harm, number_in, text_harms
 
 # The numbers that payment providers publish for tests.

@@ -3,8 +3,9 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from exporter.checking.rules import Fault
 from exporter.checking.texts import INVISIBLE, NULL_ANSWERS, NULL_WORDS, is_invisible
 
 _KNOWN_ROLES = {"system", "user", "assistant"}
@@ -21,14 +22,6 @@ _CALL_KEYS = {"tool_calls", "function_call"}
 _UNSEEN = "".join(INVISIBLE)
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "a boolean"}
 _PARTS = {"image_url": "content-image", "text": "content-parts"}
-
-
-class Fault(NamedTuple):
-    """A rule that a line breaks, where in the line, and what was found there."""
-
-    rule: str
-    key: str | None = None
-    detail: str = ""
 
 
 class Repeating(dict[str, Any]):

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from exporter.chat import NOVA_VERSION
-from exporter.checking.conversation import Fault, conversation_faults, short
+from exporter.checking.conversation import conversation_faults, short
+from exporter.checking.rules import Fault
 
 _CONTENT = re.compile(r"messages\[(\d+)\](\.content)?")
 

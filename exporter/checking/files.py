@@ -7,16 +7,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from exporter.chat import chat_messages
-from exporter.checking.conversation import Fault
 from exporter.checking.lines import examine, without_marks
 from exporter.checking.plain import Plain
-from exporter.checking.repeats import Repeats
-from exporter.checking.rules import Finding, Rules
+from exporter.checking.rules import Fault, Finding, Rules
 from exporter.checking.shapes import ByteFile, shape, spread
-from exporter.checking.whole import Whole
+from exporter.checking.whole import Contents
 from exporter.errors import FinetuneError
 from exporter.progress import reading, step
 from exporter.shapes import START_BYTES
@@ -35,16 +33,6 @@ _VALIDATION = re.compile(r"(^|[-._ ])(valid|validation|val|dev|test|eval)([-._ ]
 
 Report = Callable[[Finding], None]
 See = Callable[[int, list[Any]], None]
-
-
-class Contents(NamedTuple):
-    """What a file holds, for its summary and to compare it with others."""
-
-    path: Path
-    examples: int
-    rows: Repeats
-    questions: Repeats
-    answers: Repeats
 
 
 def is_validation(path: Path) -> bool:
@@ -87,8 +75,7 @@ def check_file(
             f"{path}: cannot be read: {error.strerror or error}; name a chat file, "
             "or run finetune export first"
         ) from error
-    whole = checker.whole
-    return Contents(path, whole.examples, whole.rows, whole.questions, whole.answers)
+    return checker.whole
 
 
 class _Checker:
@@ -97,7 +84,7 @@ class _Checker:
     def __init__(
         self, path: Path, rules: Rules, report: Report, see: See | None
     ) -> None:
-        self.whole = Whole()
+        self.whole = Contents(path)
         self._path = path
         self._rules = rules
         self._report = report
@@ -113,14 +100,7 @@ class _Checker:
         readers: list[str] | None = None,
     ) -> None:
         """Report a fault, if it is one for a reader asked about."""
-        finding = self._rules.finding(
-            fault.rule,
-            file=str(self._path).encode("utf-8", "backslashreplace").decode(),
-            line=line,
-            key=fault.key,
-            detail=fault.detail,
-            readers=readers,
-        )
+        finding = self._rules.finding(fault, self._path, line, readers)
         if finding:
             self._report(finding)
 

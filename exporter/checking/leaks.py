@@ -1,7 +1,8 @@
 """What stands in a training and in a validation file: the one detector of leaks."""
 
-from exporter.checking.files import Contents, Report, is_validation
-from exporter.checking.rules import Rules
+from exporter.checking.files import Report, is_validation
+from exporter.checking.rules import Fault, Rules
+from exporter.checking.whole import Contents
 
 
 def check_leaks(files: list[Contents], rules: Rules, report: Report) -> None:
@@ -27,12 +28,7 @@ def _compare(valid: Contents, train: Contents, rules: Rules, report: Report) -> 
                 continue
             if rule == "leak-row":
                 same_rows.add(line)
-            finding = rules.finding(
-                rule,
-                file=str(valid.path),
-                line=line,
-                key=key,
-                detail=f"{train.path}:{there}",
-            )
+            fault = Fault(rule, key, f"{train.path}:{there}")
+            finding = rules.finding(fault, valid.path, line)
             if finding:
                 report(finding)

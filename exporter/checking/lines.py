@@ -8,7 +8,6 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from exporter.checking.conversation import (
-    Fault,
     json_object,
     kind_of,
     repeated_keys,
@@ -16,6 +15,7 @@ from exporter.checking.conversation import (
     written_otherwise,
 )
 from exporter.checking.dialects import ROW_KEYS, Turns, wrapper_key
+from exporter.checking.rules import Fault
 from exporter.checking.texts import text_harms
 
 # What other formats of training files have in place of "messages".

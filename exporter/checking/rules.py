@@ -12,8 +12,8 @@ from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, Reader, limits, read_readers
 from exporter.readers.shape import line_of
 
-# The severity of a rule, and where rules.yml lists those that have it.
-_SEVERITIES = {"error": "errors", "warning": "warnings", "accepted": "accepted"}
+# How severe a reader holds the rules that its file names under a word.
+_SEVERITIES = {"accepts": "accepted", "warns": "warning", "refuses": "error"}
 
 
 class Rule(NamedTuple):
@@ -28,6 +28,14 @@ class Rule(NamedTuple):
     fix: str
     severity: str
     of: str | None
+
+
+class Fault(NamedTuple):
+    """A rule that a line breaks, where in the line, and what was found there."""
+
+    rule: str
+    key: str | None = None
+    detail: str = ""
 
 
 class Finding(NamedTuple):
@@ -54,18 +62,17 @@ class Rules:
 
     def finding(
         self,
-        rule: str,
-        *,
-        file: str,
+        fault: Fault,
+        file: object,
         line: int | None = None,
-        key: str | None = None,
-        detail: str = "",
         readers: Sequence[str] | None = None,
     ) -> Finding | None:
         """Return what the readers (all of them) say of a fault, if it is one for them.
 
         If one refuses the fault, those who merely suffer are not named.
         """
+        rule, key, detail = fault
+        file = str(file).encode("utf-8", "backslashreplace").decode()
         for severity, minding in self.minding[rule].items():
             if readers is not None:
                 minding = [name for name in minding if name in readers]  # noqa: PLW2901
@@ -118,7 +125,7 @@ def read_rules(readers: Sequence[str] = (), dialect: str = "messages") -> Rules:
         FinetuneError: A reader's file has a fault; file and line are named.
     """
     given = table("rules")
-    lists = [(given[key], severity, None) for severity, key in _SEVERITIES.items()]
+    lists = [(given[s], s, None) for s in reversed(_SEVERITIES.values())]
     lists += [(cases, "error", of) for of, cases in given["cases"].items()]
     rules = {
         name: Rule(what, why, fix, severity, of)
@@ -144,11 +151,7 @@ def _severities(reader: Reader, rules: dict[str, Rule]) -> dict[str, str]:
             k: milder.get(v.severity, v.severity) for k, v in rules.items() if not v.of
         }
     groups, single = table("rules")["groups"], {}
-    for verb, severity in (
-        ("accepts", "accepted"),
-        ("warns", "warning"),
-        ("refuses", "error"),
-    ):
+    for verb, severity in _SEVERITIES.items():
         for rule in getattr(reader, verb):
             if rule in groups:
                 severities |= dict.fromkeys(groups[rule], severity)

@@ -3,11 +3,14 @@
 import json
 import re
 from codecs import BOM_UTF8
-from typing import Any, Protocol
+from gzip import GzipFile
+from io import BufferedReader
+from typing import Any
 
 from exporter import shapes
-from exporter.checking.conversation import Fault, short
+from exporter.checking.conversation import short
 from exporter.checking.dialects import ROW_KEYS, wrapper_key
+from exporter.checking.rules import Fault
 from exporter.shapes import START_BYTES
 
 # JSON over several lines is read this far, to say whether it is damaged.
@@ -18,20 +21,7 @@ _BLANKS = re.compile(r"\s*")
 _CONTROLS = bytes({*range(1, 32)} - {*b"\t\n\r\f\x1a\x1b\x1e"})
 
 
-class ByteFile(Protocol):
-    """What a plain and a compressed file have in common."""
-
-    def peek(self, size: int, /) -> bytes:
-        """Return the next bytes without taking them."""
-
-    def readline(self, size: int, /) -> bytes:
-        """Take a line, or its next `size` bytes."""
-
-    def read(self, size: int, /) -> bytes:
-        """Take the next bytes."""
-
-    def read1(self, size: int, /) -> bytes:
-        """Take some of the next bytes."""
+ByteFile = BufferedReader | GzipFile
 
 
 def shape(start: bytes) -> Fault | None:

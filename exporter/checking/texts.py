@@ -6,8 +6,7 @@ Most of what is looked for is in harms.yml.
 import re
 from collections.abc import Iterator
 
-from exporter.checking.cards import holds_card, holds_iban
-from exporter.checking.keys import key_in
+from exporter.checking.private import holds_card, holds_iban, key_in
 from exporter.checking.tables import any_of, table
 
 SPECIAL_TOKEN = re.compile(any_of("special_token"))

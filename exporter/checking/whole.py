@@ -3,12 +3,13 @@
 import re
 from array import array
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from exporter.checking.conversation import Fault
 from exporter.checking.lines import Example
 from exporter.checking.plain import Texts
 from exporter.checking.repeats import Companions, Repeats
+from exporter.checking.rules import Fault
 from exporter.checking.texts import holds_html
 
 # Hugging Face's JSON reader takes the columns from a first chunk of this size
@@ -29,14 +30,14 @@ _DATE = re.compile(
 )
 
 
-class Whole:
-    """What must be remembered of a file from line to line.
+class Contents:
+    """What a file holds: remembered from line to line, and compared with others.
 
     `all_dates` holds as long as no text was seen that is no date.
     """
 
-    def __init__(self) -> None:
-        self.examples = 0
+    def __init__(self, path: Path) -> None:
+        self.path, self.examples = path, 0
         self.rows, self.questions = Repeats(), Repeats()
         self.answers = Companions()
         self._wordings = array("q")

@@ -11,7 +11,7 @@ from exporter import manifest, tokens
 from exporter.chat import DIALECTS
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
-from exporter.checking.rules import Finding, Rules, read_rules
+from exporter.checking.rules import Fault, Finding, Rules, read_rules
 from exporter.cli import figures
 from exporter.cli.console import (
     CLEARED,
@@ -211,9 +211,8 @@ def _as_text(finding: Finding) -> str:
 
 def _last_export(folder: Path, rules: Rules, findings: _Findings) -> tuple[Path, ...]:
     for problem in manifest.problems(folder):
-        findings.take(
-            rules.finding("manifest", file=str(problem.file), detail=problem.what)
-        )
+        fault = Fault("manifest", detail=problem.what)
+        findings.take(rules.finding(fault, problem.file))
     findings.show()
     names = manifest.read(folder).files
     chats = (folder / name for name in ("train.jsonl", "valid.jsonl") if name in names)

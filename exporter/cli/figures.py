@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-from exporter.checking.rules import Finding, Rules
+from exporter.checking.rules import Fault, Finding, Rules
 from exporter.display import visible
 from exporter.tokens import Tally
 
@@ -28,9 +28,8 @@ def too_long(path: Path, tally: Tally, rules: Rules) -> Iterator[Finding | None]
         above = tally.above(limit)
         if above:
             detail = f"examples of more than {limit:,} tokens: {above:,}"
-            yield rules.finding(
-                "too-many-tokens", file=str(path), detail=detail, readers=readers
-            )
+            fault = Fault("too-many-tokens", detail=detail)
+            yield rules.finding(fault, path, readers=readers)
 
 
 def shown(

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from exporter.checking.dialects import Turns
-from exporter.checking.files import Contents, check_file
+from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.plain import Texts, texts_of
 from exporter.checking.repeats import Companions, Repeats
 from exporter.checking.rules import Finding, Rules
+from exporter.checking.whole import Contents
 from exporter.report.texts import ending, is_hidden, opening, readable, sketch
 from exporter.tokens import BYTES, Tally
 
