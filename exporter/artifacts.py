@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,13 +124,17 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_build(artifacts: Artifacts, data_set: DataSet) -> Build:
-    """Return the relations and the tests of a data set.
+def read_build(artifacts: Artifacts, name: str) -> Build:
+    """Return the data set of that name, its relations and its tests.
 
     Its tests are those attached to one of its models, or to a relation that these
     read through views, down to the first that is stored, and the singular tests
     that refer to one.
+
+    Raises:
+        FinetuneError: The data set is not declared as it must be.
     """
+    data_set = dataset.read(artifacts.manifest, name)
     guarded = {
         *data_set.models,
         *_read_through_views(artifacts, data_set.examples),
@@ -151,7 +156,7 @@ def read_build(artifacts: Artifacts, data_set: DataSet) -> Build:
         examples=relations[data_set.examples],
         funnel=relations[data_set.funnel] if data_set.funnel else None,
         outcomes=relations[data_set.outcomes] if data_set.outcomes else None,
-        tests=[_data_test(test) for test in sorted(tests, key=lambda t: t["name"])],
+        tests=[_data_test(test) for test in sorted(tests, key=itemgetter("name"))],
         read=[
             relation
             for name, relation in relations.items()
@@ -183,17 +188,10 @@ def _relation(node: dict[str, Any]) -> Relation:
 
 
 def _data_test(node: dict[str, Any]) -> DataTest:
-    config = node["config"]
-    return DataTest(
-        unique_id=node["unique_id"],
-        name=node["name"],
-        sql=node.get("compiled_code") or "",
-        severity=config["severity"].lower(),
-        fail_calc=config["fail_calc"],
-        warn_if=config["warn_if"],
-        error_if=config["error_if"],
-        limit=config["limit"],
-    )
+    settings = ("severity", "fail_calc", "warn_if", "error_if", "limit")
+    sql = node.get("compiled_code") or ""
+    config = {name: node["config"][name] for name in settings}
+    return DataTest(node["unique_id"], node["name"], sql, **config)
 
 
 def raw_table(project_dir: Path) -> RawTable:

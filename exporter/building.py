@@ -88,7 +88,7 @@ def _tests_of_the_gate(manifest: dict[str, Any], name: str) -> list[str]:
         return []
     found = Artifacts(Path(), Path(), manifest, {})
     try:
-        build = read_build(found, dataset.read(manifest, name or names[0]))
+        build = read_build(found, name or names[0])
     except FinetuneError:
         return []  # The export will say it.
     all_names = [node["fqn"] for node in manifest["nodes"].values()]

@@ -1,5 +1,6 @@
 """The data sets of a dbt project: exposures of type ml with a key `finetune`."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from exporter.chat import SLOT, Prompt
@@ -96,55 +97,41 @@ def read(manifest: dict[str, Any], name: str) -> DataSet:
         ".config.meta.finetune"
     )
     keys = exposure["config"]["meta"]["finetune"]
-    if not isinstance(keys, dict):
-        raise FinetuneError(f"{path}: must have the keys {', '.join(_REQUIRED)}")
-    for key in keys:
-        if key not in _KEYS:
+    for fault in _faults(exposure, keys):
+        raise FinetuneError(f"{path}{fault}")
+    values: dict[str, Any] = {key: keys.get(key) for key in _KEYS}
+    for key in ("examples", "funnel", "outcomes"):
+        model = values[key]
+        if not model:
+            continue
+        nodes = exposure["depends_on"]["nodes"]
+        found = [name for name in nodes if node(manifest, name)["name"] == model]
+        if len(found) != 1:
             raise FinetuneError(
-                f"{path}.{key}: unknown key; the keys are {', '.join(_KEYS)}"
+                f"{path}.{key}: {len(found) or 'no'} models named {model} in "
+                f"depends_on of the exposure; add ref('{model}') to it"
             )
-    for key in _REQUIRED:
-        if keys.get(key) is None:
-            raise FinetuneError(f"{path}.{key}: missing; name a {_meaning(key)}")
-    for key, value in keys.items():
-        if value is not None and (
-            not isinstance(value, str) or not (value.strip() or key == "system_prompt")
-        ):
-            raise FinetuneError(
-                f"{path}.{key}: must be text, but is {value!r}; write a name, or "
-                "remove the key"
-            )
-    if exposure["type"] != "ml":
-        raise FinetuneError(
-            f"{path}: the type of the exposure is {exposure['type']}; write type: ml"
-        )
-    if keys.get("system") and keys.get("system_prompt"):
-        raise FinetuneError(f"{path}: has both system and system_prompt; remove one")
-    models = {
-        key: _model(keys[key], exposure, manifest, f"{path}.{key}")
-        for key in ("examples", "funnel", "outcomes")
-        if keys.get(key)
-    }
-    values: dict[str, Any] = {key: models.get(key, keys.get(key)) for key in _KEYS}
+        [values[key]] = found
     return DataSet(exposure["unique_id"], path, **values)
 
 
-def _meaning(key: str) -> str:
-    return "model" if key == "examples" else "column of the examples"
-
-
-def _model(
-    name: str, exposure: dict[str, Any], manifest: dict[str, Any], path: str
-) -> str:
-    """Return the unique id of a model among those the exposure depends on."""
-    found: list[str] = [
-        unique_id
-        for unique_id in exposure["depends_on"]["nodes"]
-        if node(manifest, unique_id)["name"] == name
-    ]
-    if len(found) != 1:
-        raise FinetuneError(
-            f"{path}: {len(found) or 'no'} models named {name} in depends_on of the "
-            f"exposure; add ref('{name}') to it"
-        )
-    return found[0]
+def _faults(exposure: dict[str, Any], keys: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield what is wrong with a declaration, from its path on."""
+    if not isinstance(keys, dict):
+        yield f": must have the keys {', '.join(_REQUIRED)}"
+    for key in keys:
+        if key not in _KEYS:
+            yield f".{key}: unknown key; the keys are {', '.join(_KEYS)}"
+    for key in _REQUIRED:
+        if keys.get(key) is None:
+            what = "model" if key == "examples" else "column of the examples"
+            yield f".{key}: missing; name a {what}"
+    for key, value in keys.items():
+        is_text = isinstance(value, str) and (value.strip() or key == "system_prompt")
+        if value is not None and not is_text:
+            wrong = f"must be text, but is {value!r}"
+            yield f".{key}: {wrong}; write a name, or remove the key"
+    if exposure["type"] != "ml":
+        yield f": the type of the exposure is {exposure['type']}; write type: ml"
+    if keys.get("system") and keys.get("system_prompt"):
+        yield ": has both system and system_prompt; remove one"

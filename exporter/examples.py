@@ -1,6 +1,7 @@
 """The examples of a data set: rows of its model become lines of the files."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any
 
 import orjson
@@ -16,11 +17,12 @@ from exporter.chat import (
     json_line,
     on_one_line,
 )
+from exporter.dataset import ROLES
 from exporter.engines.relations import Kind, Row
 from exporter.errors import FinetuneError
 from exporter.files import Draft
 from exporter.gate import Snapshot
-from exporter.progress import Step, waiting
+from exporter.progress import Step, step, waiting
 from exporter.tokens import Counter, Tally
 
 
@@ -34,6 +36,25 @@ _ENCODERS: dict[Kind, Callable[[Any], bytes]] = {
     Kind.WHOLE: orjson.dumps,
     Kind.JSON: _json,
 }
+
+
+class _Side:
+    """A file of the split, and what is in it so far."""
+
+    def __init__(self, draft: Draft, counter: Counter | None, titles: int) -> None:
+        self.draft, self.titles = draft, titles
+        self.tally = Tally(counter) if counter else None
+        self.pairs = self.characters = 0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        found = {
+            name: getattr(self, name) for name in ("titles", "pairs", "characters")
+        }
+        if self.tally is None:
+            return found
+        histogram = self.tally.histogram()
+        return {**found, "tokens": {**self.tally.facts(), "histogram": histogram}}
 
 
 class Examples:
@@ -53,18 +74,13 @@ class Examples:
         dialect: str = "messages",
     ) -> None:
         self._moment, self._build, self._system = moment, build, system
-        self._dialect = dialect
-        self._counter = counter
+        self._dialect, self._counter = dialect, counter
         self._columns = moment.columns(build.examples)
         self._names = [column.name for column in self._columns]
-        data_set = build.data_set
-        self._key = self._place("id")
-        self._user, self._assistant = self._place("user"), self._place("assistant")
-        self._split = self._place("split") if data_set.split else None
-        self._prompt = self._place("system") if system is SLOT else None
-        self._total = 0
-        self._counts: dict[str, dict[str, Any]] = {
-            split: {"pairs": 0, "characters": 0} for split in ("train", "validation")
+        self._places = {
+            key: self._place(key)
+            for key in ROLES
+            if (system is SLOT if key == "system" else getattr(build.data_set, key))
         }
 
     @property
@@ -91,8 +107,8 @@ class Examples:
             )
         return place
 
-    def questions(self) -> dict[str, int]:
-        """Return how many different user's texts each side of the split has."""
+    def count(self) -> dict[str, dict[str, int]]:
+        """Return the titles and pairs of each side of the split, as the server says."""
         quoted, data_set = self._moment.quoted, self._build.data_set
         split = quoted(data_set.split) if data_set.split else "'train'"
         relation = quoted(*self._build.examples.path)
@@ -102,36 +118,43 @@ class Examples:
             f" count(*) as pairs from {relation} group by 1, 2) t group by split"
         )
         with waiting("the server to count the examples"):
-            rows = self._moment.query(query)
-        self._total = sum(row["pairs"] for row in rows)
-        return {row["split"]: row["titles"] for row in rows}
-
-    def rows(self) -> Generator[Row]:
-        """Yield the rows in the order of their ids; close it if that ends early."""
-        key = self._columns[self._key]
-        return self._moment.rows(self._build.examples, self._columns, key)
-
-    def writing(self) -> Step:
-        """Return how much of what `questions` counted is written."""
-        return Step(
-            "writing",
-            self._total,
-            "pairs",
-            done=lambda: sum(count["pairs"] for count in self._counts.values()),
-        )
+            return {row.pop("split"): row for row in self._moment.query(query)}
 
     def write(
-        self, rows: Iterable[Row], clean: Draft, train: Draft, valid: Draft
+        self,
+        expected: dict[str, dict[str, int]],
+        clean: Draft,
+        train: Draft,
+        valid: Draft,
     ) -> dict[str, dict[str, Any]]:
         """Write each row to the clean file and to its side; count both sides.
+
+        `expected` is what `count` found.
 
         Raises:
             FinetuneError: An id is not unique, a text is missing, or the split is
                 neither train nor validation.
         """
-        sides = {"train": train, "validation": valid}
-        counts = self._counts
-        tallies = {split: Tally(self._counter) for split in sides if self._counter}
+        sides = {
+            split: _Side(draft, self._counter, expected.get(split, {}).get("titles", 0))
+            for split, draft in (("train", train), ("validation", valid))
+        }
+        work = Step(
+            "writing",
+            sum(side["pairs"] for side in expected.values()),
+            "pairs",
+            done=lambda: sum(side.pairs for side in sides.values()),
+        )
+        key = self._columns[self._places["id"]]
+        rows = self._moment.rows(self._build.examples, self._columns, key)
+        # Left open by an error, it would wait for its connection for ever.
+        with closing(rows), step(work):
+            self._write(rows, clean, sides)
+        return {split: side.facts() for split, side in sides.items()}
+
+    def _write(
+        self, rows: Iterable[Row], clean: Draft, sides: dict[str, _Side]
+    ) -> None:
         encoders = [_ENCODERS[column.kind] for column in self._columns]
         clean_line = json_line({n.replace("%", "%%"): SLOT for n in self._names})
         prompt_of_all = None if self._system is SLOT else self._system
@@ -139,16 +162,18 @@ class Examples:
         own_line = chat_template(SLOT, self._dialect)
         in_two = self._dialect == "prompt-completion" and self._system is not None
         # Out of the loop, where every look-up is made for millions of rows.
-        key_place, numbered = self._key, self._columns[self._key].kind is Kind.WHOLE
-        user, assistant = self._user, self._assistant
-        side_place, own = self._split, self._prompt
+        id_, user, assistant = (
+            self._places[key] for key in ("id", "user", "assistant")
+        )
+        split_, own = self._places.get("split"), self._places.get("system")
+        numbered = self._columns[id_].kind is Kind.WHOLE
         last, split, prompt = "", "train", None
         for row in rows:
-            key, question, answer = row[key_place], row[user], row[assistant]
+            key, question, answer = row[id_], row[user], row[assistant]
             if numbered and key is not None:
                 key = str(key)
-            if side_place is not None:
-                split = row[side_place]
+            if split_ is not None:
+                split = row[split_]
             if not (key and key > last and question and answer and split in sides):
                 raise self._fault(key, last, row)
             last = key
@@ -161,17 +186,13 @@ class Examples:
                 line = own_line % (cells[own], cells[user], cells[assistant])
             else:
                 line = same_line % (cells[user], cells[assistant])
-            sides[split].write_line(joined(line) if in_two else line)
-            count = counts[split]
-            count["pairs"] += 1
-            count["characters"] += len(question) + len(answer)
-            if tallies:
+            side = sides[split]
+            side.draft.write_line(joined(line) if in_two else line)
+            side.pairs += 1
+            side.characters += len(question) + len(answer)
+            if side.tally:
                 messages = chat_messages(prompt or self.system_prompt, question, answer)
-                tallies[split].add(count["pairs"], messages)
-        for split, tally in tallies.items():
-            histogram = tally.histogram()
-            counts[split]["tokens"] = {**tally.facts(), "histogram": histogram}
-        return counts
+                side.tally.add(side.pairs, messages)
 
     def _fault(self, key: str | None, last: str, row: Row) -> FinetuneError:
         """Return what is wrong with a row that cannot be an example."""
@@ -189,7 +210,8 @@ class Examples:
                 f"{self._build.examples}: {key} came after {last}: the server does not "
                 "keep the order of a query; for Sail see docs/spark.md"
             )
-        for name, place in (("user", self._user), ("assistant", self._assistant)):
+        for name in ("user", "assistant"):
+            place = self._places[name]
             if not row[place]:
                 column = self._names[place]
                 return data_set.wrong(
@@ -198,6 +220,6 @@ class Examples:
                 )
         return data_set.wrong(
             "split",
-            f"{data_set.split} of {key!r} is {row[self._split or 0]!r}, but must be "
-            "train or validation",
+            f"{data_set.split} of {key!r} is {row[self._places['split']]!r}, but must "
+            "be train or validation",
         )

@@ -1,7 +1,7 @@
 """The export: test, then stream one snapshot into files that prove themselves."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from exporter.examples import Examples
 from exporter.files import drafts, publish
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.gate import Snapshot, run_gate, shortened
-from exporter.progress import say, step, waiting
+from exporter.progress import say, waiting
 from exporter.readers import limits, read_readers
 from exporter.tokens import Counter
 
@@ -51,26 +51,18 @@ def export(
         )
         funnel = read_funnel(moment, build)
         results = run_gate(moment, build) if gate else []
-        table = funnel_table(funnel.rules)
-        if table:
-            for line in table.split("\n"):
-                say(line)
-        questions = examples.questions()
-        if not questions.keys() - {"validation"}:
+        for line in funnel_table(funnel.rules).splitlines():
+            say(line)
+        expected = examples.count()
+        if not expected.keys() - {"validation"}:
             _say_what_was_dropped(moment, build, funnel)
             raise FinetuneError(
                 f"{build.examples} has no pair to train on, so nothing was written; "
                 "change the rule that dropped the last rows, or its var"
             )
         with drafts(output_dir, *manifest.NAMES) as (clean, train, valid, proof):
-            # Left open by an error, it would wait for its connection for ever.
-            with closing(examples.rows()) as rows, step(examples.writing()):
-                counts = examples.write(rows, clean, train, valid)
-            splits = {
-                split: {"titles": questions.get(split, 0), **count}
-                for split, count in counts.items()
-            }
-            written = [clean, train, *([valid] if questions.get("validation") else [])]
+            splits = examples.write(expected, clean, train, valid)
+            written = [clean, train, *([valid] if "validation" in expected else [])]
             proof.write_line(
                 manifest.content(
                     build,

@@ -18,7 +18,6 @@ from typing import Any
 import msgpack
 import yaml
 
-from exporter import dataset
 from exporter.artifacts import Artifacts, Build, read_build
 from exporter.errors import FinetuneError
 from exporter.progress import waiting
@@ -61,19 +60,19 @@ def verified(build: Build) -> Build:
         FinetuneError: Something that has a part in the data set changed since it was
             built, or was not built well.
     """
-    remedy = "run dbt build"
     faults = [*build.faults()]
     if faults:
-        raise FinetuneError(f"{'; '.join(faults[:3])}; {remedy}")
+        raise FinetuneError(f"{'; '.join(faults[:3])}; run dbt build")
     changed = _changed_files(build.artifacts)
     now = build
     if changed is None or changed or not _is_compiled(build):
-        now = _compiled_anew(build, remedy)
+        now = _compiled_anew(build)
     differences = [*_differences(build, now)]
     if differences:
         files = f" ({', '.join(changed[:3])})" if changed else ""
         raise FinetuneError(
-            f"changed since the build{files}: {', '.join(differences[:3])}; {remedy}"
+            f"changed since the build{files}: {', '.join(differences[:3])}; "
+            "run dbt build"
         )
     return now
 
@@ -143,13 +142,13 @@ def _hash(path: Path) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _compiled_anew(build: Build, remedy: str) -> Build:
+def _compiled_anew(build: Build) -> Build:
     """Return the data set as dbt compiles it now, in a folder of its own."""
     artifacts, arguments = build.artifacts, build.artifacts.results["args"]
     dbt = shutil.which("dbt", path=Path(sys.executable).parent) or shutil.which("dbt")
     if dbt is None:
         raise FinetuneError(
-            f"dbt is not installed, so nothing can be compared; {remedy}"
+            "dbt is not installed, so nothing can be compared; run dbt build"
         )
     _, package, name = build.data_set.unique_id.split(".")
     with tempfile.TemporaryDirectory() as folder:
@@ -172,19 +171,17 @@ def _compiled_anew(build: Build, remedy: str) -> Build:
         if done.returncode:
             said = " ".join((done.stdout or done.stderr).split())
             raise FinetuneError(
-                f"dbt cannot compile the project: {said[:300]}; {remedy}"
+                f"dbt cannot compile the project: {said[:300]}; run dbt build"
             )
         manifest = json.loads(Path(folder, "manifest.json").read_bytes())
-    now = artifacts._replace(manifest=manifest)
-    return read_build(now, dataset.read(manifest, name))
+    return read_build(artifacts._replace(manifest=manifest), name)
 
 
 def _is_compiled(build: Build) -> bool:
     """Return whether dbt's last command compiled all that the data set needs."""
-    nodes = map(build.artifacts.node, build.unique_ids)
     return all(
         node.get("compiled_code")
-        for node in nodes
+        for node in map(build.artifacts.node, build.unique_ids)
         if node["resource_type"] in ("model", "test")
     )
 

@@ -13,13 +13,8 @@ from exporter.gate import Snapshot
 
 # What is shown of a rule; a funnel that lacks one of them is only recorded.
 _SHOWN = (
-    "rule",
-    "rows_before",
-    "rows_dropped",
-    "rows_after",
-    "titles_before",
-    "titles_dropped",
-    "titles_after",
+    *("rule", "rows_before", "rows_dropped", "rows_after"),
+    *("titles_before", "titles_dropped", "titles_after"),
 )
 # The columns of the examples that show merged rows, and the length of a sample's text.
 _LINEAGE = {"copies", "first_uid"}

@@ -64,7 +64,7 @@ def run_test(snapshot: Snapshot, test: DataTest) -> TestResult:
         raise FinetuneError(
             f"test {test.name}: fail_calc {test.fail_calc} is null; it must be a number"
         )
-    if test.severity == "error" and counted["should_error"]:
+    if test.severity.lower() == "error" and counted["should_error"]:
         status = "fail"
     elif counted["should_warn"]:
         status = "warn"

@@ -6,8 +6,8 @@ so that its loops pay nothing for it.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -47,11 +47,9 @@ def say(line: str) -> None:
     _talk.get()(line)
 
 
-@contextmanager
-def step(work: Step) -> Iterator[None]:
+def step(work: Step) -> AbstractContextManager[None]:
     """Let the watcher, if there is one, show the work until the block ends."""
-    with _watcher.get()(work):
-        yield
+    return _watcher.get()(work)
 
 
 def waiting(for_: str) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ from exporter import __version__
 from exporter.cli.console import EXIT_CODES, say
 from exporter.cli.programs import end_with_make
 from exporter.cli.progress import show
-from exporter.cli.stops import note_what_stands, stop_behind, stoppable
+from exporter.cli.stops import stop_behind, stoppable
 from exporter.display import visible
 from exporter.errors import FinetuneError, exhausted
 from exporter.progress import announce_to, talk_to
@@ -52,13 +52,6 @@ class _Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(f"exporter.cli.{name}"), name)
         return command
-
-    def invoke(self, context: click.Context) -> object:
-        try:
-            return super().invoke(context)
-        except BaseException as error:
-            note_what_stands(context, error)
-            raise
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, COMMANDS))

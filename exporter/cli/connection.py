@@ -1,14 +1,9 @@
 """The options of every command that talks to an endpoint."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import click
 
-from exporter.cli.console import EXIT_CODES, say, today
+from exporter.cli.console import ABOVE_ZERO, EXIT_CODES, Command, option, say, today
 from exporter.endpoint.client import Endpoint
-
-Command = TypeVar("Command", bound=Callable[..., object])
 
 EPILOG = f"""\b
 Environment:
@@ -20,45 +15,38 @@ Environment:
 
 def connection_options(command: Command) -> Command:
     """Add --timeout and --retries."""
-    for option in (
-        click.option(
-            "--retries",
-            type=click.IntRange(0, 100),
-            default=4,
-            show_default=True,
-            metavar="N",
-            help="Times to repeat a request that got no answer.",
-        ),
-        click.option(
-            "--timeout",
-            type=click.FloatRange(0, min_open=True),
-            default=300,
-            show_default=True,
-            metavar="SECONDS",
-            help="Longest wait for an answer.",
-        ),
-    ):
-        command = option(command)
-    return command
+    timeout = option(
+        "--timeout SECONDS", "Longest wait for an answer.", ABOVE_ZERO, 300
+    )
+    retries = option(
+        "--retries N",
+        "Times to repeat a request that got no answer.",
+        click.IntRange(0, 100),
+        4,
+    )
+    return timeout(retries(command))
 
 
-IGNORE_DATES = click.option(
-    "--ignore-dates", is_flag=True, help="Send even if the provider has closed."
-)
+IGNORE_DATES = option("--ignore-dates", "Send even if the provider has closed.")
 
 
-def connect(route: str, *, timeout: float, retries: int) -> Endpoint:
+def connect(
+    route: str, model: str | None, ignore_dates: bool, *, timeout: float, retries: int
+) -> Endpoint:
     """Return the endpoint of the environment; say which of its dates are near.
 
     The route, "files" or "jobs", is one that it must have. Its connections are
     closed when the command ends.
 
     Raises:
-        FinetuneError: The provider is known to have another API.
+        FinetuneError: The provider is known to have another API, or to train nothing
+            any more, or not this model.
     """
     endpoint = Endpoint(timeout=timeout, retries=retries)
     click.get_current_context().call_on_close(endpoint.close)
     endpoint.provider.refuse_route(route)
     for note in endpoint.provider.dates(today()):
         say(f"warning: {note}")
+    if not ignore_dates:
+        endpoint.provider.refuse_closed(today(), model)
     return endpoint

@@ -1,12 +1,16 @@
 """What the commands share: messages, options and exit codes."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import date, datetime, timezone
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from exporter.display import visible
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 EXIT_CODES = """\b
 Exit codes:
@@ -15,30 +19,56 @@ Exit codes:
   2  wrong usage
   130, 143, 129  stopped by Ctrl-C, SIGTERM, SIGHUP; a line says what was done"""
 
-PROJECT_DIR = click.option(
-    "--project-dir",
-    type=click.Path(path_type=Path),
-    default="dbt_project",
-    show_default=True,
-    metavar="DIR",
-    help="Folder of dbt_project.yml.",
-)
+PATH = click.Path(path_type=Path)
+ABOVE_ZERO = click.FloatRange(0, min_open=True)
 
+
+def option(
+    shown: str,
+    text: str,
+    type_: click.ParamType[Any] | None = None,
+    default: object = None,
+    **more: Any,  # noqa: ANN401
+) -> Callable[[Command], Command]:
+    """Return an option by what its help shows, such as "-o --output-dir DIR" and text.
+
+    Without a type it is a flag. A default is shown; `more` is Click's.
+    """
+    names = shown.split()
+    if type_ is None:
+        more["is_flag"] = True
+    else:
+        more |= {"type": type_, "metavar": names.pop()}
+    if default is not None:
+        more |= {"default": default, "show_default": True}
+    return click.option(*names, help=text, **more)
+
+
+PROJECT_DIR = option(
+    "--project-dir DIR", "Folder of dbt_project.yml.", PATH, "dbt_project"
+)
+TARGET_PATH = option(
+    "--target-path DIR",
+    "dbt's target folder.  [default: target in the project folder]",
+    PATH,
+)
 TARGET = click.option(
     "--target",
     type=click.Choice(["postgres", "spark"]),
     default="postgres",
     help="The engine that dbt builds on; postgres by default.",
 )
-
-OUTPUT_DIR = click.option(
-    "-o",
-    "--output-dir",
-    type=click.Path(path_type=Path),
-    default="files",
-    show_default=True,
-    metavar="DIR",
-    help="Folder of the files.",
+OUTPUT_DIR = option("-o --output-dir DIR", "Folder of the files.", PATH, "files")
+PRICE = option(
+    "--price AMOUNT",
+    "Price of a million trained tokens, for the bill.",
+    click.FloatRange(min=0),
+)
+ENCODING = option(
+    "--encoding NAME",
+    "Count with this encoding of tiktoken, or that of this model.",
+    click.STRING,
+    "o200k_base",
 )
 
 
@@ -46,26 +76,11 @@ def _be_quiet(context: click.Context, _: click.Parameter, value: bool) -> None:
     context.meta["finetune.quiet"] = value
 
 
-PRICE = click.option(
-    "--price",
-    type=click.FloatRange(min=0),
-    metavar="AMOUNT",
-    help="Price of a million trained tokens, for the bill.",
-)
-ENCODING = click.option(
-    "--encoding",
-    default="o200k_base",
-    show_default=True,
-    metavar="NAME",
-    help="Count with this encoding of tiktoken, or that of this model.",
-)
-QUIET = click.option(
-    "-q",
-    "--quiet",
-    is_flag=True,
+QUIET = option(
+    "-q --quiet",
+    "Print nothing to stderr but errors.",
     expose_value=False,
     callback=_be_quiet,
-    help="Print nothing to stderr but errors.",
 )
 
 # What takes away the bar that stands on the terminal's last line, if there is one.

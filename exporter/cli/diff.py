@@ -7,7 +7,7 @@ from typing import Any
 import click
 import orjson
 
-from exporter.cli.console import EXIT_CODES
+from exporter.cli.console import EXIT_CODES, PATH, option
 from exporter.diff import compare
 from exporter.display import counted
 
@@ -18,10 +18,10 @@ _KEYS_SHOWN = {"rule", "name"}
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, not Markdown.")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
+@click.argument("old", type=PATH)
+@click.argument("new", type=PATH)
+@option("--json as_json", "Print JSON, not Markdown.")
+@option("--exit-code", "Exit with 1 if anything differs.")
 def diff(old: Path, new: Path, as_json: bool, exit_code: bool) -> None:
     """Show what came, went or changed between two exports, as Markdown.
 

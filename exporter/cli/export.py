@@ -11,9 +11,19 @@ import click
 
 from exporter import building, freshness, manifest, tokens
 from exporter.chat import DIALECTS, Prompt
-from exporter.cli.console import ENCODING, EXIT_CODES, PROJECT_DIR, QUIET, TARGET, say
+from exporter.cli.console import (
+    ENCODING,
+    EXIT_CODES,
+    PATH,
+    PROJECT_DIR,
+    QUIET,
+    TARGET,
+    TARGET_PATH,
+    option,
+    say,
+)
 from exporter.cli.programs import run_program
-from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
+from exporter.cli.project import SNAPSHOTS, choose
 from exporter.cli.server import pasteable_remedies, server
 from exporter.cli.stops import Stopped, stands
 from exporter.engines.connection import connection_environment
@@ -24,47 +34,28 @@ from exporter.files import require_writable
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("name", required=False)
-@click.option(
-    "-o",
-    "--output-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of the files.  [default: files, or files/NAME if the project has "
-    "several data sets]",
+@option(
+    "-o --output-dir DIR",
+    "Folder of the files.  [default: files, or files/NAME if the project has several "
+    "data sets]",
+    PATH,
 )
-@click.option(
-    "--dialect",
-    type=click.Choice(list(DIALECTS)),
-    default="messages",
-    show_default=True,
-    metavar="DIALECT",
-    help=f"Form of the lines: {', '.join(reversed(DIALECTS))}. finetune readers "
-    "shows which reader takes which.",
+@option(
+    "--dialect DIALECT",
+    f"Form of the lines: {', '.join(reversed(DIALECTS))}. finetune readers shows "
+    "which reader takes which.",
+    click.Choice(list(DIALECTS)),
+    "messages",
 )
-@click.option(
-    "--build",
-    "build_first",
-    is_flag=True,
-    help="Run dbt build first, without the tests that this command runs itself.",
+@option(
+    "--build build_first",
+    "Run dbt build first, without the tests that this command runs itself.",
 )
-@click.option("--system-prompt", metavar="TEXT", help="Text of the system message.")
-@click.option(
-    "--system-prompt-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="File with the text of the system message.",
-)
-@click.option("--no-system", is_flag=True, help="Write no system message.")
-@click.option(
-    "--no-gate",
-    is_flag=True,
-    help="Write without testing; the manifest records it.",
-)
-@click.option(
-    "--count-tokens",
-    is_flag=True,
-    help="Record the tokens of each split in the manifest.",
-)
+@option("--system-prompt TEXT", "Text of the system message.", click.STRING)
+@option("--system-prompt-file FILE", "File with the text of the system message.", PATH)
+@option("--no-system", "Write no system message.")
+@option("--no-gate", "Write without testing; the manifest records it.")
+@option("--count-tokens", "Record the tokens of each split in the manifest.")
 @ENCODING
 @TARGET
 @PROJECT_DIR
@@ -144,17 +135,13 @@ def _run_dbt(command: list[str]) -> None:
 def _standing(last: Path) -> Callable[[], str]:
     """Return what says whether the names were exchanged, of which this is the last."""
 
-    def identity() -> tuple[int, int] | None:
-        try:
-            there = last.lstat()
-        except OSError:
-            return None
-        return there.st_ino, there.st_mtime_ns
+    def inode() -> int | None:
+        return last.stat().st_ino if last.exists() else None
 
-    before = identity()
+    before = inode()
     return lambda: (
         f"the files in {last.parent} are "
-        f"{'as they were' if identity() == before else 'all new'}"
+        f"{'as they were' if inode() == before else 'all new'}"
     )
 
 

@@ -7,8 +7,8 @@ import click
 import orjson
 
 from exporter.artifacts import Build
-from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET
-from exporter.cli.project import SNAPSHOTS, TARGET_PATH, choose
+from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, TARGET_PATH, option
+from exporter.cli.project import SNAPSHOTS, choose
 from exporter.cli.server import pasteable_remedies, server
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.gate import shortened
@@ -19,14 +19,13 @@ Samples = dict[str, list[dict[str, Any]]]
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("name", required=False)
-@click.option(
-    "--samples",
-    type=click.IntRange(0, 1000),
+@option(
+    "--samples N",
+    "Show up to N of the rows that each rule dropped.",
+    click.IntRange(0, 1000),
     default=0,
-    metavar="N",
-    help="Show up to N of the rows that each rule dropped.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
+@option("--json as_json", "Print JSON, not a table.")
 @TARGET
 @PROJECT_DIR
 @TARGET_PATH
@@ -52,7 +51,14 @@ def funnel(
         document = {**found._asdict(), "samples": dropped}
         click.echo(orjson.dumps(document, str, orjson.OPT_INDENT_2))
         return
-    click.echo(_table(build, found))
+    table = funnel_table(found.rules)
+    if not table:
+        raise build.data_set.wrong(
+            "funnel",
+            f"{build.funnel} has other columns than filter_funnel; finetune funnel "
+            f"{build.data_set.name} --json shows them",
+        )
+    click.echo(table)
     for rule, rows in dropped.items():
         counts = [r["rows_dropped"] for r in found.rules if r["rule"] == rule]
         verb = "merged" if "first_uid" in rows[0] else "dropped"
@@ -83,14 +89,3 @@ def read_last_build(build: Build, target: str, limit: int) -> tuple[Funnel, Samp
         found = read_funnel(moment, build)
         with waiting("the server to find the samples"):
             return found, dropped_samples(moment, build, found, limit=limit)
-
-
-def _table(build: Build, found: Funnel) -> str:
-    table = funnel_table(found.rules)
-    if not table:
-        raise build.data_set.wrong(
-            "funnel",
-            f"{build.funnel} has other columns than filter_funnel; finetune funnel "
-            f"{build.data_set.name} --json shows them",
-        )
-    return table

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from exporter import template
-from exporter.cli.console import EXIT_CODES, QUIET, say
+from exporter.cli.console import EXIT_CODES, PATH, QUIET, say
 from exporter.cli.stops import stands
 
 
 @click.command(epilog=EXIT_CODES)
 @QUIET
-@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="[DIR]", default=".", type=PATH)
 def init(folder: Path) -> None:
     """Write a dbt project, Makefile, CI workflow and sample to a folder.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from exporter import artifacts
-from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, say
+from exporter.cli.console import EXIT_CODES, PATH, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
 from exporter.cli.programs import run_program
 from exporter.cli.server import LOCAL_FOLDER, own_server, server
@@ -117,7 +117,7 @@ def local_psql(context: click.Context, arguments: tuple[str, ...]) -> None:
 
 
 @local.command("seed", epilog=EXIT_CODES)
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=PATH)
 @PROJECT_DIR
 @click.pass_context
 def local_seed(

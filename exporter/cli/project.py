@@ -10,13 +10,6 @@ from exporter.engines import postgres, spark
 from exporter.errors import FinetuneError
 from exporter.export import OpenSnapshot
 
-TARGET_PATH = click.option(
-    "--target-path",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="dbt's target folder.  [default: target in the project folder]",
-)
-
 SNAPSHOTS: dict[str, OpenSnapshot] = {
     "postgres": postgres.snapshot,
     "spark": spark.snapshot,
@@ -53,5 +46,4 @@ def choose(
         raise click.UsageError(
             f"no data set {name}; the project has {', '.join(names)}"
         )
-    data_set = dataset.read(found.manifest, name or names[0])
-    return artifacts.read_build(found, data_set), len(names) == 1
+    return artifacts.read_build(found, name or names[0]), len(names) == 1

@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, PRICE, PROJECT_DIR, QUIET, say
+from exporter.cli.console import (
+    EXIT_CODES,
+    OUTPUT_DIR,
+    PATH,
+    PRICE,
+    PROJECT_DIR,
+    QUIET,
+    option,
+    say,
+)
 from exporter.cli.funnel import Samples, read_last_build
 from exporter.cli.project import choose
 from exporter.cli.server import LOCAL_FOLDER, own_server, server
@@ -25,27 +34,20 @@ _NO_SAMPLES = (
 
 @click.command(epilog=EXIT_CODES)
 @OUTPUT_DIR
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Times that the data is trained on, for the bill.",
+@option(
+    "--epochs N",
+    "Times that the data is trained on, for the bill.",
+    click.IntRange(min=1),
 )
 @PRICE
-@click.option("--license", metavar="ID", help="Licence in the card, such as cc0-1.0.")
-@click.option(
-    "--language",
-    "languages",
+@option("--license ID", "Licence in the card, such as cc0-1.0.", click.STRING)
+@option(
+    "--language languages CODE",
+    "Language in the card, such as en; repeatable.",
+    click.STRING,
     multiple=True,
-    metavar="CODE",
-    help="Language in the card, such as en; repeatable.",
 )
-@click.option(
-    "--since",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="An earlier export, to show what changed.",
-)
+@option("--since DIR", "An earlier export, to show what changed.", PATH)
 @PROJECT_DIR
 @QUIET
 def report(

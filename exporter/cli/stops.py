@@ -4,19 +4,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import click
-
 from exporter.cli.console import say
-from exporter.display import visible
 from exporter.signals import STOPS, handle_stops
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-_KEY = "exporter.stands"
+_STANDING: ContextVar[str | Callable[[], str]] = ContextVar("standing")
 
 
 class Stopped(SystemExit):
@@ -25,20 +23,11 @@ class Stopped(SystemExit):
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
         self.number = number
-        self.stands = "nothing was changed"
 
 
 def stands(what: str | Callable[[], str]) -> None:
     """Set what the line of a stopped command says was done, from now on."""
-    click.get_current_context().meta[_KEY] = what
-
-
-def note_what_stands(context: click.Context, error: BaseException) -> None:
-    """Give a stop what the command set last."""
-    stop = stop_behind(error)
-    if stop and _KEY in context.meta:
-        what = context.meta[_KEY]
-        stop.stands = what if isinstance(what, str) else what()
+    _STANDING.set(what)
 
 
 @contextmanager
@@ -49,6 +38,7 @@ def stoppable() -> Iterator[None]:
     under nohup, stays so.
     """
     before = {n: signal.getsignal(n) for n in STOPS}
+    stands("nothing was changed")
     hook = sys.unraisablehook
     try:
         sys.unraisablehook = _raise_again
@@ -59,7 +49,8 @@ def stoppable() -> Iterator[None]:
         if stop is None:
             raise
         handle_stops(signal.SIG_IGN)
-        say(f"finetune: stopped; {visible(stop.stands)}")
+        what = _STANDING.get()
+        say(f"finetune: stopped; {what if isinstance(what, str) else what()}")
         raise stop from None
     finally:
         sys.unraisablehook = hook

@@ -8,13 +8,8 @@ import click
 import orjson
 
 from exporter import manifest
-from exporter.cli.connection import (
-    EPILOG,
-    IGNORE_DATES,
-    connect,
-    connection_options,
-)
-from exporter.cli.console import OUTPUT_DIR, QUIET, say, today
+from exporter.cli.connection import EPILOG, IGNORE_DATES, connect, connection_options
+from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, QUIET, option, say, today
 from exporter.cli.stops import stands
 from exporter.cli.watch import watch
 from exporter.endpoint import jobs
@@ -44,45 +39,27 @@ def _extra(
 
 
 @click.command(epilog=EPILOG)
-@click.option("--model", required=True, metavar="NAME", help="Model to train.")
-@click.option("--suffix", metavar="WORD", help="Part of the new model's name.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2147483647),
-    metavar="N",
-    help="Random seed, to repeat a training.",
+@option("--model NAME", "Model to train.", click.STRING, required=True)
+@option("--suffix WORD", "Part of the new model's name.", click.STRING)
+@option("--seed N", "Random seed, to repeat a training.", click.IntRange(0, 2147483647))
+@option("--epochs N", "Times that the data is trained on.", click.IntRange(1, 50))
+@option("--batch-size N", "Examples in a batch.", click.IntRange(1, 256))
+@option(
+    "--learning-rate-multiplier X",
+    "Factor on the endpoint's learning rate.",
+    ABOVE_ZERO,
 )
-@click.option(
-    "--epochs",
-    type=click.IntRange(1, 50),
-    metavar="N",
-    help="Times that the data is trained on.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="Examples in a batch.",
-)
-@click.option(
-    "--learning-rate-multiplier",
-    type=click.FloatRange(0, min_open=True),
-    metavar="X",
-    help="Factor on the endpoint's learning rate.",
-)
-@click.option(
-    "--extra",
+@option(
+    "--extra KEY=JSON",
+    "Set a key of the request; A.B is key B in A, null removes it.",
+    click.STRING,
     multiple=True,
-    metavar="KEY=JSON",
     callback=_extra,
-    help="Set a key of the request; A.B is key B in A, null removes it.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the request and create no job.")
-@click.option("--yes", is_flag=True, help="Do not ask before paid work.")
-@click.option(
-    "--again", is_flag=True, help="Create the job even if an equal one exists."
-)
-@click.option("--watch", "follow", is_flag=True, help="Follow the job to its end.")
+@option("--dry-run", "Print the request and create no job.")
+@option("--yes", "Do not ask before paid work.")
+@option("--again", "Create the job even if an equal one exists.")
+@option("--watch follow", "Follow the job to its end.")
 @IGNORE_DATES
 @OUTPUT_DIR
 @connection_options
@@ -119,9 +96,7 @@ def train(
     given = {key: value for key, value in hyperparameters.items() if value is not None}
     method = {"type": "supervised", "supervised": {"hyperparameters": given}}
     wanted = {"model": model, "suffix": suffix, "seed": seed, "method": method}
-    endpoint = connect("jobs", timeout=timeout, retries=retries)
-    if not ignore_dates:
-        endpoint.provider.refuse_closed(today(), model)
+    endpoint = connect("jobs", model, ignore_dates, timeout=timeout, retries=retries)
     with locked(output_dir):
         stands(f"no job was created at {endpoint.name}")
         body = _request(endpoint, wanted, extra, output_dir)

@@ -6,13 +6,8 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.connection import (
-    EPILOG,
-    IGNORE_DATES,
-    connect,
-    connection_options,
-)
-from exporter.cli.console import OUTPUT_DIR, QUIET, say, today
+from exporter.cli.connection import EPILOG, IGNORE_DATES, connect, connection_options
+from exporter.cli.console import OUTPUT_DIR, QUIET, option, say, today
 from exporter.cli.stops import stands
 from exporter.endpoint import jobs, parts
 from exporter.endpoint import upload as uploads
@@ -29,36 +24,31 @@ def _bytes(
 
 @click.command(epilog=EPILOG)
 @OUTPUT_DIR
-@click.option("--force", is_flag=True, help="Send again what is there already.")
-@click.option(
-    "--parts-above",
-    type=click.FloatRange(0),
+@option("--force", "Send again what is there already.")
+@option(
+    "--parts-above MB",
+    "Send larger files in parts.  [default: the endpoint's limit]",
+    click.FloatRange(0),
     callback=_bytes,
-    metavar="MB",
-    help="Send larger files in parts.  [default: the endpoint's limit]",
 )
-@click.option(
-    "--part-size",
+@option(
+    "--part-size MB",
+    "Size of a part; only a lost part is sent again.",
     # OpenAI takes parts of up to 64 MB (API reference, read 2026-11-22).
-    type=click.FloatRange(0, 64, min_open=True),
-    callback=_bytes,
+    click.FloatRange(0, 64, min_open=True),
     default=32,
-    show_default=True,
-    metavar="MB",
-    help="Size of a part; only a lost part is sent again.",
+    callback=_bytes,
 )
-@click.option(
-    "--wait",
-    type=click.FloatRange(0),
+@option(
+    "--wait SECONDS",
+    "Longest wait until a file is processed; 0: do not wait.",
+    click.FloatRange(0),
     default=1800,
-    show_default=True,
-    metavar="SECONDS",
-    help="Longest wait until a file is processed; 0: do not wait.",
 )
-@click.option(
-    "--model",
-    metavar="NAME",
-    help="Model to be trained: refuse now if the provider has shut it down.",
+@option(
+    "--model NAME",
+    "Model to be trained: refuse now if the provider has shut it down.",
+    click.STRING,
 )
 @IGNORE_DATES
 @connection_options
@@ -79,9 +69,7 @@ def upload(
     The files must have the hashes in the manifest. A file that is at the endpoint
     already is not sent again.
     """
-    endpoint = connect("files", timeout=timeout, retries=retries)
-    if not ignore_dates:
-        endpoint.provider.refuse_closed(today(), model)
+    endpoint = connect("files", model, ignore_dates, timeout=timeout, retries=retries)
     with locked(output_dir):
         stands(f"nothing was created at {endpoint.name}")
         sources = checked_sources(endpoint, output_dir)

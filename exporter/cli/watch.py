@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from exporter.cli.connection import EPILOG, connection_options
-from exporter.cli.console import OUTPUT_DIR, say
+from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, option, say
 from exporter.cli.stops import stands
 from exporter.display import visible
 from exporter.endpoint import watch as watching
@@ -23,14 +23,7 @@ def _job(_context: click.Context, _argument: click.Parameter, value: str) -> str
 
 @click.command(epilog=EPILOG)
 @click.argument("job", callback=_job)
-@click.option(
-    "--interval",
-    type=click.FloatRange(0, min_open=True),
-    default=10,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time between two looks.",
-)
+@option("--interval SECONDS", "Time between two looks.", ABOVE_ZERO, 10)
 @OUTPUT_DIR
 @connection_options
 def watch(

@@ -16,13 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
-from exporter.engines.cluster import (
-    ROLE,
-    clear_dead,
-    initialise,
-    is_dead,
-    last_message,
-)
+from exporter.engines import cluster
 from exporter.engines.home import PORT, answers, made_home, socket_folder
 from exporter.engines.programs import binaries, reachable_binaries, run
 from exporter.errors import FinetuneError
@@ -32,16 +26,8 @@ from exporter.signals import stops_wait
 # With none of these set, libpq has no server to use, and the embedded one
 # serves (PostgreSQL 18 documentation, "Environment Variables").
 CONNECTION_VARIABLES = (
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGPORT",
-    "PGDATABASE",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGSSLMODE",
+    *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD"),
+    *("PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE"),
 )
 
 _DATABASE = "postgres"
@@ -161,7 +147,7 @@ def _variables(home: Path) -> dict[str, str]:
     return {
         "PGHOST": str(socket_folder(home)),
         "PGPORT": PORT,
-        "PGUSER": ROLE,
+        "PGUSER": cluster.ROLE,
         "PGDATABASE": _DATABASE,
     }
 
@@ -185,7 +171,7 @@ def _start(home: Path) -> None:
     bindir = reachable_binaries(home)
     data = home / "data"
     if not data.exists():
-        initialise(bindir, data)
+        cluster.initialise(bindir, data)
     options = (
         f"-c listen_addresses= -c unix_socket_directories={shlex.quote(str(sockets))}"
         # No log for a table made in its own transaction, which is safe on the disk
@@ -199,12 +185,12 @@ def _start(home: Path) -> None:
     ]
     deadline = time.monotonic() + 15
     while True:
-        clear_dead(data, sockets)
+        cluster.clear_dead(data, sockets)
         started = run(start)
         if started.returncode == 0:
             return
         # After kill -9 the children of the old server need a moment to end.
-        said = last_message(log)
+        said = cluster.last_message(log)
         if time.monotonic() > deadline or "still in use" not in said:
             raise FinetuneError(
                 f"the embedded PostgreSQL does not start: {said}; see {log}"
@@ -217,7 +203,7 @@ def _stop(home: Path) -> bool:
     # One that is just starting does not answer yet.
     if (
         not answers((home / "socket").resolve())
-        and is_dead(data / "postmaster.pid") is not False
+        and cluster.is_dead(data / "postmaster.pid") is not False
     ):
         return False
     stopped = run(

@@ -102,7 +102,7 @@ def socket_folder(home: Path) -> Path:
         if _is_the_servers(real):
             return real
         folder.unlink()
-    if len(os.fsencode(folder)) <= MAX_SOCKET_FOLDER:
+    if socket_beside(home):
         give(folder)
         return folder
     real = Path(tempfile.mkdtemp(prefix="finetune-", dir="/tmp"))

@@ -224,31 +224,7 @@ def load(
         raise FinetuneError("found no row; nothing was changed")
     name = sql.Identifier(table.schema, table.name)
     with connected() as connection:
-        kind = _kind(connection, table)
-        if kind is None:
-            connection.execute(
-                sql.SQL("create schema if not exists {}").format(
-                    sql.Identifier(table.schema)
-                )
-            )
-            connection.execute(
-                sql.SQL("create table {} ({} text, {} text, {} text)").format(
-                    name, *map(sql.Identifier, table.columns)
-                )
-            )
-        else:
-            _require_columns(connection, table, first[0].columns)
-            if mode == "replace":
-                with waiting(f"{table} until nobody reads it"):
-                    connection.execute(sql.SQL("truncate {}").format(name))
-            elif mode is None and _has_rows(connection, name):
-                raise FinetuneError(
-                    f"{table} has rows already; add --replace or --append"
-                )
-        # Frozen rows are read without being written again (the first scan of a
-        # million wrote 133 MB of log). Nobody else can see the table before the
-        # commit; a snapshot from before would see it empty otherwise, no better.
-        freeze = kind is None or (kind == "r" and mode == "replace")
+        freeze = _made_ready(connection, table, first[0].columns, mode)
         count = 0
         for form, same in groupby(chain([first], blocks), itemgetter(0)):
             cursor = connection.cursor()
@@ -264,9 +240,40 @@ def load(
     return count
 
 
-def _has_rows(connection: psycopg.Connection, name: sql.Identifier) -> bool:
-    found = connection.execute(sql.SQL("select from {} limit 1").format(name))
-    return found.fetchone() is not None
+def _made_ready(
+    connection: psycopg.Connection,
+    table: RawTable,
+    columns: Sequence[str],
+    mode: str | None,
+) -> bool:
+    """Make the table, or see that it takes the rows; return whether to freeze them.
+
+    Frozen rows are read without being written again (the first scan of a million
+    wrote 133 MB of log). Nobody else can see the table before the commit; a snapshot
+    from before would see it empty otherwise, no better.
+    """
+    name, kind = sql.Identifier(table.schema, table.name), _kind(connection, table)
+    if kind is None:
+        schema, *names = map(sql.Identifier, (table.schema, *table.columns))
+        connection.execute(sql.SQL("create schema if not exists {}").format(schema))
+        made = sql.SQL("create table {} ({} text, {} text, {} text)")
+        connection.execute(made.format(name, *names))
+        return True
+    look = sql.SQL("select * from {} limit {}").format(name, int(mode is None))
+    cursor = connection.execute(look)
+    found = [entry.name for entry in cursor.description or ()]
+    for wanted in columns:
+        if wanted not in found:
+            raise FinetuneError(
+                f"{table} has no column {wanted}; it has {', '.join(found)}: rename "
+                "the file's columns, or load into another --table"
+            )
+    if mode == "replace":
+        with waiting(f"{table} until nobody reads it"):
+            connection.execute(sql.SQL("truncate {}").format(name))
+    elif cursor.rowcount:
+        raise FinetuneError(f"{table} has rows already; add --replace or --append")
+    return kind == "r" and mode == "replace"
 
 
 def _copy(name: sql.Identifier, form: "Form", *, freeze: bool) -> sql.Composed:
@@ -277,17 +284,3 @@ def _copy(name: sql.Identifier, form: "Form", *, freeze: bool) -> sql.Composed:
             form.separator, columns
         )
     return sql.SQL("copy {} ({}) from stdin ({})").format(name, columns, options)
-
-
-def _require_columns(
-    connection: psycopg.Connection, table: RawTable, columns: Sequence[str]
-) -> None:
-    name = sql.Identifier(table.schema, table.name)
-    cursor = connection.execute(sql.SQL("select * from {} limit 0").format(name))
-    found = [entry.name for entry in cursor.description or ()]
-    for wanted in columns:
-        if wanted not in found:
-            raise FinetuneError(
-                f"{table} has no column {wanted}; it has {', '.join(found)}: rename "
-                "the file's columns, or load into another --table"
-            )
