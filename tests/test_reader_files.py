@@ -139,7 +139,7 @@ def test_a_new_reader_is_one_file(tmp_path: Path) -> None:
     assert f"{new}:6: warns no-such-rule, which is no rule" in wrong.stderr
 
 
-# What another form of the line costs: its template, how check reads it, its name.
+# What another form of the line costs: its template and its name.
 CONVERSE = {
     "exporter/chat.py": (
         '    "nova": _nova,',
@@ -147,17 +147,6 @@ CONVERSE = {
     "converse": lambda system: {
         key: value for key, value in _nova(system).items() if key != "schemaVersion"
     },""",
-    ),
-    "exporter/checking/dialects.py": (
-        "_FORMS = {",
-        """
-    "converse": _Form(
-        "messages",
-        "content",
-        {"user": "user", "assistant": "assistant"},
-        "system",
-        set(),
-    ),""",
     ),
     "exporter/manifest.schema.json": ('"nova",', ' "converse",'),
 }
@@ -169,7 +158,7 @@ sys.stdout.buffer.write(chat_line(**texts, dialect="converse"))
 """
 
 
-def test_another_form_of_the_line_is_three_files(tmp_path: Path) -> None:
+def test_another_form_of_the_line_is_two_files(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "exporter", tmp_path / "exporter")
     for name, (after, new) in CONVERSE.items():
         text = (tmp_path / name).read_text("utf-8")

@@ -11,12 +11,8 @@ from exporter.checking.texts import INVISIBLE, NULL_ANSWERS, NULL_WORDS, is_invi
 _KNOWN_ROLES = {"system", "user", "assistant"}
 _OTHER_ROLES = {"developer", "tool", "function"}
 _API_MESSAGE_KEYS = {
-    "name": "api-message-key",
-    "function_call": "api-message-key",
-    "refusal": "api-message-key",
-    "audio": "api-message-key",
-    "tool_calls": "tool-key",
-    "tool_call_id": "tool-key",
+    **dict.fromkeys(["name", "function_call", "refusal", "audio"], "api-message-key"),
+    **dict.fromkeys(["tool_calls", "tool_call_id"], "tool-key"),
 }
 _CALL_KEYS = {"tool_calls", "function_call"}
 _UNSEEN = "".join(INVISIBLE)

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
-from exporter.chat import NOVA_VERSION
+from exporter.chat import DIALECTS, SLOT
 from exporter.checking.conversation import conversation_faults, short
 from exporter.checking.rules import Fault
 
@@ -12,35 +13,37 @@ _CONTENT = re.compile(r"messages\[(\d+)\](\.content)?")
 
 
 class _Form(NamedTuple):
-    """Where a dialect has its turns and their texts, and what it calls the roles."""
+    """Where a dialect has its turns and their texts, and what it calls the roles.
+
+    `fixed` are the keys that are the same on each line, with their values.
+    """
 
     turns: str
     texts: str
-    roles: dict[str, str]
     system: str
-    other_keys: set[str]
+    roles: dict[str, str]
+    fixed: dict[str, str]
 
 
-_FORMS = {
-    "gemini": _Form(
-        "contents",
-        "parts",
-        {"user": "user", "model": "assistant"},
-        "systemInstruction",
-        set(),
-    ),
-    "nova": _Form(
-        "messages",
-        "content",
-        {"user": "user", "assistant": "assistant"},
-        "system",
-        {"schemaVersion", "toolConfig"},
-    ),
-}
+@cache
+def _form(dialect: str) -> _Form:
+    """Return the form of a dialect, as the template of its lines has it."""
+    template = DIALECTS[dialect](None)
+    [system] = DIALECTS[dialect](SLOT).keys() - template.keys()
+    turns = template[ROW_KEYS[dialect]]
+    [texts] = turns[0].keys() - {"role"}
+    roles = dict(zip([t["role"] for t in turns], ["user", "assistant"], strict=True))
+    fixed = {key: value for key, value in template.items() if isinstance(value, str)}
+    return _Form(ROW_KEYS[dialect], texts, system, roles, fixed)
+
+
 # The key that a row of each dialect has.
-ROW_KEYS = {"messages": "messages", "prompt-completion": "prompt"} | {
-    name: form.turns for name, form in _FORMS.items()
+ROW_KEYS = {
+    name: next(key for key, value in make(None).items() if not isinstance(value, str))
+    for name, make in DIALECTS.items()
 }
+# What else a row may have.
+_MORE_KEYS = {"nova": {"toolConfig"}}
 _API_KEYS = {"tools", "parallel_tool_calls", "functions"}
 _PAIR = {"prompt": "user", "completion": "assistant"}
 
@@ -72,9 +75,8 @@ class Turns:
         elif dialect == "prompt-completion":
             self._take_pair(value)
         else:
-            self._take_turns(value, _FORMS[dialect])
-        if dialect == "nova" and value.get("schemaVersion") != NOVA_VERSION:
-            self._report("schemaVersion", f"not {NOVA_VERSION}")
+            more = _MORE_KEYS.get(dialect, set())
+            self._take_turns(value, _form(dialect), more)
 
     def faults(self) -> Iterator[Fault]:
         """Yield what is wrong with the form and with the conversation."""
@@ -92,8 +94,8 @@ class Turns:
             message = {"content": value[key]} if key in value else {}
             self.messages.append({"role": role, **message})
 
-    def _take_turns(self, value: dict[str, Any], form: _Form) -> None:
-        self._report_extra(value, {form.turns, form.system} | form.other_keys)
+    def _take_turns(self, value: dict[str, Any], form: _Form, more: set[str]) -> None:
+        self._report_extra(value, {form.turns, form.system, *form.fixed} | more)
         system, turns = value.get(form.system), value.get(form.turns)
         if system is not None:
             path = form.system
@@ -105,6 +107,9 @@ class Turns:
         else:
             for place, turn in enumerate(turns):
                 self._take(turn, f"{form.turns}[{place}]", form)
+        for key, fixed in form.fixed.items():
+            if value.get(key) != fixed:
+                self._report(key, f"not {fixed}")
 
     def _take(self, turn: object, path: str, form: _Form) -> None:
         if not isinstance(turn, dict):

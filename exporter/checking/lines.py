@@ -55,6 +55,7 @@ class Example(NamedTuple):
 _SEPARATOR = re.compile("}([\r\v\f\x85\u2028\u2029\ufeff])+{")
 _CLOSING = re.compile(r",\s*([\]}])")
 _SURROGATE = 0xED
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class _NotJsonError(ValueError):
@@ -216,7 +217,7 @@ def _text_faults(
             yield Fault("reserved-word", path, word[0])
         for rule, found in text_harms(text):
             yield Fault(rule, path, short(found))
-        if not text.isascii() and _holds_surrogate(text):
+        if not text.isascii() and _LONE_SURROGATE.search(text):
             yield Fault("lone-surrogate", path)
 
 
@@ -243,14 +244,6 @@ def _below(path: str, value: list[Any] | dict[str, Any]) -> Iterator[tuple[str, 
         yield below, item
         if not key.isascii():
             yield below, key
-
-
-def _holds_surrogate(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _keys(value: dict[str, Any], messages: list[Any]) -> frozenset[str]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from exporter.checking.private import holds_card, holds_iban, key_in
 from exporter.checking.tables import any_of, table
 
-SPECIAL_TOKEN = re.compile(any_of("special_token"))
 _HTML = (
     rf"<!--|</?({any_of('html_tags')})([ \n\t\\][^<>]*|/)?>",
     f"&({any_of('html_entities')});",
@@ -40,17 +39,21 @@ MOJIBAKE = re.compile(
     f"|(ð[{_ANY}][{_ANY}][{_ANY}]){{2}}"
 )
 
-ESCAPE = re.compile(any_of("escape"))
-
-CONTROL = re.compile(
-    "[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f]"
-)
-
-EMAIL = re.compile(
-    r"[A-Za-z0-9]@([A-Za-z]|[0-9]{3})[A-Za-z0-9\u00df-\u024f-]*"
-    r"([.][A-Za-z0-9\u00df-\u024f-]+)*[.][A-Za-z]{2}"
-)
-
+# What a text breaks in which one of these finds something.
+PATTERNS = {
+    "nul": re.compile("\0"),
+    "replacement-character": re.compile("\ufffd"),
+    "special-token": re.compile(any_of("special_token")),
+    "mojibake": MOJIBAKE,
+    "literal-escape": re.compile(any_of("escape")),
+    "control-character": re.compile(
+        "[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f]"
+    ),
+    "email-address": re.compile(
+        r"[A-Za-z0-9]@([A-Za-z]|[0-9]{3})[A-Za-z0-9\u00df-\u024f-]*"
+        r"([.][A-Za-z0-9\u00df-\u024f-]+)*[.][A-Za-z]{2}"
+    ),
+}
 PHONE = re.compile(any_of("phone"))
 
 # The same for lines; an expression is fast if it begins with one character.
@@ -174,17 +177,6 @@ def text_harms(text: str) -> Iterator[tuple[str, str]]:
     number = number_in(text)
     if number:
         yield number, ""
-
-
-PATTERNS = {
-    "nul": re.compile("\0"),
-    "replacement-character": re.compile("\ufffd"),
-    "special-token": SPECIAL_TOKEN,
-    "mojibake": MOJIBAKE,
-    "literal-escape": ESCAPE,
-    "control-character": CONTROL,
-    "email-address": EMAIL,
-}
 
 
 def holds_html(line: bytes) -> bool:

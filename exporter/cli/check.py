@@ -1,7 +1,7 @@
 """`finetune check`: what every reader will say of a chat file."""
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import click
@@ -173,7 +173,7 @@ class _Findings:
         self.counts = {"error": 0, "warning": 0}
         self._as_json = as_json
         self._first: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-        self._more: dict[tuple[str, str], int] = defaultdict(int)
+        self._alike: Counter[tuple[str, str]] = Counter()
 
     def take(self, finding: Finding | None) -> None:
         """Print a finding, if it is one, as JSON; or keep the first alike."""
@@ -185,10 +185,9 @@ class _Findings:
             click.echo(orjson.dumps(finding._asdict(), default=str))
             return
         alike = (finding.rule, finding.severity)
-        if len(self._first[alike]) < _SHOWN:
+        self._alike[alike] += 1
+        if self._alike[alike] <= _SHOWN:
             self._first[alike].append(finding)
-        else:
-            self._more[alike] += 1
 
     def show(self) -> None:
         """Print what was kept, in the order of the lines."""
@@ -196,10 +195,11 @@ class _Findings:
         for alike, findings in groups:
             for finding in findings:
                 click.echo(_as_text(finding))
-            if self._more[alike]:
-                click.echo(f"... and {self._more[alike]:,} more like this")
+            more = self._alike[alike] - len(findings)
+            if more:
+                click.echo(f"... and {more:,} more like this")
         self._first.clear()
-        self._more.clear()
+        self._alike.clear()
 
 
 def _as_text(finding: Finding) -> str:

@@ -128,17 +128,14 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             FinetuneError: It ended on that day or before.
         """
         closing = self.closed(today)
-        shutdown = self.shutdown(model) if model else None
-        if closing:
-            what = closing.sentence(today)
-        elif model and shutdown and shutdown <= today:
-            [what] = ending(model, shutdown, today)
-        else:
-            return
-        raise FinetuneError(
-            f"{self.title}: {what} ({self.source()}); {self.advice(today)}, or try "
-            "it with --ignore-dates"
-        )
+        ended = [closing.sentence(today)] if closing else []
+        if model and (shutdown := self.shutdown(model)) and shutdown <= today:
+            ended += ending(model, shutdown, today)
+        if ended:
+            raise FinetuneError(
+                f"{self.title}: {ended[0]} ({self.source()}); {self.advice(today)}, or "
+                "try it with --ignore-dates"
+            )
 
     def refuse_route(self, route: str) -> None:
         """Refuse an endpoint that has another API than OpenAI's.
