@@ -1,6 +1,7 @@
 {#- What harms in a text though no rule drops it, as `finetune check` knows it. An
     entry is a harm, how to look for it and, so that nearly every text is passed over
-    cheaply, what the text holds in any case: `hint`, one for several harms.
+    cheaply, what the text holds in any case: `hint`, one for several harms. The most
+    common tags come first, because PostgreSQL finds them in half the time of all.
 
     No pattern holds a backslash or a bracket, which engines read differently: with
     `marks`, ⟦ ⟧ and ¦ stand for [ ] and the backslash. -#}
@@ -10,6 +11,7 @@
     {%- set rare = "\u0080-\u00a0¡-ª¬-º¼-¿€‚ƒ„†‡ˆ‰Š‹ŒŽ•–—˜™š›œžŸ" -%}
     {%- set any = rare ~ "«»‘’“”…" -%}
     {{- return([
+        ('html', less, '</?(a|b|i|p|br|li|ul|div|span|strong)([ \n\t][^<>]*|/)?>'),
         ('html', less, '<!--|</?(a|b|i|u|p|q|br|hr|li|ul|ol|dl|dt|dd|em|h[1-6]|div|span'
             ~ '|strong|small|big|sub|sup|del|ins|font|center|table|tbody|thead|tr|td|th|img'
             ~ '|pre|code|style|blockquote|script|html|body|head|title|meta|link|input|button'
@@ -74,8 +76,8 @@
     PostgreSQL walks through 150 MB a second. -#}
 {% macro may_hold_harm(text) -%}
     {{ finetune.matches(text,
-        '@[A-Za-z0-9]|[-_.][A-Za-z0-9+/_-]{16}|AKIA|ASIA|AIza|eyJ|slack[.]com'
-        ~ '|-----BEGIN|xapp|[0-9]([ ()/.-]{0,2}[0-9]){6}'
+        '@[A-Za-z0-9]|[-_.]([A-Za-z0-9+/_-]{16}|eyJ|slack|-BEGIN|[0-9]-[A-Z0-9]{9})'
+        ~ '|A(Iza|[KS]IA)|[0-9]([ ()/.-]{0,2}[0-9]){6}'
         ~ '|[ÂÃÄÅÈÌÎÏÐÑ×ØÙÚÛà-íïð][\u0080-\u00bf\u0152-\u2122]'
     ) }}
 {%- endmacro %}
