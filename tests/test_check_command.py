@@ -29,6 +29,22 @@ def test_json_is_a_finding_a_line_and_nothing_else(tmp_path: Path) -> None:
     assert found[-1]["severity"] == "warning"
 
 
+def test_names_of_files_need_not_be_utf_8(tmp_path: Path) -> None:
+    names = [f"{side}-\udcff.jsonl" for side in ("train", "valid")]
+    for name, count in zip(names, (12, 1), strict=True):
+        (tmp_path / name).write_bytes(b"".join(lines(count)))
+    options = ["--json", "--tokens", "--encoding", "none", "--for", "nebius"]
+    result = finetune("check", *options, *names, cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(finding["rule"], finding["file"]) for finding in told] == [
+        ("tokens", r"train-\udcff.jsonl"),
+        ("tokens", r"valid-\udcff.jsonl"),
+        ("leak-row", r"valid-\udcff.jsonl"),
+    ]
+    assert r"also an example of train-\udcff.jsonl:1 " in told[-1]["message"]
+
+
 def test_warnings_alone_exit_with_0_and_unknown_readers_with_2(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes(b"".join(lines(12))[:-1])
     assert finetune("check", "train.jsonl", cwd=tmp_path).returncode == 0

@@ -38,6 +38,11 @@ class Fault(NamedTuple):
     detail: str = ""
 
 
+def as_utf8(text: object) -> str:
+    """Return text that may hold a path, whose bytes can be any, as UTF-8 takes it."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
 class Finding(NamedTuple):
     """A rule that a file breaks, where, and the readers it concerns."""
 
@@ -71,8 +76,8 @@ class Rules:
 
         If one refuses the fault, those who merely suffer are not named.
         """
-        rule, key, detail = fault
-        file = str(file).encode("utf-8", "backslashreplace").decode()
+        rule, key, _ = fault
+        file, detail = as_utf8(file), as_utf8(fault.detail)
         for severity, minding in self.minding[rule].items():
             if readers is not None:
                 minding = [name for name in minding if name in readers]  # noqa: PLW2901

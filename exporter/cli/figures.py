@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-from exporter.checking.rules import Fault, Finding, Rules
+from exporter.checking.rules import Fault, Finding, Rules, as_utf8
 from exporter.display import visible
 from exporter.tokens import Tally
 
@@ -52,7 +52,7 @@ def _as_json(path: Path, tally: Tally) -> bytes:
     message = (
         f"{figures['total']:,} {count}, the longest example {figures['longest']:,}"
     )
-    finding = Finding(str(path), None, None, "tokens", "info", [], message, "")
+    finding = Finding(as_utf8(path), None, None, "tokens", "info", [], message, "")
     return orjson.dumps({**finding._asdict(), "tokens": figures})
 
 
