@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -146,7 +147,7 @@ def test_a_file_that_is_never_processed_is_not_waited_for_without_end(
     )
 
 
-def damage(folder: Path, kind: str, limits: dict[str, int]) -> None:
+def damage(folder: Path, kind: str, limits: dict[Any, Any]) -> None:
     train, valid = folder / "train.jsonl", folder / "valid.jsonl"
     if kind == "changed":
         train.write_bytes(train.read_bytes().replace(b"title 1", b"title 7"))
@@ -192,7 +193,7 @@ def test_files_that_are_not_as_exported_are_refused_before_a_byte_is_sent(
     kind: str,
     said: str,
 ) -> None:
-    limits = read_readers()["openai"].limits
+    limits = read_readers()["openai"].stated
     monkeypatch.setitem(limits, "bytes", limits["bytes"])
     damage(folder, kind, limits)
     result = finetune(*command)
