@@ -1,0 +1,56 @@
+"""The quick look takes all lines that nothing is wrong with, any number at once."""
+
+import pytest
+
+from exporter.chat import DIALECTS, chat_line
+from exporter.checking.plain import Plain, Texts
+from exporter.checking.rules import read_rules
+
+SHARED = 'Say "bag" or "sack", and no more.'
+PROMPTS: dict[str, list[str | None]] = {
+    "none": [None],
+    "one that all share": [SHARED],
+    "one alone and one that two share": [SHARED, 'Say "case".', SHARED],
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("kind", PROMPTS)
+@pytest.mark.parametrize("count", [1, 2, 3, 30])
+@pytest.mark.parametrize("end", ["a line end", "none"])
+def test_lines_that_nothing_is_wrong_with_give_their_texts(
+    dialect: str, kind: str, count: int, end: str
+) -> None:
+    prompts = PROMPTS[kind]
+    texts, lines = list[Texts](), b""
+    for n in range(count):
+        prompt, question, answer = prompts[n % len(prompts)], f'Bag "{n}"', f'A "{n}".'
+        lines += chat_line(
+            system=prompt, title=question, description=answer, dialect=dialect
+        )
+        if prompt and dialect == "prompt-completion":
+            prompt, question = None, f"{prompt}\n\n{question}"
+        texts.append((prompt, question, answer))
+    plain = Plain(dialect)
+    for _ in range(2):  # It asks the form of the lines before first.
+        found = plain.texts(lines if end != "none" else lines.removesuffix(b"\n"))
+        assert found == texts
+    without = chat_line(system=None, title="Bag", description="A.", dialect=dialect)
+    assert plain.texts(without) == [(None, "Bag", "A.")]
+
+
+@pytest.mark.parametrize(
+    "answer", ["A bag.\u2028Blue.", "\u200bA bag.", "Article 4242 4242 4242 4241."]
+)
+def test_a_text_that_only_resembles_a_fault_is_taken(answer: str) -> None:
+    line = chat_line(system=None, title="Bag", description=answer)
+    assert Plain().texts(line) == [(None, "Bag", answer)]
+
+
+def test_a_line_with_a_word_that_its_reader_reserves_is_left_to_the_close_look() -> (
+    None
+):
+    plain = Plain("nova", read_rules(["nova"]).reserved())
+    for answer, taken in ("A bag.", True), ("A bag. User: more", False):
+        line = chat_line(system=None, title="Bag", description=answer, dialect="nova")
+        assert (plain.texts(line) is not None) == taken

@@ -1,0 +1,115 @@
+"""Rows of another dialect become messages, and their faults are named in the row."""
+
+from typing import Any
+
+import pytest
+
+from exporter.chat import NOVA_VERSION
+from exporter.checking.dialects import Turns, wrapper_key
+
+USER = {"role": "user", "parts": [{"text": "Bag"}]}
+MODEL = {"role": "model", "parts": [{"text": "A bag."}]}
+ASKED = {"role": "user", "content": "Bag"}
+SAID = {"role": "assistant", "content": "A bag."}
+
+
+def texts(*several: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text} for text in several]
+
+
+def images(*several: object) -> list[dict[str, Any]]:
+    return [{"type": "image_url", "image_url": image} for image in several]
+
+
+FAULTY: dict[str, tuple[dict[str, Any], list[Any], tuple[str, str, str]]] = {
+    "two texts": (
+        {
+            "contents": [
+                {"role": "user", "parts": [{"text": "A"}, {"text": "B"}]},
+                MODEL,
+            ]
+        },
+        [{"role": "user", "content": texts("A", "B")}, SAID],
+        ("content-parts", "contents[0].parts", ""),
+    ),
+    "an image beside a text": (
+        {"contents": [{"role": "user", "parts": [{"text": "A"}, {"data": {}}]}, MODEL]},
+        [{"role": "user", "content": texts("A") + images({"data": {}})}, SAID],
+        ("content-image", "contents[0].parts", ""),
+    ),
+    "a part that is no object": (
+        {"contents": [{"role": "user", "parts": [5]}, MODEL]},
+        [{"role": "user", "content": images(5)}, SAID],
+        ("content-image", "contents[0].parts", ""),
+    ),
+    "a text in place of parts": (
+        {"contents": [{"role": "user", "parts": "Bag"}, MODEL]},
+        [ASKED, SAID],
+        ("row-form", "contents[0].parts", "a text, not a list of texts"),
+    ),
+    "a prompt in place of its parts": (
+        {"contents": [USER, MODEL], "systemInstruction": {"parts": "Write."}},
+        [{"role": "system", "content": "Write."}, ASKED, SAID],
+        ("row-form", "systemInstruction.parts", "a text, not a list of texts"),
+    ),
+    "the role of another dialect": (
+        {"contents": [USER, {**MODEL, "role": "assistant"}]},
+        [ASKED, {**SAID, "role": "assistant, which has no meaning here"}],
+        ("role-unknown", "contents[1].role", "assistant, which has no meaning here"),
+    ),
+    "a turn that is no object": (
+        {"contents": [USER, "A bag."]},
+        [ASKED, "A bag."],
+        ("message-not-object", "contents[1]", "a text"),
+    ),
+    "a turn without parts": (
+        {"contents": [USER, {"role": "model"}]},
+        [ASKED, {"role": "assistant"}],
+        ("content-missing", "contents[1].parts", ""),
+    ),
+    "a blank text": (
+        {"contents": [USER, {"role": "model", "parts": [{"text": " "}]}]},
+        [ASKED, {"role": "assistant", "content": " "}],
+        ("content-blank", "contents[1].parts[0].text", ""),
+    ),
+    "a key of a turn": (
+        {"contents": [USER, {**MODEL, "weight": 5}]},
+        [ASKED, {**SAID, "weight": 5}],
+        ("weight-invalid", "contents[1].weight", "5"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_the_fault_of_a_turn_is_named_where_it_is(name: str) -> None:
+    row, messages, fault = FAULTY[name]
+    turns = Turns(row, "gemini")
+    assert turns.messages == messages
+    assert [*turns.faults()] == [fault]
+
+
+def test_what_is_no_list_of_turns_is_named_by_its_key() -> None:
+    turns = Turns({"contents": "Bag"}, "gemini")
+    assert turns.messages == "Bag"
+    assert [*turns.faults()] == [("messages-not-list", "contents", "a text")]
+
+
+def test_the_prompt_of_nova_is_a_list_of_texts() -> None:
+    content = {"user": "Bag", "assistant": "A bag."}
+    rows = [{"role": r, "content": [{"text": t}]} for r, t in content.items()]
+    row = {"schemaVersion": NOVA_VERSION, "system": [{"text": " "}], "messages": rows}
+    turns = Turns(row, "nova")
+    assert turns.messages == [{"role": "system", "content": " "}, ASKED, SAID]
+    assert [*turns.faults()] == [("content-blank", "system[0].text", "")]
+
+
+def test_a_pair_without_its_answer_lacks_it() -> None:
+    turns = Turns({"prompt": "Bag"}, "prompt-completion")
+    assert turns.messages == [ASKED, {"role": "assistant"}]
+    assert [*turns.faults()] == [("content-missing", "completion", "")]
+
+
+def test_the_key_above_rows_is_the_one_whose_first_row_has_a_dialect() -> None:
+    rows = {"n": 1, "more": [], "x": ["y"], "data": [{"contents": "any"}]}
+    assert wrapper_key(rows) == "data"
+    assert wrapper_key({"data": [{"other": 1}]}) is None
