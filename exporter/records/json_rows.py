@@ -4,7 +4,6 @@ import codecs
 import json
 import math
 import re
-import shlex
 from collections.abc import Iterator
 from itertools import islice
 
@@ -200,7 +199,7 @@ def _row(line: bytes, source: Source, columns: Columns, form: Form) -> bytes:
     except json.JSONDecodeError as error:
         reason = f"not JSON: {error.msg}: column {error.colno}"
         if error.msg == "Extra data" and error.pos and text[error.pos] in "{[":
-            reason = f"several values in a line; jq -c . {source.pasted} > NEW"
+            reason = f"several values in a line; {source.jq('.')}"
         raise ValueError(reason) from error
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from error
@@ -263,5 +262,4 @@ def _wrong_type(value: object, column: str, source: Source) -> str:
             "true or false" if isinstance(value, bool) else "a number with a fraction"
         )
         change = f"{key} |= if . == null then . else tostring end"
-    command = f"jq -c {shlex.quote(change)} {source.pasted} > NEW"
-    return f"{column} is {kind}, {must}; {command}"
+    return f"{column} is {kind}, {must}; {source.jq(change)}"

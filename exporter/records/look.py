@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -83,18 +82,13 @@ def _refuse_columns(source: Source, items: dict[str, Any], wanted: list[str]) ->
     if rows and all(
         isinstance(row, exact_json.Object) and {*wanted} & {*dict(row)} for row in rows
     ):
-        raise source.error(
-            f"the rows stand under a key each; jq -c '.[]' {source.pasted} > NEW"
-        )
+        raise source.error(f"the rows stand under a key each; {source.jq('.[]')}")
     if {*wanted} <= items.keys():
         names = [json.dumps(name) for name in wanted]
         columns = ", ".join(f".[{name}]" for name in names)
         row = ", ".join(f"{name}: .[{place}]" for place, name in enumerate(names))
         change = f"[{columns}] | map([.[]]) | transpose[] | {{{row}}}"
-        raise source.error(
-            f"columns in place of rows; jq -c {shlex.quote(change)} {source.pasted} "
-            "> NEW"
-        )
+        raise source.error(f"columns in place of rows; {source.jq(change)}")
 
 
 def _refuse_one_document(source: Source, text: bytes, columns: Columns) -> None:
@@ -118,19 +112,13 @@ def _refuse_one_document(source: Source, text: bytes, columns: Columns) -> None:
         _refuse_columns(source, items, wanted)
     steps = exact_json.path_to_objects(value)
     if steps and not items.keys() & {*wanted}:
-        raise source.error(
-            f"the rows stand under the key {steps}; "
-            f"jq -c '{steps}[]' {source.pasted} > NEW"
-        )
+        change = source.jq(f"{steps}[]")
+        raise source.error(f"the rows stand under the key {steps}; {change}")
     wrapper = _WRAPPER.search(text, 0, HEAD_BYTES) if value is None else None
     before = text[: wrapper.start()].decode(errors="replace") if wrapper else ""
     if wrapper and not any(f'"{name}"' in before for name in wanted):
-        raise source.error(
-            f"the rows stand under a key, perhaps {wrapper[1].decode(errors='replace')}"
-            f"; jq -c '.. | objects | select(has(\"{columns.title}\"))' "
-            f"{source.pasted} > NEW"
-        )
+        key = wrapper[1].decode(errors="replace")
+        change = source.jq(f'.. | objects | select(has("{columns.title}"))')
+        raise source.error(f"the rows stand under a key, perhaps {key}; {change}")
     if spread:
-        raise source.error(
-            f"an object over several lines; jq -c . {source.pasted} > NEW"
-        )
+        raise source.error(f"an object over several lines; {source.jq('.')}")

@@ -70,6 +70,10 @@ class Source:
         place = self.name if line is None else f"{self.name}:{line}"
         return FinetuneError(f"{place}: {reason}")
 
+    def jq(self, program: str) -> str:
+        """Return the command that changes the file so, as it can be pasted."""
+        return f"jq -c {shlex.quote(program)} {self.pasted} > NEW"
+
     def fault(self, text: bytes) -> str:
         """Say why a text is none that PostgreSQL can store; "" if it is one."""
         if b"\0" in text:
