@@ -18,6 +18,9 @@ from exporter.errors import FinetuneError
 # tested as it should be.
 _BAD_STATUSES = {"error", "fail", "skipped", "runtime error", "partial success"}
 
+# The vars of the dbt project that name the raw table, its schema and its columns.
+RAW_VARS = ("raw_schema", "raw_table", "id_column", "title_column", "content_column")
+
 # dbt keeps no relation for an ephemeral model, and PostgreSQL locks no
 # materialized view (tried on 18, November 2026).
 _NOT_LOCKED = {"ephemeral", "materialized_view"}
@@ -202,26 +205,21 @@ def raw_table(project_dir: Path) -> RawTable:
     """
     path = project_dir / "dbt_project.yml"
     try:
-        names = yaml.safe_load(path.read_bytes())["vars"]
-        found = RawTable(
-            names["raw_schema"],
-            names["raw_table"],
-            (names["id_column"], names["title_column"], names["content_column"]),
-        )
+        vars_ = yaml.safe_load(path.read_bytes())["vars"]
+        schema, table, uid, title, content = names = [vars_[var] for var in RAW_VARS]
     except OSError as error:
         raise FinetuneError(
             f"{path}: {error.strerror}; name its folder with --project-dir DIR"
         ) from error
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise FinetuneError(
-            f"{path}: vars must name raw_schema, raw_table, id_column, title_column "
-            "and content_column"
+            f"{path}: vars must name {', '.join(RAW_VARS[:-1])} and {RAW_VARS[-1]}"
         ) from error
-    for name in (found.schema, found.name, *found.columns):
+    for name in names:
         # dbt 1.11 would execute the first two, and does not double the third.
         if any(mark in str(name) for mark in ("{{", "{%", "{#", '"')):
             raise FinetuneError(
                 f"{path}: the var {name!r} is no name that dbt can use, because of its "
                 "braces or quotes; load into a table of other names, or make a view"
             )
-    return found
+    return RawTable(schema, table, (uid, title, content))

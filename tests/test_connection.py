@@ -291,7 +291,7 @@ def test_a_server_that_goes_in_the_middle_is_one_line_and_changes_nothing(
         )
         if how.startswith("stop"):
             pg_ctl = embedded.psql().with_name("pg_ctl")
-            run([pg_ctl, *how.split(), "-D", home / "data"])
+            run(pg_ctl, *how.split(), "-D", home / "data")
         elif how == "pg_terminate_backend":
             big.sql(f"select pg_terminate_backend({backend})")
         else:

@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "markupsafe": {"report"},
     "msgpack": {"freshness"},
     "openai": {"endpoint"},
-    "psycopg": {"engines/connection", "engines/postgres"},
+    "psycopg": {"engines/connection", "engines/postgres", "engines/raw_table"},
     "pyspark": {"engines/spark"},
     "grpc": {"engines/silence"},
     "yaml": {"artifacts", "checking", "freshness", "readers"},

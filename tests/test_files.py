@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import FinetuneError
-from exporter.files import append, drafts, locked, publish
+from exporter.files import append, drafts, publish
+from exporter.locks import locked
 from exporter.signals import stops_wait
 from tests.workspace import Workspace
 

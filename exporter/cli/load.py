@@ -12,14 +12,12 @@ from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, say
 from exporter.cli.server import server, with_dbt
 from exporter.cli.stops import stands
 from exporter.display import counted
-from exporter.engines import postgres
+from exporter.engines import raw_table
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
 from exporter.progress import Step, step
 from exporter.records import Block, Columns, Intake, Reject, read_rows
-
-_VARS = ("raw_schema", "raw_table", "id_column", "title_column", "content_column")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -70,7 +68,7 @@ def load(
     with server(), _taking(rejects, files) as intake:
         blocks = _blocks(files, columns, intake)
         with step(_loading(files, intake)):
-            count = postgres.load(
+            count = raw_table.load(
                 raw,
                 blocks,
                 mode=mode,
@@ -179,7 +177,7 @@ def _say_how_to_go_on(project_dir: Path, raw: RawTable) -> None:
     if chosen != raw:
         say(f"next: set these vars in {path}")
         values = raw.schema, raw.name, *raw.columns
-        for name, value in zip(_VARS, values, strict=True):
+        for name, value in zip(artifacts.RAW_VARS, values, strict=True):
             say(f"  {name}: {orjson.dumps(value).decode()}")
     if Path("Makefile").exists():
         say("next: make export")

@@ -12,7 +12,7 @@ from exporter.cli.load import load
 from exporter.cli.programs import run_program
 from exporter.cli.server import LOCAL_FOLDER, own_server, server
 from exporter.cli.stops import stands
-from exporter.engines import embedded, postgres
+from exporter.engines import embedded, raw_table
 from exporter.engines.connection import connection_environment
 from exporter.engines.home import socket_beside
 from exporter.engines.relations import RawTable
@@ -130,7 +130,7 @@ def local_seed(
     """
     table = artifacts.raw_table(project_dir)
     with server():
-        if postgres.raw_table_exists(table):
+        if raw_table.exists(table):
             if own_server():
                 say("PG* names a server of your own: nothing loaded")
             return

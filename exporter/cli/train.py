@@ -17,7 +17,7 @@ from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
 from exporter.endpoint.source import checked_sources
 from exporter.errors import FinetuneError
-from exporter.files import locked
+from exporter.locks import locked
 
 
 def _extra(

@@ -13,7 +13,7 @@ from exporter.endpoint import jobs, parts
 from exporter.endpoint import upload as uploads
 from exporter.endpoint.client import Endpoint
 from exporter.endpoint.source import MEGABYTE, Source, checked_sources
-from exporter.files import locked
+from exporter.locks import locked
 
 
 def _bytes(

@@ -19,21 +19,16 @@ def initialise(bindir: Path, data: Path) -> None:
         unfinished.unlink()
     shutil.rmtree(unfinished, ignore_errors=True)
     give(unfinished)
-    version = run([bindir / "initdb", "--version"]).stdout
+    version = run(bindir / "initdb", "--version").stdout
     major = int((re.findall(r"\d+", version) or ["0"])[0])
-    if major >= 18:
-        locale = ["--locale-provider=builtin", "--builtin-locale=PG_UNICODE_FAST"]
-    elif major == 17:
-        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    else:
-        locale = []
-    character_type = "C" if major >= 17 else "C.UTF-8"
+    locale = ["--lc-collate=C", "--lc-ctype=C.UTF-8"]
+    if major >= 17:
+        builtin = "PG_UNICODE_FAST" if major >= 18 else "C.UTF-8"
+        locale = ["--lc-collate=C", "--lc-ctype=C", f"--builtin-locale={builtin}"]
+        locale.append("--locale-provider=builtin")
     made = run(
-        [
-            *(bindir / "initdb", "-D", unfinished, "-U", ROLE, "-A", "trust"),
-            *("-E", "UTF8", "--no-sync", "--lc-collate=C"),
-            *(f"--lc-ctype={character_type}", *locale),
-        ]
+        *(bindir / "initdb", "-D", unfinished, "-U", ROLE, "-A", "trust"),
+        *("-E", "UTF8", "--no-sync", *locale),
     )
     if made.returncode != 0:
         reason = " ".join(made.stderr.split())

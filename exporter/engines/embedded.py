@@ -20,7 +20,7 @@ from exporter.engines import cluster
 from exporter.engines.home import PORT, answers, made_home, socket_folder
 from exporter.engines.programs import binaries, reachable_binaries, run
 from exporter.errors import FinetuneError
-from exporter.files import locked, open_lock
+from exporter.locks import locked, open_lock
 from exporter.signals import stops_wait
 
 # With none of these set, libpq has no server to use, and the embedded one
@@ -168,8 +168,7 @@ def _start(home: Path) -> None:
     sockets = socket_folder(home)
     if answers(sockets):
         return
-    bindir = reachable_binaries(home)
-    data = home / "data"
+    bindir, data = reachable_binaries(home), home / "data"
     if not data.exists():
         cluster.initialise(bindir, data)
     options = (
@@ -178,15 +177,12 @@ def _start(home: Path) -> None:
         # before the commit: half of the log of a build, or a twentieth.
         " -c wal_level=minimal -c max_wal_senders=0"
     )
-    log = data / "server.log"
-    # Without -l and an empty stdin the server would hold the caller's pipe.
-    start: list[str | Path] = [
-        *(bindir / "pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", options)
-    ]
+    pg_ctl, log = bindir / "pg_ctl", data / "server.log"
     deadline = time.monotonic() + 15
     while True:
         cluster.clear_dead(data, sockets)
-        started = run(start)
+        # Without -l and an empty stdin the server would hold the caller's pipe.
+        started = run(pg_ctl, "start", "-w", "-D", data, "-l", log, "-o", options)
         if started.returncode == 0:
             return
         # After kill -9 the children of the old server need a moment to end.
@@ -206,12 +202,8 @@ def _stop(home: Path) -> bool:
         and cluster.is_dead(data / "postmaster.pid") is not False
     ):
         return False
-    stopped = run(
-        [
-            *(reachable_binaries(home) / "pg_ctl", "stop", "-w"),
-            *("-m", "fast", "-D", data),
-        ]
-    )
+    pg_ctl = reachable_binaries(home) / "pg_ctl"
+    stopped = run(pg_ctl, "stop", "-w", "-m", "fast", "-D", data)
     if stopped.returncode != 0:
         raise FinetuneError(
             f"the embedded PostgreSQL does not stop: {' '.join(stopped.stderr.split())}"

@@ -10,7 +10,6 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from exporter.errors import FinetuneError
@@ -34,7 +33,7 @@ def server_user() -> pwd.struct_passwd | None:
     )
 
 
-def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a program of the server as the server's user."""
     user = server_user()
     # A server would keep keys and passwords in its environment, as another user.
@@ -57,7 +56,7 @@ def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
 
 def may_enter(folder: Path) -> bool:
     """Return whether the server's user can reach the folder."""
-    return run(["/bin/sh", "-c", 'cd "$0"', folder]).returncode == 0
+    return run("/bin/sh", "-c", 'cd "$0"', folder).returncode == 0
 
 
 def binaries() -> Path:
