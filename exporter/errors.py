@@ -21,10 +21,12 @@ class FinetuneError(Exception):
 def exhausted(error: Exception) -> str | None:
     """Return what the machine has run out of, or None for any other error."""
     if isinstance(error, MemoryError):
-        return "no memory is left"
-    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+        what = "no memory is left"
+    elif isinstance(error, OSError) and error.errno in _EXHAUSTED:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
-    if isinstance(error, RuntimeError) and str(error).startswith("can't start new"):
-        return "no thread can be started"
-    return None
+        what = f"{where}{error.strerror}"
+    elif isinstance(error, RuntimeError) and str(error).startswith("can't start new"):
+        what = "no thread can be started"
+    else:
+        return None
+    return f"{what}; free some or raise the limit, then run it again"

@@ -10,7 +10,6 @@ from exporter.cli.console import EXIT_CODES, say
 from exporter.cli.programs import end_with_make
 from exporter.cli.progress import show
 from exporter.cli.stops import stop_behind, stoppable
-from exporter.display import visible
 from exporter.errors import FinetuneError, exhausted
 from exporter.progress import announce_to, talk_to
 
@@ -83,13 +82,8 @@ def main() -> None:
         try:
             cli(prog_name="finetune")
         except Exception as error:
-            lacking = error if isinstance(error, FinetuneError) else exhausted(error)
-            if lacking is None or stop_behind(error):
+            line = error if isinstance(error, FinetuneError) else exhausted(error)
+            if line is None or stop_behind(error):
                 raise
-            more = (
-                ""
-                if lacking is error
-                else "; free some or raise the limit, then run it again"
-            )
-            say(f"finetune: {visible(lacking)}{more}")
+            say(f"finetune: {line}")
             sys.exit(1)

@@ -17,9 +17,12 @@ from exporter.cli.console import (
     CLEARED,
     ENCODING,
     EXIT_CODES,
+    FILE,
     OUTPUT_DIR,
+    PATH,
     PRICE,
     QUIET,
+    option,
     say,
     today,
 )
@@ -32,42 +35,30 @@ _SHOWN = 3
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--for",
-    "readers",
-    type=click.Choice([*read_readers()]),
+@click.argument("files", nargs=-1, type=PATH)
+@option(
+    "--for readers READER",
+    "Apply the rules of this reader only; repeatable.  [default: all]",
+    click.Choice([*read_readers()]),
     multiple=True,
-    metavar="READER",
-    help="Apply the rules of this reader only; repeatable.  [default: all]",
 )
-@click.option(
-    "--dialect",
-    type=click.Choice(list(DIALECTS)),
-    metavar="DIALECT",
-    help=f"Form of the lines: {', '.join(reversed(DIALECTS))}.  "
+@option(
+    "--dialect DIALECT",
+    f"Form of the lines: {', '.join(reversed(DIALECTS))}.  "
     "[default: messages, or that of the last export]",
+    click.Choice(list(DIALECTS)),
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one finding per line as JSON."
-)
+@option("--json as_json", "Print one finding per line as JSON.")
 @OUTPUT_DIR
-@click.option("--list-rules", is_flag=True, help="List the rules and exit.")
-@click.option("--tokens", "count", is_flag=True, help="Count and report tokens.")
-@click.option(
-    "--tokenizer",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Count with a model's own tokenizer.json.",
-)
+@option("--list-rules", "List the rules and exit.")
+@option("--tokens count", "Count and report tokens.")
+@option("--tokenizer FILE", "Count with a model's own tokenizer.json.", FILE)
 @ENCODING
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
+@option(
+    "--epochs N",
+    "Times that the data is trained on, for the bill.",
+    click.IntRange(min=1),
     default=1,
-    show_default=True,
-    metavar="N",
-    help="Times that the data is trained on, for the bill.",
 )
 @PRICE
 @QUIET

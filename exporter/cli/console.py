@@ -20,6 +20,7 @@ Exit codes:
   130, 143, 129  stopped by Ctrl-C, SIGTERM, SIGHUP; a line says what was done"""
 
 PATH = click.Path(path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
 ABOVE_ZERO = click.FloatRange(0, min_open=True)
 
 

@@ -8,7 +8,7 @@ import click
 import orjson
 
 from exporter import artifacts
-from exporter.cli.console import EXIT_CODES, PROJECT_DIR, QUIET, say
+from exporter.cli.console import EXIT_CODES, PATH, PROJECT_DIR, QUIET, option, say
 from exporter.cli.server import server, with_dbt
 from exporter.cli.stops import stands
 from exporter.display import counted
@@ -21,24 +21,21 @@ from exporter.records import Block, Columns, Intake, Reject, read_rows
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--replace", "mode", flag_value="replace", help="Empty the table first.")
-@click.option(
-    "--append", "mode", flag_value="append", help="Keep the rows in the table."
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@option("--replace mode", "Empty the table first.", flag_value="replace")
+@option("--append mode", "Keep the rows in the table.", flag_value="append")
+@option(
+    "--rejects FILE",
+    "Write bad lines to this file, each with its reason, and load the rest, unless "
+    "too many are bad.",
+    PATH,
 )
-@click.option(
-    "--rejects",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write bad lines to this file, each with its reason, and load the rest, "
-    "unless too many are bad.",
-)
-@click.option("--table", metavar="[SCHEMA.]NAME", help="The table to load into.")
-@click.option("--id", "id_column", metavar="COLUMN", help="Column with the id.")
-@click.option("--no-id", is_flag=True, help="Load rows that have no id.")
-@click.option("--title", metavar="COLUMN", help="Column with the title.")
-@click.option("--content", metavar="COLUMN", help="Column with the description.")
-@click.option("--terse", is_flag=True, hidden=True)
+@option("--table [SCHEMA.]NAME", "The table to load into.", click.STRING)
+@option("--id id_column COLUMN", "Column with the id.", click.STRING)
+@option("--no-id", "Load rows that have no id.")
+@option("--title COLUMN", "Column with the title.", click.STRING)
+@option("--content COLUMN", "Column with the description.", click.STRING)
+@option("--terse", "", hidden=True)
 @PROJECT_DIR
 @QUIET
 def load(

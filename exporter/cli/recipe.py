@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from exporter import manifest, tokens
-from exporter.cli.console import EXIT_CODES, OUTPUT_DIR, say, today
+from exporter.cli.console import EXIT_CODES, FILE, OUTPUT_DIR, option, say, today
 from exporter.errors import FinetuneError
 from exporter.readers import Reader, read_readers, recipes
 
@@ -16,22 +16,18 @@ _RECIPES = {name: reader for name, reader in read_readers().items() if reader.re
 @click.command(epilog=EXIT_CODES)
 @click.argument("reader", type=click.Choice([*_RECIPES]), metavar="READER")
 @OUTPUT_DIR
-@click.option(
-    "--tokenizer",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Count with the model's tokenizer.json.  [default: count bytes]",
+@option(
+    "--tokenizer FILE",
+    "Count with the model's tokenizer.json.  [default: count bytes]",
+    FILE,
 )
-@click.option(
-    "--model",
-    metavar="NAME",
-    help=f"Model to train; a trainer's is {recipes.MODEL} by default.",
+@option(
+    "--model NAME",
+    f"Model to train; a trainer's is {recipes.MODEL} by default.",
+    click.STRING,
 )
-@click.option(
-    "--context",
-    type=click.IntRange(min=1),
-    metavar="TOKENS",
-    help="Longest example that --model takes.",
+@option(
+    "--context TOKENS", "Longest example that --model takes.", click.IntRange(min=1)
 )
 def recipe(
     reader: str,

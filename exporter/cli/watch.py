@@ -53,7 +53,7 @@ def watch(
     if outcome["status"] != "succeeded":
         why = f": {outcome['error']}" if outcome["error"] else ""
         raise FinetuneError(
-            f"{job}: {visible(outcome['status'])}{why}; fix the data or the options "
+            f"{job}: {outcome['status']}{why}; fix the data or the options "
             "and train again"
         )
     tokens = outcome["trained_tokens"]

@@ -86,8 +86,8 @@ class Side:
         self.lengths = {"answers": array("I"), "titles": array("I")}
         self.tally = Tally(BYTES)
         self.openings, self.endings, self.near = Repeats(), Repeats(), Companions()
-        self.seen: Counter[str] = Counter()
-        self.first: dict[str, int] = {}
+        # How often, and the first line.
+        self.seen: dict[str, list[int]] = {}
         self.kept: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._kind_of = _Kinds().__getitem__
 
@@ -111,9 +111,7 @@ class Side:
         if length < len(question):
             kinds.add(SHORTER)
         for kind in kinds:
-            self.seen[kind] += 1
-            if kind not in self.first:
-                self.first[kind] = line
+            self.seen.setdefault(kind, [0, line])[0] += 1
 
     def _kinds(self, text: str) -> set[str]:
         if text.isascii() and text.isprintable():
@@ -180,8 +178,8 @@ class Survey:
         """Return scripts, hidden characters and SHORTER, the most frequent first."""
         groups: dict[str, Group] = {}
         for side in self.sides:
-            for what, often in side.seen.items():
-                known = groups.get(what, Group(what, 0, side.place(side.first[what])))
+            for what, (often, line) in side.seen.items():
+                known = groups.get(what, Group(what, 0, side.place(line)))
                 groups[what] = known._replace(often=known.often + often)
         return sorted(groups.values(), key=lambda group: (-group.often, group.what))
 
