@@ -25,8 +25,10 @@ from exporter.progress import waiting
 # Commands of dbt that build what they have results for; the others only compile.
 _BUILDS = {"build", "run", "seed", "snapshot", "retry"}
 
-# The statement that builds these holds their compiled SQL word by word.
+# The statement that builds these holds their compiled SQL word by word, but for a
+# materialized view that is there already and that dbt only refreshes.
 _VERBATIM = {"view", "table", "materialized_view"}
+_REFRESH = "refresh materialized view "
 
 # Options of the build that decide what is compiled.
 _SAME = ("target", "profile")
@@ -67,7 +69,7 @@ def verified(build: Build) -> Build:
     now = build
     if changed is None or changed or not _is_compiled(build):
         now = _compiled_anew(build)
-    differences = [*_differences(build, now)]
+    differences = [*dict.fromkeys(_differences(build, now))]
     if differences:
         files = f" ({', '.join(changed[:3])})" if changed else ""
         raise FinetuneError(
@@ -204,13 +206,13 @@ def _differences(build: Build, now: Build) -> Iterator[str]:
 
 
 def _declared_otherwise(build: Build, now: Build) -> Iterator[str]:
-    """Yield the tests and seeds that the manifest of the build has otherwise."""
+    """Yield what the manifest of the build has otherwise, besides views and tables."""
     before, after = (
         {
             unique_id: (node["config"], node["checksum"], node["raw_code"])
             for unique_id in of.unique_ids
-            if (node := of.artifacts.node(unique_id))["resource_type"]
-            not in ("source", "model")
+            if (node := of.artifacts.node(unique_id))["resource_type"] != "source"
+            and node["config"]["materialized"] not in ("view", "table")
         }
         for of in (build, now)
     )
@@ -247,7 +249,7 @@ def _was_built_as(
         statement = (artifacts.target_path / path).read_bytes().decode()
     except OSError:
         return False
-    return wanted in _without_run(statement)
+    return wanted in _without_run(statement) or _REFRESH in statement
 
 
 def _without_run(sql: str) -> str:

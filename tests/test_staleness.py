@@ -9,7 +9,17 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.workspace import Workspace, edit
+from tests.workspace import MakeWorkspace, Workspace, edit
+
+EXPOSURE = """
+exposures:
+  - name: support
+    type: ml
+    owner: {name: Support, email: support@example.com}
+    depends_on: [ref('answers'), ref('given')]
+    config:
+      meta: {finetune: {examples: answers, id: n, user: q, assistant: a, funnel: given}}
+"""
 
 
 def new_test(workspace: Workspace) -> None:
@@ -175,3 +185,36 @@ def test_what_changes_no_content_does_no_harm(sample: Workspace) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_what_dbt_does_not_make_anew_is_known_by_its_source(
+    make_workspace: MakeWorkspace,
+) -> None:
+    """A materialized view is refreshed, an incremental model added to."""
+    workspace = make_workspace()
+    workspace.project = workspace.folder / "shop"
+    models = workspace.project / "models"
+    models.mkdir(parents=True)
+    (workspace.project / "dbt_project.yml").write_text(
+        "name: shop\nprofile: finetune\n"
+    )
+    select = """
+select n, 'Question ' || n as q from generate_series(1, 20) as n
+{% if is_incremental() %} where false {% endif %}
+"""
+    for name, kind, sql in [
+        ("given", "incremental", select),
+        ("answers", "materialized_view", "select n, q, q as a from {{ ref('given') }}"),
+    ]:
+        config = f"{{{{ config(materialized='{kind}') }}}}"
+        (models / f"{name}.sql").write_text(f"{config}\n{sql}\n")
+    (models / "shop.yml").write_text(EXPOSURE)
+    for _ in range(2):
+        workspace.export("--project-dir", "shop", "--build")
+    edit(models / "given.sql", "1, 20", "1, 21")
+    edit(models / "answers.sql", "q as a", "upper(q) as a")
+    done = workspace.finetune("export", "--project-dir", "shop")
+    assert done.returncode == 1
+    assert "answers.sql, shop/models/given.sql): model answers, model given;" in (
+        done.stderr
+    )
