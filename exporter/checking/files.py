@@ -1,7 +1,6 @@
 """Chat files of any shape, read in bounded memory and judged line by line."""
 
 import gzip
-import re
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -27,17 +26,8 @@ MAX_LINE_BYTES = 2 << 20
 _BLOCK_BYTES = 1 << 15
 _PARTS = 16
 
-# A file with one of these words in its name is for validation, as Hugging Face
-# has it; every other one is for training.
-_VALIDATION = re.compile(r"(^|[-._ ])(valid|validation|val|dev|test|eval)([-._ ]|$)")
-
 Report = Callable[[Finding], None]
 See = Callable[[int, list[Any]], None]
-
-
-def is_validation(path: Path) -> bool:
-    """Say whether the name says that the file is not for training."""
-    return bool(_VALIDATION.search(path.name))
 
 
 def check_file(
@@ -208,7 +198,7 @@ class _Checker:
         if not count:
             self.report(Fault("empty-file"))
             return
-        kind = "validation_examples" if is_validation(self._path) else "examples"
+        kind = "validation_examples" if self.whole.is_validation else "examples"
         few = "fewer than {limit} examples: {count}"
         self.report_limits(kind, "too-few-examples", count, few)
         many = "more than {limit:,} examples: {count:,}"

@@ -1,6 +1,9 @@
 """What stands in a training and in a validation file: the one detector of leaks."""
 
-from exporter.checking.files import Report, is_validation
+from collections.abc import Iterator
+from itertools import product
+
+from exporter.checking.files import Report
 from exporter.checking.rules import Fault, Rules
 from exporter.checking.whole import Contents
 
@@ -10,25 +13,23 @@ def check_leaks(files: list[Contents], rules: Rules, report: Report) -> None:
 
     Of an example that stands in both only that is reported.
     """
-    for valid in files:
-        for train in files:
-            if is_validation(valid.path) and not is_validation(train.path):
-                _compare(valid, train, rules, report)
+    for valid, train in product(files, files):
+        if valid.is_validation and not train.is_validation:
+            for fault, line in _leaks(valid, train):
+                finding = rules.finding(fault, valid.path, line)
+                if finding:
+                    report(finding)
 
 
-def _compare(valid: Contents, train: Contents, rules: Rules, report: Report) -> None:
-    same_rows: set[int] = set()
-    for rule, key, mine, theirs in (
-        ("leak-row", None, valid.rows, train.rows),
-        ("leak-title", "messages", valid.questions, train.questions),
-        ("leak-answer", "messages", valid.answers, train.answers),
+def _leaks(valid: Contents, train: Contents) -> Iterator[tuple[Fault, int]]:
+    same_rows = set()
+    for line, there in valid.rows.shared(train.rows):
+        same_rows.add(line)
+        yield Fault("leak-row", detail=f"{train.path}:{there}"), line
+    for rule, mine, theirs in (
+        ("leak-title", valid.questions, train.questions),
+        ("leak-answer", valid.answers, train.answers),
     ):
         for line, there in mine.shared(theirs):
-            if line in same_rows:
-                continue
-            if rule == "leak-row":
-                same_rows.add(line)
-            fault = Fault(rule, key, f"{train.path}:{there}")
-            finding = rules.finding(fault, valid.path, line)
-            if finding:
-                report(finding)
+            if line not in same_rows:
+                yield Fault(rule, "messages", f"{train.path}:{there}"), line

@@ -25,6 +25,10 @@ _PLAIN_KEYS = "messages", "messages[].role", "messages[].content"
 # One answer to so many questions is a placeholder.
 _MANY_QUESTIONS = 12
 
+# A file with one of these words in its name is for validation, as Hugging Face
+# has it; every other one is for training.
+_VALIDATION = re.compile(r"(^|[-._ ])(valid|validation|val|dev|test|eval)([-._ ]|$)")
+
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
 )
@@ -38,6 +42,7 @@ class Contents:
 
     def __init__(self, path: Path) -> None:
         self.path, self.examples = path, 0
+        self.is_validation = bool(_VALIDATION.search(path.name))
         self.rows, self.questions = Repeats(), Repeats()
         self.answers = Companions()
         self._wordings = array("q")

@@ -111,6 +111,8 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
         "inner": lambda text: json.dumps(text)[1:-1].replace("'", r"\u0027"),
         "glob": glob.escape,
         "n": "{:,}".format,
+        # The next power of two.
+        "power": lambda number: 1 << (number - 1).bit_length(),
         "comment": _comment,
     }
     # A name that begins with a dash would be taken for an option.
