@@ -18,7 +18,7 @@ from exporter.checking.lines import examine
 from exporter.checking.plain import Plain
 from exporter.checking.rules import Finding, read_rules
 from tests.checked import findings
-from tests.corpus import Case, Json, chat, clean, encoded, good, lines, message
+from tests.corpus import Case, Json, chat, clean, encoded, good, lines, message, swapped
 from tests.faulty import faulty
 from tests.odd_files import FILES, NAMED
 from tests.rows import DATA_SETS, each, pairs
@@ -161,6 +161,12 @@ def test_the_readers_that_refuse_are_named_with_the_reason(tmp_path: Path) -> No
     assert (openai.readers, openai.severity) == (["openai", "azure", "nebius"], "error")
     assert mlx.message == "fewer than 4 examples: 3 (mlx: fewer are refused)"
     assert findings(path, "trl", "together") == []
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\udbff", r"\udc00", r"\udfff"])
+def test_either_half_of_a_pair_of_surrogates_is_found_alone(half: str) -> None:
+    _, [fault] = examine(swapped(b"blue", half.encode()))
+    assert fault == ("lone-surrogate", "messages[2].content", "")
 
 
 def test_a_reader_that_only_suffers_gives_a_warning(tmp_path: Path) -> None:

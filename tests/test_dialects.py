@@ -95,6 +95,13 @@ def test_what_is_wrong_with_a_row_is_named_by_its_place(
     assert (rule, key, 41) in found
 
 
+def test_a_row_of_nova_may_have_tools(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "train.jsonl", "nova")
+    row = ROWS["nova"] | {"toolConfig": {"tools": []}}
+    path.write_bytes(path.read_bytes() + json.dumps(row).encode() + b"\n")
+    assert findings(path, dialect="nova") == []
+
+
 @pytest.mark.parametrize(
     ("turn", "rule", "key"),
     [

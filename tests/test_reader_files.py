@@ -83,7 +83,7 @@ def test_every_file_has_its_shape_and_names_rules_that_exist() -> None:
         assert all(source.read <= date(2026, 11, 25) for source in reader.sources)
 
 
-def test_a_reader_excepts_a_rule_of_a_group_by_its_name() -> None:
+def test_a_reader_excepts_one_of_a_group_by_its_name() -> None:
     severities = read_rules(["hf-datasets", "nemo", "trl"]).severities
     assert [severities["hf-datasets"][rule] for rule in ("utf-16", "bom", "crlf")] == [
         *("error", "accepted", "accepted")

@@ -158,22 +158,27 @@ def test_litgpt_gets_its_own_names_for_prompt_and_completion(tmp_path: Path) -> 
         assert made == {"instruction": "Be\n\nBag", "output": "Caf\u00e9"}
 
 
-def test_nebius_reads_hyperparameters_in_one_place_with_its_length() -> None:
-    long = LENGTHS._replace(longest=9_000, max_tokens=9_216)
-    text = recipes.render(
-        RECIPES["nebius"],
-        Path("files"),
-        examples=12,
-        valid_examples=0,
-        model="",
-        lengths=long,
-    )
+@pytest.mark.parametrize(
+    ("limit", "context", "sagemaker"),
+    [
+        *((256, 8_192, 1), (8_192, 8_192, 8), (9_216, 16_384, 16)),
+        *((16_384, 16_384, 16), (262_144, 262_144, 128)),
+    ],
+)
+def test_a_length_that_a_provider_takes_has_room_for_the_longest(
+    limit: int, context: int, sagemaker: int
+) -> None:
+    long = LENGTHS._replace(longest=limit - 9, max_tokens=limit)
+    facts = {"examples": 12, "valid_examples": 0, "lengths": long}
+    other = recipes.render(RECIPES["sagemaker"], Path("files"), **facts)
+    assert f'sequence_length="{sagemaker}K"' in other
+    text = recipes.render(RECIPES["nebius"], Path("files"), **facts)
     words = shlex.split(text, comments=True)
     [given] = [word for word in words if word.startswith("hyperparameters=")]
     assert json.loads(given.partition("=")[2]) == {
         "n_epochs": 1,
         "lora": True,
-        "context_length": 16_384,
+        "context_length": context,
     }
     assert "method=null" in words
 
