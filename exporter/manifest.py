@@ -2,7 +2,7 @@
 
 import hashlib
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -132,23 +132,26 @@ def _not_ours(path: Path) -> FinetuneError:
     return FinetuneError(f"{path}: not a manifest of finetune export; run it again")
 
 
-def problems(folder: Path, *, leave_out: Collection[str] = ()) -> Iterator[Problem]:
-    """Yield each file that differs from the manifest.
+def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:
+    """Return each file that differs from the manifest.
 
     Raises:
         FinetuneError: The manifest is missing or not one.
     """
+    found = []
     for name, facts in read(folder).files.items():
         path = folder / name
         try:
             now = facts if name in leave_out else _facts(path)
         except OSError as error:
-            yield Problem(path, f"{error.strerror}, but it is in the manifest")
+            found.append(Problem(path, f"{error.strerror}, but it is in the manifest"))
             continue
         for fact, is_now, was in zip(facts._fields, now, facts, strict=True):
             if is_now != was:
-                yield Problem(path, f"{fact} {is_now}, but {was} in the manifest")
+                what = f"{fact} {is_now}, but {was} in the manifest"
+                found.append(Problem(path, what))
                 break
+    return found
 
 
 def verify(folder: Path, *, leave_out: Collection[str] = ()) -> None:
