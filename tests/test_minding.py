@@ -13,6 +13,7 @@ NAMES = sorted(read_readers())
     [
         (1, 1, "{0}"),
         (2, 2, "every reader"),
+        (5, 4, "all but {4}"),
         (6, 4, "{0}, {1}, {2}, {3}"),
         (6, 5, "all but {5}"),
         (8, 6, "all but {6}, {7}"),
@@ -42,6 +43,7 @@ def test_those_who_mind_are_named_or_else_the_few_who_do_not(
         ("fireworks", "weight", None),
         ("fireworks", "file-too-large", "warning"),
         ("mlx", "lone-surrogate", "error"),
+        ("mlx", "two-values", "error"),
         ("mlx", "duplicate-key", "warning"),
         # A case of gzip, which it accepts; and one of a rule that it does not.
         ("hf-datasets", "gzip-misnamed", None),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import FinetuneError
+from exporter.records import Columns, Intake, read_rows
 from tests.checked import findings
 from tests.rows import CASES, rows_in
 
@@ -131,3 +132,17 @@ def test_the_command_for_parquet_can_be_pasted_whatever_the_path(
         assert (flag, argument) == ("-c", str(path))
         compile(program, "", "exec")
     assert len(said) == 1
+
+
+def test_the_command_for_a_document_can_be_pasted_whatever_the_title(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes(MORE_REFUSED["a long document"][0])
+    columns = Columns("uid", "it's", "content")
+    with pytest.raises(FinetuneError) as error:
+        [*read_rows(path, columns, Intake(lambda _: None))]
+    command = str(error.value).partition("; ")[2]
+    assert shlex.split(command)[:3] == [
+        *("jq", "-c", '.. | objects | select(has("it\'s"))')
+    ]
