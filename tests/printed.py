@@ -37,9 +37,8 @@ def dates() -> str:
     for reader in read_readers().values():
         for closing in reader.closings:
             rows.append(f"{reader.title} | {closing.date} | {closing.what}")
-        for model in reader.models:
-            end = f"`{model.name}` and its fine-tunes end"
-            rows.append(f"{reader.title} | {model.ends} | {end}")
+        for model, end in reader.models.items():
+            rows.append(f"{reader.title} | {end} | `{model}` and its fine-tunes end")
     return _table(rows)
 
 

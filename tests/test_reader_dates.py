@@ -83,8 +83,7 @@ def test_a_closing_is_said_from_sixty_days_before_it() -> None:
     assert "no jobs since" in alone
 
 
-ENDS = {"base": DAY, "other": AFTER}
-MODELS = {"models": [{"name": name, "ends": end} for name, end in ENDS.items()]}
+MODELS = {"models": {"base": DAY, "other": AFTER}}
 
 
 @pytest.mark.parametrize(

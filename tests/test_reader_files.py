@@ -24,11 +24,17 @@ sources: [{what: its guide, read: 2026-11-25}]
 limits: {examples: 7}
 closings: [{date: 2020-01-01, what: nothing is trained, state: closed}]
 """
-MODELS = """\
+OLD = NEW[: NEW.index("closings")]
+BLOCKS = """\
 models:
-  - {{name: a, ends: 2030-01-01}}
-  - name: b
-    ends: {}
+  a: 2030-01-01
+  b: {}
+wants:
+  x: y
+  z: {}
+closings:
+  - date: 2030-01-01
+    what: {}
 """
 
 
@@ -43,7 +49,7 @@ models:
         (NEW.replace("7", "1.5"), ":4: Expected `int | str`, got `float`"),
         (NEW.replace("2020-01-01", "soon"), ":5: Invalid RFC3339 encoded date"),
         (NEW.replace("[{what", "{what").replace("}]\nlim", "}\nlim"), ":3: Expected"),
-        (NEW + "models: [a]\n", ":6: Expected `object`, got `str`"),
+        (NEW + "models: [a]\n", ":6: Expected `object`, got `array`"),
         (NEW + "hosts: [[a]]\n", ":6: Expected `str`, got `array`"),
         (NEW + "  x: [\n", ":6: "),
         (NEW.replace("title:", "titel:"), ":1: Object contains unknown field `titel`"),
@@ -56,8 +62,13 @@ models:
             ":3: Expected `array`",
         ),
         ("", ":1: Expected `object`, got `null`"),
-        (NEW + MODELS.format("soon"), ":9: Invalid RFC3339 encoded date"),
-        (NEW + MODELS.format("2030-01-01\n    x: 1"), ":10: Object contains"),
+        (OLD + BLOCKS.format("soon", "a", "b"), ":7: Invalid RFC3339 encoded date"),
+        (OLD + BLOCKS.format("2030-01-01", "[a]", "b"), ":10: Expected `str`, got"),
+        (OLD + BLOCKS.format("2030-01-01", "a", "{}"), ":13: Expected `str`, got"),
+        (OLD + BLOCKS.format("2030-01-01", "a", "b\n    x: c"), ":14: Object contains"),
+        (NEW.replace("{examples: 7}", "\n  bytes: 1\n  rows: 7"), ":6: Invalid enum"),
+        (NEW.replace("{examples: 7}", "\n  bytes: 1\n  tokens: x"), ":6: Invalid enum"),
+        (NEW + "models: {1: 2030-01-01}\n", ":6: Expected `str`, got `int`"),
         (NEW + "wants: {x: [a]}\n", ":6: Expected `str`, got `array`"),
         (NEW + "like: nobody\n", ":6: nobody is not a reader"),
         (NEW + "instead: [nobody]\n", ":6: nobody is not a reader"),
@@ -101,8 +112,8 @@ def test_a_limit_a_date_and_a_host_stand_in_the_file_of_the_reader_alone() -> No
         large = [n for n in reader.limits.values() if n > 1_000_000]
         facts |= {form for n in large for form in (f"{n}", f"{n:,}", f"{n:_}")}
         facts |= {str(closing.date) for closing in reader.closings}
-        facts |= {str(model.ends) for model in reader.models}
-        facts |= {m.name for m in reader.models if "nano" in m.name}
+        facts |= {str(end) for end in reader.models.values()}
+        facts |= {model for model in reader.models if "nano" in model}
     facts -= {str(date(2026, 11, 25))}  # Mistral's is the day it was read.
     for path in (REPOSITORY / "exporter").rglob("*.py"):
         text = path.read_text(encoding="utf-8")

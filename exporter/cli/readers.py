@@ -55,7 +55,7 @@ def _lines(reader: Reader) -> list[str]:
         "wants": [*reader.wants.values()],
         "closings": [f"{c.date}: {c.what}" for c in reader.closings],
         "instead": [reader.advice(today())] * bool(reader.instead),
-        "models": [f"{m.name}: until {m.ends}" for m in reader.models],
+        "models": [f"{model}: until {end}" for model, end in reader.models.items()],
         "recipe": [f"finetune recipe {reader.name}"] * bool(reader.recipe),
     }
     return [

@@ -44,13 +44,6 @@ class Closing(Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.what} {'since' if self.date <= today else 'from'} {self.date}"
 
 
-class Model(Struct, frozen=True, forbid_unknown_fields=True):
-    """A model, and the day when it and every fine-tune of it end."""
-
-    name: str
-    ends: datetime.date
-
-
 class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A provider, trainer or library, as its file has it.
 
@@ -77,7 +70,7 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     reserved: list[str] = []
     closings: list[Closing] = []
     instead: list[str] = []
-    models: list[Model] = []
+    models: dict[str, datetime.date] = {}
     proof: Literal["executed", "parsed", ""] = ""
     recipe: str = ""
     name: str = ""
@@ -152,8 +145,8 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def shutdown(self, model: str) -> datetime.date | None:
         """Return when the model ends; its fine-tunes (ft:MODEL:...) end with it."""
-        name = model.strip().lower().removeprefix("ft:").split(":")[0].strip()
-        return next((known.ends for known in self.models if known.name == name), None)
+        name = model.strip().lower().removeprefix("ft:")
+        return self.models.get(name.split(":")[0].strip())
 
     def advice(self, today: datetime.date) -> str:
         """Return what to use instead, of what is not closed on that day."""
@@ -224,5 +217,5 @@ def reader_at(host: str) -> Reader:
             if host == name or (name[0] in ".-" and host.endswith(name)):
                 return reader
     return replace(
-        readers["openai"], title=host, sources=[], closings=[], instead=[], models=[]
+        readers["openai"], title=host, sources=[], closings=[], instead=[], models={}
     )

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import yaml
+from msgspec.structs import fields
 
 from exporter.errors import FinetuneError
 
@@ -33,7 +34,7 @@ def read(path: Path, shape: type[Shape]) -> Shape:
     Raises:
         FinetuneError: It is no YAML or has another shape; file and line are named.
     """
-    loader, node = _Loader(path.read_bytes()), None
+    loader, node, document = _Loader(path.read_bytes()), None, None
     try:
         node = loader.get_single_node()
         document = loader.construct_document(node) if node else None
@@ -42,7 +43,8 @@ def read(path: Path, shape: type[Shape]) -> Shape:
         mark = error.problem_mark or error.context_mark
         what, line = error.problem, mark.line + 1 if mark else 1
     except msgspec.ValidationError as error:
-        what, line = str(error), _line(node, str(error))
+        what = str(error)
+        line = _line(node, _steps(what, document, shape))
     finally:
         loader.dispose()
     raise FinetuneError(f"{path}:{line}: {what}; correct it")
@@ -55,15 +57,29 @@ def line_of(path: Path, word: str) -> str:
     return f"{path}:{next(found, 1)}"
 
 
-def _line(node: Any, message: str) -> int:  # noqa: ANN401
-    """Return the line of the place that an error of msgspec names."""
+def _steps(message: str, document: Any, shape: type[Shape]) -> list[str]:  # noqa: ANN401
+    """Return the keys and places that lead to what an error of msgspec is about."""
     what, _, path = message.rpartition(" - at `")
+    steps = [key or place for key, place in _STEP.findall(path)]
     unknown = _UNKNOWN.match(what or path)
-    steps = _STEP.findall(path) + ([(unknown[1], "")] if unknown else [])
+    if unknown:
+        return [*steps, unknown[1]]
+    # Which entry of a mapping is wrong msgspec does not say.
+    kinds = {field.encode_name: field.type for field in fields(shape)}
+    if len(steps) == 1 and isinstance(entries := document[steps[0]], dict):
+        for key, value in entries.items():
+            try:
+                msgspec.convert({key: value}, kinds[steps[0]])
+            except msgspec.ValidationError:
+                return [*steps, str(key)]
+    return steps
+
+
+def _line(node: Any, steps: list[str]) -> int:  # noqa: ANN401
     place = node
-    for key, index in steps:
-        if index:
-            place = node = node.value[int(index)]
+    for step in steps:
+        if isinstance(node, yaml.SequenceNode):
+            place = node = node.value[int(step)]
         else:
-            place, node = next(pair for pair in node.value if pair[0].value == key)
+            place, node = next(pair for pair in node.value if pair[0].value == step)
     return place.start_mark.line + 1 if place else 1
