@@ -48,6 +48,8 @@ closings:
         (NEW.replace("7", "seven"), ":4: Invalid enum value 'seven'"),
         (NEW.replace("7", "1.5"), ":4: Expected `int | str`, got `float`"),
         (NEW.replace("2020-01-01", "soon"), ":5: Invalid RFC3339 encoded date"),
+        (NEW.replace("2020-01-01", "2020-13-01"), ":5: month must be in 1..12"),
+        (OLD + BLOCKS.format("2030-02-30", "a", "b"), ":7: day "),
         (NEW.replace("[{what", "{what").replace("}]\nlim", "}\nlim"), ":3: Expected"),
         (NEW + "models: [a]\n", ":6: Expected `object`, got `array`"),
         (NEW + "hosts: [[a]]\n", ":6: Expected `str`, got `array`"),

@@ -17,6 +17,15 @@ _UNKNOWN = re.compile("Object contains unknown field `(.*)`")
 
 
 class _Loader(_BASE):  # type: ignore[misc]
+    def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: ANN401
+        """Return a value; a date may have a month that does not exist."""
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(
+                problem=str(error), problem_mark=node.start_mark
+            ) from error
+
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: ANN401
         """Return a mapping, of which no key comes twice."""
         seen = set()
