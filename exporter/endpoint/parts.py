@@ -129,12 +129,19 @@ def _send_each(endpoint: Endpoint, upload_id: str, bodies: list[Slice]) -> list[
         return number, part.id
 
     try:
-        # Of daemons, because a part that waits for an answer must not keep a stopped
-        # command alive.
-        with ThreadPool(_PARALLEL_PARTS) as pool:
+        with _pool() as pool:
             # The first that fails ends it, whichever it is.
             sent = pool.imap_unordered(send, range(1, len(bodies) + 1))
             return [part_id for _, part_id in sorted(sent)]
     finally:
         for body in bodies:
             body.close()
+
+
+def _pool() -> ThreadPool:
+    """Return threads that are daemons, so that none keeps a stopped command alive."""
+    try:
+        return ThreadPool(_PARALLEL_PARTS)
+    except AttributeError as error:
+        # It wants to end the threads before the one that could not be started.
+        raise error.__context__ or error from None

@@ -1,6 +1,8 @@
 """What upload sends, what it takes for sent already, and what it refuses."""
 
+import threading
 import time
+from multiprocessing.dummy import DummyProcess
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,24 @@ def test_a_part_that_is_refused_ends_the_upload_while_another_waits(
     assert (result.code, result.out, server.files) == (1, "", {})
     assert "400 on sending part" in result.err
     assert server.open_uploads() == []
+
+
+def test_where_no_more_threads_can_be_started_no_upload_stays_open(
+    server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def start_one(thread: threading.Thread) -> None:
+        if isinstance(thread, DummyProcess):
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    result = finetune("upload", "--parts-above", "0")
+    assert (result.code, result.out, server.open_uploads()) == (1, "", [])
+    assert "no thread can be started; free some" in result.err
 
 
 def test_an_upload_that_a_killed_command_left_open_is_cancelled(
