@@ -18,10 +18,9 @@ from exporter.chat import (
     on_one_line,
 )
 from exporter.dataset import ROLES
-from exporter.engines.relations import Kind, Row
+from exporter.engines.relations import Kind, Row, Snapshot
 from exporter.errors import FinetuneError
 from exporter.files import Draft
-from exporter.gate import Snapshot
 from exporter.progress import Step, step, waiting
 from exporter.tokens import Counter, Tally
 
@@ -157,8 +156,7 @@ class Examples:
     ) -> None:
         encoders = [_ENCODERS[column.kind] for column in self._columns]
         clean_line = json_line({n.replace("%", "%%"): SLOT for n in self._names})
-        prompt_of_all = None if self._system is SLOT else self._system
-        same_line = chat_template(prompt_of_all, self._dialect)
+        same_line = chat_template(self.system_prompt, self._dialect)
         own_line = chat_template(SLOT, self._dialect)
         in_two = self._dialect == "prompt-completion" and self._system is not None
         # Out of the loop, where every look-up is made for millions of rows.

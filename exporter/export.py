@@ -9,12 +9,12 @@ from exporter import manifest
 from exporter.artifacts import Build
 from exporter.chat import Prompt
 from exporter.display import counted
-from exporter.engines.relations import Relation
+from exporter.engines.relations import Relation, Snapshot
 from exporter.errors import FinetuneError
 from exporter.examples import Examples
 from exporter.files import drafts, publish
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
-from exporter.gate import Snapshot, run_gate, shortened
+from exporter.gate import run_gate, shortened
 from exporter.progress import say, waiting
 from exporter.readers import limits, read_readers
 from exporter.tokens import Counter

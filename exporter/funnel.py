@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 from exporter.artifacts import Build
 from exporter.display import visible
-from exporter.engines.relations import Column, Kind, Relation
+from exporter.engines.relations import Column, Kind, Relation, Snapshot
 from exporter.errors import FinetuneError
-from exporter.gate import Snapshot
 
 # What is shown of a rule; a funnel that lacks one of them is only recorded.
 _SHOWN = (
@@ -53,14 +52,8 @@ def read_funnel(moment: Snapshot, build: Build) -> Funnel:
         if "position" in rows[0]:
             rows.sort(key=itemgetter("position"))
         run |= {name: rows[0][name] for name in _OF_THE_RUN if name in rows[0]}
-        rules = [
-            {
-                name: value
-                for name, value in row.items()
-                if name not in (*_OF_THE_RUN, "position")
-            }
-            for row in rows
-        ]
+        hidden = {*_OF_THE_RUN, "position"}
+        rules = [{n: v for n, v in row.items() if n not in hidden} for row in rows]
     vars_ = run["vars"]
     return Funnel(
         rules,
@@ -74,15 +67,11 @@ def funnel_table(rules: list[dict[str, Any]]) -> str:
     """Return the funnel as text, one line per rule; "" if it has other columns."""
     if not rules or not rules[0].keys() >= {*_SHOWN}:
         return ""
-    header = ["rule", "rows", "dropped", "left", "titles", "dropped", "left"]
-    lines = [
-        header,
-        *(
-            [f"{rule[c]:,}" if c != "rule" else visible(rule[c]) for c in _SHOWN]
-            for rule in rules
-        ),
-    ]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    lines = [["rule", "rows", "dropped", "left", "titles", "dropped", "left"]]
+    for rule in rules:
+        numbers = (f"{rule[name]:,}" for name in _SHOWN[1:])
+        lines.append([visible(rule["rule"]), *numbers])
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if i == 0 else cell.rjust(width)

@@ -1,38 +1,12 @@
 """dbt's data tests, run again on the very rows that will be written."""
 
-from collections.abc import Generator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from exporter.artifacts import Build, DataTest
 from exporter.display import counted, visible
-from exporter.engines.relations import Column, Relation, Row
+from exporter.engines.relations import Snapshot
 from exporter.errors import FinetuneError
 from exporter.progress import Step, say, step
-
-
-class Snapshot(Protocol):
-    """The relations as they were at one moment, whatever the engine.
-
-    Its methods raise a FinetuneError if the server refuses a query, or a column is of
-    a type that no file can hold.
-    """
-
-    def query(self, statement: str) -> list[dict[str, Any]]:
-        """Return the rows of a query as dictionaries."""
-
-    def quoted(self, *names: str) -> str:
-        """Return a name of one or more parts as it stands in a query."""
-
-    def columns(self, relation: Relation) -> list[Column]:
-        """Return the columns of a relation in their order."""
-
-    def rows(
-        self, relation: Relation, columns: Sequence[Column], key: Column
-    ) -> Generator[Row]:
-        """Yield the rows in the order of a key; close it if that ends early."""
-
-    def facts(self) -> dict[str, str]:
-        """Return what names the moment."""
 
 
 class TestResult(NamedTuple):

@@ -11,8 +11,6 @@ from exporter.cli.console import EXIT_CODES, PATH, option
 from exporter.diff import compare
 from exporter.display import counted
 
-_COUNTS = ("came", "went", "changed_side", "kept")
-
 # They name the row of the table already.
 _KEYS_SHOWN = {"rule", "name"}
 
@@ -43,7 +41,7 @@ def _markdown(old: Path, new: Path, found: dict[str, Any]) -> list[str]:
         return [*lines, f"Nothing changed: {counted(found['pairs']['kept'], 'pair')}."]
     lines += ["| | came | went | changed side | kept |", "| --- " * 5 + "|"]
     for unit in ("pairs", "titles"):
-        counts = [f"{found[unit][kind]:,}" for kind in _COUNTS]
+        counts = [f"{found[unit][kind]:,}" for kind in found["titles"]]
         lines.append(f"| {unit} | {' | '.join(counts)} |")
     for part in ("settings", "rules", "tests"):
         if found[part]:

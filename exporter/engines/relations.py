@@ -1,8 +1,8 @@
-"""What the engines share: relations, and the columns of the rows they hand out."""
+"""What the engines share: relations, columns, rows, and the snapshot of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from exporter.errors import FinetuneError
 
@@ -52,6 +52,31 @@ class Column(NamedTuple):
 
 # A row holds a text, a whole number, JSON as text, or null for each column.
 Row = Sequence[Any]
+
+
+class Snapshot(Protocol):
+    """The relations as they were at one moment, whatever the engine.
+
+    Its methods raise a FinetuneError if the server refuses a query, or a column is of
+    a type that no file can hold.
+    """
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """Return the rows of a query as dictionaries."""
+
+    def quoted(self, *names: str) -> str:
+        """Return a name of one or more parts as it stands in a query."""
+
+    def columns(self, relation: Relation) -> list[Column]:
+        """Return the columns of a relation in their order."""
+
+    def rows(
+        self, relation: Relation, columns: Sequence[Column], key: Column
+    ) -> Generator[Row]:
+        """Yield the rows in the order of a key; close it if that ends early."""
+
+    def facts(self) -> dict[str, str]:
+        """Return what names the moment."""
 
 
 def column(
