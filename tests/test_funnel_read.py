@@ -109,6 +109,13 @@ def test_rules_come_in_their_order_with_the_run_that_counted_them(build: Build) 
         assert found == ([], *run, {"n": 3})
 
 
+def test_a_funnel_of_one_rule_is_read(build: Build, workspace: Workspace) -> None:
+    workspace.sql("delete from funnel where position > 0")
+    with postgres.snapshot(build.examples, []) as moment:
+        found = read_funnel(moment, build)
+    assert found == (RULES[:1], "now", "of the funnel", {"n": 10})
+
+
 def test_a_funnel_of_other_columns_is_taken_as_it_stands(
     build: Build, workspace: Workspace
 ) -> None:
