@@ -97,15 +97,12 @@ def require_writable(folder: Path) -> None:
         FinetuneError: It is no folder, or may not be written to.
     """
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    reason = None
-    if not there.is_dir():
-        reason = "Not a directory"
-    elif not os.access(there, os.W_OK | os.X_OK):
-        reason = "Permission denied"
-    if reason:
-        raise FinetuneError(
-            f"{folder}: cannot write: {reason}; choose another folder with -o"
-        )
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return
+    reason = "Permission denied" if there.is_dir() else "Not a directory"
+    raise FinetuneError(
+        f"{folder}: cannot write: {reason}; choose another folder with -o"
+    )
 
 
 @contextmanager
