@@ -27,7 +27,7 @@ ABOVE_ZERO = click.FloatRange(0, min_open=True)
 def option(
     shown: str,
     text: str,
-    type_: click.ParamType[Any] | None = None,
+    type_: "click.ParamType[Any] | None" = None,
     default: object = None,
     **more: Any,  # noqa: ANN401
 ) -> Callable[[Command], Command]:
