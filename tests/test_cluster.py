@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,13 +177,17 @@ def test_both_executors_read_their_share_and_the_bytes_are_those_of_postgresql(
         )
 
 
+@pytest.mark.parametrize("part_bytes", [2 * ROWS, ROWS // 8])
 def test_parts_are_alike_and_each_is_read_from_files_of_its_own(
-    cluster: Cluster, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    part_bytes: int,
+    cluster: Cluster,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However many parts there are, one costs no more: 300 stand for many rows."""
+    """However many parts there are, one costs no more: 300, and 5,000 as of 100 GB."""
     assert workspace
     monkeypatch.setenv("SPARK_REMOTE", cluster.remote)
-    monkeypatch.setattr(spark, "_PART_BYTES", 2 * ROWS)
+    monkeypatch.setattr(spark, "_PART_BYTES", part_bytes)
     relation = Relation(None, "finetune", "training_pairs")
     session = import_module("pyspark.sql").SparkSession.builder.remote(cluster.remote)
     table = session.create().table("finetune.training_pairs__finetune_parts")
@@ -191,12 +196,20 @@ def test_parts_are_alike_and_each_is_read_from_files_of_its_own(
         began = time.time()
         with closing(moment.rows(relation, columns, columns[0])) as rows:
             next(rows)
-            tell(f"Spark: parts written in {time.time() - began:.1f} s")
+            written = time.time()
             sizes = dict(table.groupBy("part").count().collect())
-            read = [{*table.where(f"part = {part}").inputFiles()} for part in sizes]
-    assert len(sizes) > 200
-    assert max(sizes.values()) < 2 * sum(sizes.values()) / len(sizes)
-    assert sum(map(len, read)) == len(set.union(*read)) == len(sizes)
+            some = [table.where(f"part = {part}") for part in sorted(sizes)[:300]]
+            files = [{*part.inputFiles()} for part in some]
+            read = time.time()
+            for _ in islice(rows, sum(sizes[part] for part in sorted(sizes)[:60])):
+                pass
+    tell(
+        f"Spark: {len(sizes):,} parts written in {written - began:.1f} s, "
+        f"one read in {(time.time() - read) / 60 * 1e3:.0f} ms"
+    )
+    assert len(sizes) > 400 * ROWS / part_bytes
+    assert max(sizes.values()) < 3 * sum(sizes.values()) / len(sizes)
+    assert sum(map(len, files)) == len(set.union(*files)) == len(files)
 
 
 def test_what_spark_refuses_is_one_line(
