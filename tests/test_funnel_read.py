@@ -158,6 +158,14 @@ def test_samples_are_chosen_by_their_hash(build: Build) -> None:
     assert samples_of(build, limit=3)["too_short"] == [shown(row) for row in short]
 
 
+def test_a_number_among_the_outcomes_is_shown_whole(
+    build: Build, workspace: Workspace
+) -> None:
+    workspace.sql("alter table outcomes add column price int default 5")
+    [row] = samples_of(build, limit=1)["title_repeated"]
+    assert row == shown(("4", "rare", LONG[:200])) | {"price": 5}
+
+
 def test_without_outcomes_lineage_or_a_limit_there_are_none(
     build: Build, workspace: Workspace
 ) -> None:
