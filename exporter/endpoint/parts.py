@@ -1,8 +1,10 @@
 """A large file to an endpoint, in parts of one Upload that is never left open."""
 
+import queue
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.pool import ThreadPool
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -118,30 +120,38 @@ def _cancel(endpoint: Endpoint, client: "OpenAI", upload_id: str) -> None:
 
 def _send_each(endpoint: Endpoint, upload_id: str, bodies: list[Slice]) -> list[str]:
     """Send the parts in parallel, each repeated by itself; return their ids."""
+    parts: list[Future[str]] = [Future() for _ in bodies]
+    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in range(len(bodies)):
+        todo.put(number)
 
-    def send(number: int) -> tuple[int, str]:
-        part = endpoint.ask(
-            f"sending part {number} of {len(bodies)}",
-            endpoint.patient.uploads.parts.create,
-            upload_id,
-            data=("part", bodies[number - 1].rewound(), "application/octet-stream"),
-        )
-        return number, part.id
+    def work() -> None:
+        with suppress(queue.Empty):
+            while True:
+                number = todo.get_nowait()
+                body = bodies[number].rewound()
+                try:
+                    part = endpoint.ask(
+                        f"sending part {number + 1} of {len(bodies)}",
+                        endpoint.patient.uploads.parts.create,
+                        upload_id,
+                        data=("part", body, "application/octet-stream"),
+                    )
+                    parts[number].set_result(part.id)
+                except BaseException as error:
+                    parts[number].set_exception(error)
+                    return
 
     try:
-        with _pool() as pool:
-            # The first that fails ends it, whichever it is.
-            sent = pool.imap_unordered(send, range(1, len(bodies) + 1))
-            return [part_id for _, part_id in sorted(sent)]
+        # Daemons, because a part that waits for an answer must not keep a stopped
+        # command alive.
+        for _ in range(_PARALLEL_PARTS):
+            threading.Thread(target=work, name="parts", daemon=True).start()
+        done, _ = wait(parts, return_when=FIRST_EXCEPTION)
+        # All are done, or one of these raises what went wrong.
+        for part in done:
+            part.result()
+        return [part.result() for part in parts]
     finally:
         for body in bodies:
             body.close()
-
-
-def _pool() -> ThreadPool:
-    """Return threads that are daemons, so that none keeps a stopped command alive."""
-    try:
-        return ThreadPool(_PARALLEL_PARTS)
-    except AttributeError as error:
-        # It wants to end the threads before the one that could not be started.
-        raise error.__context__ or error from None

@@ -153,9 +153,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _hold(self) -> None:
         """Wait until the client is gone, and then do nothing."""
         self.endpoint.reached.set()
-        with suppress(OSError):
-            self.connection.settimeout(20)
+        self.connection.settimeout(20)
+        try:
             self.connection.recv(1)
+        except TimeoutError:
+            self.endpoint.held_to_the_end = True
+        except OSError:
+            pass
         self.close_connection = True
 
     def _drop(self) -> None:

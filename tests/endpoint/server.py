@@ -29,6 +29,7 @@ class Server:
         # What a job becomes, one step a look.
         self.course = ["queued", "running", "succeeded"]
         self.reached = threading.Event()
+        self.held_to_the_end = False
         # What is done once, with the first bytes of a large body read.
         self.amid: Callable[[], object] | None = None
         # Some servers make a file of a body that ends too early.
