@@ -25,10 +25,12 @@ from exporter.progress import waiting
 # Commands of dbt that build what they have results for; the others only compile.
 _BUILDS = {"build", "run", "seed", "snapshot", "retry"}
 
-# The statement that builds these holds their compiled SQL word by word, but for a
-# materialized view that is there already and that dbt only refreshes.
+# The statement that builds these holds their compiled SQL word by word.
 _VERBATIM = {"view", "table", "materialized_view"}
-_REFRESH = "refresh materialized view "
+
+# One that is there already dbt only refreshes, whatever its SQL is by now (dbt-postgres
+# 1.11). The results of the run hold this SQL all the same, the statement does not.
+_REFRESHED = "materialized_view"
 
 # Options of the build that decide what is compiled.
 _SAME = ("target", "profile")
@@ -69,7 +71,7 @@ def verified(build: Build) -> Build:
     now = build
     if changed is None or changed or not _is_compiled(build):
         now = _compiled_anew(build)
-    differences = [*dict.fromkeys(_differences(build, now))]
+    differences = [*_differences(build, now)]
     if differences:
         files = f" ({', '.join(changed[:3])})" if changed else ""
         raise FinetuneError(
@@ -197,22 +199,26 @@ def _differences(build: Build, now: Build) -> Iterator[str]:
     executed = _executed(build.artifacts)
     for unique_id in sorted(now.unique_ids):
         node = now.artifacts.node(unique_id)
-        if (
-            node["resource_type"] == "model"
-            and node["config"]["materialized"] in _VERBATIM
-            and not _was_built_as(build.artifacts, executed.get(unique_id), node)
-        ):
-            yield f"model {node['name']}"
+        kind = node["config"].get("materialized")
+        if node["resource_type"] != "model" or kind not in _VERBATIM:
+            continue
+        ran = None if kind == _REFRESHED else executed.get(unique_id)
+        if not _was_built_as(build.artifacts, ran, node):
+            advice = ", which needs the config full_refresh: true"
+            yield f"model {node['name']}{advice if kind == _REFRESHED else ''}"
 
 
 def _declared_otherwise(build: Build, now: Build) -> Iterator[str]:
-    """Yield what the manifest of the build has otherwise, besides views and tables."""
+    """Yield what the manifest of the build has otherwise, but for views and tables.
+
+    An incremental model, too, which a build does not make anew.
+    """
     before, after = (
         {
             unique_id: (node["config"], node["checksum"], node["raw_code"])
             for unique_id in of.unique_ids
             if (node := of.artifacts.node(unique_id))["resource_type"] != "source"
-            and node["config"]["materialized"] not in ("view", "table")
+            and node["config"].get("materialized") not in _VERBATIM
         }
         for of in (build, now)
     )
@@ -249,7 +255,7 @@ def _was_built_as(
         statement = (artifacts.target_path / path).read_bytes().decode()
     except OSError:
         return False
-    return wanted in _without_run(statement) or _REFRESH in statement
+    return wanted in _without_run(statement)
 
 
 def _without_run(sql: str) -> str:

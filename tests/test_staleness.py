@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.workspace import MakeWorkspace, Workspace, edit
+from tests.workspace import DBT, MakeWorkspace, Workspace, edit
 
 EXPOSURE = """
 exposures:
@@ -187,7 +187,7 @@ def test_what_changes_no_content_does_no_harm(sample: Workspace) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_dbt_does_not_make_anew_is_known_by_its_source(
+def test_what_dbt_does_not_make_anew_is_never_taken_for_built(
     make_workspace: MakeWorkspace,
 ) -> None:
     """A materialized view is refreshed, an incremental model added to."""
@@ -209,12 +209,21 @@ select n, 'Question ' || n as q from generate_series(1, 20) as n
         config = f"{{{{ config(materialized='{kind}') }}}}"
         (models / f"{name}.sql").write_text(f"{config}\n{sql}\n")
     (models / "shop.yml").write_text(EXPOSURE)
-    for _ in range(2):
-        workspace.export("--project-dir", "shop", "--build")
-    edit(models / "given.sql", "1, 20", "1, 21")
+    shop = ("--project-dir", "shop")
+    workspace.export(*shop, "--build")
     edit(models / "answers.sql", "q as a", "upper(q) as a")
-    done = workspace.finetune("export", "--project-dir", "shop")
-    assert done.returncode == 1
-    assert "answers.sql, shop/models/given.sql): model answers, model given;" in (
-        done.stderr
+    built = workspace.run([DBT, "build", *shop])
+    assert built.returncode == 0, built.stdout
+    refused = workspace.finetune("export", *shop)
+    assert refused.returncode == 1
+    assert "model answers, which needs the config full_refresh: true; run dbt" in (
+        refused.stderr
     )
+    edit(models / "answers.sql", "_view'", "_view', full_refresh=true")
+    for _ in range(2):
+        files = workspace.export(*shop, "--build")
+    assert "QUESTION 20" in (files / "train.jsonl").read_text()
+    edit(models / "given.sql", "1, 20", "1, 21")
+    refused = workspace.finetune("export", *shop)
+    assert refused.returncode == 1
+    assert "given.sql): model given;" in refused.stderr
