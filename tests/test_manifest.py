@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def written(folder: Path, tests: list[gate.TestResult] | None) -> dict[str, Any]
         splits=SPLITS,
         dialect="messages",
         system_prompt="Write.",
-        funnel=Funnel([RULE], "2026-11-25", "0-1", {"n": 10}),
+        funnel=Funnel([RULE], "2026-11-25", "0-1", {"n": 10, "from": date(2026, 1, 1)}),
         gate=tests,
         moment=MOMENT,
     )
@@ -110,7 +111,7 @@ def test_what_was_written_of_what_and_by_whom_is_said(tmp_path: Path) -> None:
         "engine": "postgres",
         "relation": {"database": "shop", "schema": "finetune", "name": "pairs"},
         "dbt": {"version": "1.11.0", "invocation_id": "0-1", "built_at": "2026-11-25"},
-        "vars": {"n": 10},
+        "vars": {"n": 10, "from": "2026-01-01"},
         "funnel": [RULE],
         "gate": {
             "ran": True,
@@ -168,20 +169,22 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_file_that_is_another_now_is_named_with_what_differs_first(
-    folder: Path,
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(manifest, "_CHUNK_BYTES", 3)  # Smaller than the files.
     train, valid = folder / "train.jsonl", folder / "valid.jsonl"
     assert manifest.problems(folder) == []
     manifest.verify(folder)
-    train.write_bytes(b"a b\n")
-    valid.unlink()
+    train.unlink()
+    valid.write_bytes(b"a b\n")
     changed = hashlib.sha256(b"a b\n").hexdigest()
     problems = [
-        (train, f"sha256 {changed}, but {SHA256} in the manifest"),
-        (valid, "No such file or directory, but it is in the manifest"),
+        (train, "No such file or directory, but it is in the manifest"),
+        (valid, f"sha256 {changed}, but {SHA256} in the manifest"),
     ]
     assert manifest.problems(folder) == problems
-    assert manifest.problems(folder, leave_out=["train.jsonl"]) == problems[1:]
+    without = manifest.problems(folder, leave_out=["train.jsonl"])
+    assert without == problems[1:]
     with pytest.raises(FinetuneError) as refused:
         manifest.verify(folder)
     assert str(refused.value) == f"{train}: {problems[0][1]}; run finetune export"
@@ -248,8 +251,11 @@ def test_a_manifest_of_files_alone_is_no_whole_one(folder: Path, key: str) -> No
     del document[key]
     path.write_text(json.dumps(document))
     assert manifest.read(folder).document == document
-    with pytest.raises(FinetuneError, match="not a manifest of finetune export"):
+    with pytest.raises(FinetuneError) as refused:
         manifest.document(folder)
+    assert str(refused.value) == (
+        f"{path}: not a manifest of finetune export; run it again"
+    )
 
 
 def test_a_folder_without_a_manifest_names_the_command(folder: Path) -> None:
