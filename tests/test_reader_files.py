@@ -41,9 +41,14 @@ closings:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (NEW + "limit: {}\n", ":6: Object contains unknown field `limit`"),
+        (NEW + "limit: {}\n", ":6: Object contains unknown field `limit`; known are t"),
+        (NEW + "limits.bytes: 1\n", ":6: Object contains unknown field `limits.bytes`"),
+        (NEW + "name: other\n", ":6: its file names it, not the key name"),
         (NEW + "kind: library\n", ":6: kind comes twice"),
-        (NEW.replace("provider", "bank"), ":2: Invalid enum value 'bank'"),
+        (
+            NEW.replace("provider", "bank"),
+            ":2: Invalid enum value 'bank' - at `$.kind`; known are provider, trainer",
+        ),
         (NEW.replace("examples", "rows"), ":4: Invalid enum value 'rows'"),
         (NEW.replace("7", "seven"), ":4: Invalid enum value 'seven'"),
         (NEW.replace("7", "1.5"), ":4: Expected `int | str`, got `float`"),

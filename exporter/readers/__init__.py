@@ -7,7 +7,7 @@ hosts stand in its file and nowhere else; what shows them is made from it.
 import datetime
 import functools
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from exporter.readers import shape
 NEAR = datetime.timedelta(days=60)
 FOLDER = Path(__file__).parent
 
-_KINDS = ["provider", "trainer", "library"]
+_Kind = Literal["provider", "trainer", "library"]
 _Examples = Literal["examples", "most_examples", "validation_examples"]
 _Size = Literal["bytes", "request_bytes", "tokens"]
 
@@ -53,7 +53,7 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     title: Annotated[str, Meta(min_length=1)]
-    kind: Literal["provider", "trainer", "library"]
+    kind: _Kind
     sources: Annotated[list[Source], Meta(min_length=1)]
     hosts: list[str] = []
     routes: list[Literal["files", "jobs"]] = []
@@ -81,9 +81,7 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
         One that is missing does not exist or is stated nowhere.
         """
-        inherited = read_readers()[self.like].limits if self.like else {}
-        stated = inherited | self.stated
-        return {kind: limit for kind, limit in stated.items() if isinstance(limit, int)}
+        return {k: limit for k, limit in self.stated.items() if isinstance(limit, int)}
 
     def source(self) -> str:
         """Return where the facts were read, and when last."""
@@ -184,18 +182,24 @@ def read_readers(folder: Path = FOLDER) -> dict[str, Reader]:
         if not name or name in readers:
             return
         reader = shape.read(paths[name], Reader)
+        if reader.name:
+            where = shape.line_of(paths[name], "name:")
+            raise FinetuneError(f"{where}: its file names it, not the key name")
         named = [("instead:", other) for other in reader.instead]
         for key, other in [("like:", reader.like), *named]:
             if other and other not in paths:
                 where = shape.line_of(paths[name], key)
                 raise FinetuneError(f"{where}: {other} is not a reader")
         add(reader.like)
-        readers[name] = replace(reader, name=name)
+        inherited = readers[reader.like].stated if reader.like else {}
+        stated = inherited | reader.stated
+        readers[name] = replace(reader, name=name, stated=stated)
 
     for name in paths:
         add(name)
+    kinds = get_args(_Kind)
     ordered = sorted(
-        readers.values(), key=lambda r: (-len(r.routes), _KINDS.index(r.kind))
+        readers.values(), key=lambda r: (-len(r.routes), kinds.index(r.kind))
     )
     return {reader.name: reader for reader in ordered}
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -18,7 +18,7 @@ _UNKNOWN = re.compile("Object contains unknown field `(.*)`")
 
 class _Loader(_BASE):  # type: ignore[misc]
     def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: ANN401
-        """Return a value; a date may have a month that does not exist."""
+        """Return a value; a date that does not exist is refused with its line."""
         try:
             return super().construct_object(node, deep)
         except ValueError as error:
@@ -52,8 +52,9 @@ def read(path: Path, shape: type[Shape]) -> Shape:
         mark = error.problem_mark or error.context_mark
         what, line = error.problem, mark.line + 1 if mark else 1
     except msgspec.ValidationError as error:
-        what = str(error)
-        line = _line(node, _steps(what, document, shape))
+        what, steps = str(error), _steps(str(error), document, shape)
+        what += _known(what, steps, shape)
+        line = _line(node, steps)
     finally:
         loader.dispose()
     raise FinetuneError(f"{path}:{line}: {what}; correct it")
@@ -68,9 +69,9 @@ def line_of(path: Path, word: str) -> str:
 
 def _steps(message: str, document: Any, shape: type[Shape]) -> list[str]:  # noqa: ANN401
     """Return the keys and places that lead to what an error of msgspec is about."""
-    what, _, path = message.rpartition(" - at `")
+    what, _, path = message.partition(" - at `")
     steps = [key or place for key, place in _STEP.findall(path)]
-    unknown = _UNKNOWN.match(what or path)
+    unknown = _UNKNOWN.match(what)
     if unknown:
         return [*steps, unknown[1]]
     # Which entry of a mapping is wrong msgspec does not say.
@@ -82,6 +83,22 @@ def _steps(message: str, document: Any, shape: type[Shape]) -> list[str]:  # noq
             except msgspec.ValidationError:
                 return [*steps, str(key)]
     return steps
+
+
+def _known(message: str, steps: list[str], shape: type[Shape]) -> str:
+    """Return which keys or words there are, where that is what an error is about."""
+    kinds = {field.encode_name: field.type for field in fields(shape)}
+    if "unknown field" in message:
+        return f"; known are {', '.join(kinds)}" if len(steps) == 1 else ""
+    words = _words(kinds[steps[0]]) if "enum value" in message else []
+    return f"; known are {', '.join(words)}" if words else ""
+
+
+def _words(kind: Any) -> list[str]:  # noqa: ANN401
+    """Return the words that a type admits, in whatever it is made of."""
+    if get_origin(kind) is Literal:
+        return [*get_args(kind)]
+    return [word for part in get_args(kind) for word in _words(part)]
 
 
 def _line(node: Any, steps: list[str]) -> int:  # noqa: ANN401
