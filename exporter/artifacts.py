@@ -197,7 +197,7 @@ def _data_test(node: dict[str, Any]) -> DataTest:
     return DataTest(node["unique_id"], node["name"], sql, **config)
 
 
-def raw_table(project_dir: Path) -> RawTable:
+def raw_names(project_dir: Path) -> RawTable:
     """Return the raw table that the project's vars name.
 
     Raises:

@@ -65,7 +65,7 @@ def check_file(
             f"{path}: cannot be read: {error.strerror or error}; name a chat file, "
             "or run finetune export first"
         ) from error
-    return checker.whole
+    return checker.contents
 
 
 class _Checker:
@@ -74,7 +74,7 @@ class _Checker:
     def __init__(
         self, path: Path, rules: Rules, report: Report, see: See | None
     ) -> None:
-        self.whole = Contents(path)
+        self.contents = Contents(path)
         self._path = path
         self._rules = rules
         self._report = report
@@ -122,7 +122,7 @@ class _Checker:
             block = file.read1(_BLOCK_BYTES)
             if block[-1:] not in b"\n":
                 block += file.readline(MAX_LINE_BYTES + 1)
-        self.whole.examples += len(self.whole.rows)
+        self.contents.examples += len(self.contents.rows)
         last = len(end) - end.rfind(b"\n") - 1
         if last <= MAX_LINE_BYTES and end[-1:] not in b"\n\0\x1a":
             self.report(Fault("no-final-newline"), self._lines)
@@ -130,7 +130,7 @@ class _Checker:
 
     def _judge(self, lines: bytes) -> None:
         """Take lines in if all are beyond doubt, as nearly always; else look closer."""
-        short = len(lines) <= MAX_LINE_BYTES and not self.whole.all_dates
+        short = len(lines) <= MAX_LINE_BYTES and not self.contents.all_dates
         rows = self._plain.texts(lines) if short else None
         if rows is None:
             each = BytesIO(lines).readlines()
@@ -144,7 +144,7 @@ class _Checker:
         number = self._lines + 1
         self._lines += len(rows)
         self._bytes += len(lines)
-        self.whole.add(lines, rows, number)
+        self.contents.add(lines, rows, number)
         if self._see:
             for place, texts in enumerate(rows, number):
                 self._see(place, chat_messages(*texts))
@@ -164,14 +164,14 @@ class _Checker:
         example, faults = examine(line, self._rules.dialect, self._reserved)
         for fault in faults:
             self.report(fault, number)
-            if fault.rule == "other-format" and not self.whole.other_format:
-                self.whole.other_format = f"{fault.detail} on line {number}"
+            if fault.rule == "other-format" and not self.contents.other_format:
+                self.contents.other_format = f"{fault.detail} on line {number}"
         if not any(fault.rule == "blank-line" for fault in faults):
             rows = self._plain.texts(line)
-            self.whole.rows.add(rows[0] if rows else line, number)
+            self.contents.rows.add(rows[0] if rows else line, number)
         if example is None:
             return
-        for fault in self.whole.add_example(line, example, number, self._bytes):
+        for fault in self.contents.add_example(line, example, number, self._bytes):
             self.report(fault, number)
         if self._see and all(isinstance(m, dict) for m in example.messages):
             self._see(number, example.messages)
@@ -188,20 +188,20 @@ class _Checker:
         elif b"}\r{" in line:
             fault = Fault("line-separator", detail="U+000D")
         self.report(fault, number)
-        self.whole.examples += not padding
+        self.contents.examples += not padding
 
     def report_whole(self, name: str) -> None:
         """Report what only the whole file shows, and a name that is none of one."""
         if not name.endswith(".jsonl"):
             self.report(Fault("file-name"))
-        count = self.whole.examples
+        count = self.contents.examples
         if not count:
             self.report(Fault("empty-file"))
             return
-        kind = "validation_examples" if self.whole.is_validation else "examples"
+        kind = "validation_examples" if self.contents.is_validation else "examples"
         few = "fewer than {limit} examples: {count}"
         self.report_limits(kind, "too-few-examples", count, few)
         many = "more than {limit:,} examples: {count:,}"
         self.report_limits("most_examples", "too-many-examples", count, many)
-        for fault, line in self.whole.faults():
+        for fault, line in self.contents.faults():
             self.report(fault, line)

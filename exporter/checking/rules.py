@@ -12,7 +12,7 @@ from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, Reader, limits, read_readers
 from exporter.readers.shape import line_of
 
-# How severe a reader holds the rules that its file names under a word.
+# The severity of the rules that a reader's file lists under each key.
 _SEVERITIES = {"accepts": "accepted", "warns": "warning", "refuses": "error"}
 
 

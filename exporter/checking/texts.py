@@ -39,7 +39,7 @@ MOJIBAKE = re.compile(
     f"|(ð[{_ANY}][{_ANY}][{_ANY}]){{2}}"
 )
 
-# What a text breaks in which one of these finds something.
+# The rules that a text breaks in which the pattern is found.
 PATTERNS = {
     "nul": re.compile("\0"),
     "replacement-character": re.compile("\ufffd"),

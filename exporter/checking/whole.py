@@ -112,6 +112,8 @@ class Contents:
         near = Companions(self._wordings, self.questions.lines, self.questions.codes)
         for first, line, _ in sorted(near.beside_many(2)):
             yield Fault("question-near", "messages", str(first)), line
+        # Not kept for the comparison with other files.
+        self._wordings = array("q")
         for first, _, often in sorted(self.answers.beside_many(_MANY_QUESTIONS)):
             yield Fault("answer-for-many", "messages", f"{often:,} lines"), first
 

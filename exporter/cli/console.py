@@ -33,13 +33,16 @@ def option(
 ) -> Callable[[Command], Command]:
     """Return an option by what its help shows, such as "-o --output-dir DIR" and text.
 
-    Without a type it is a flag. A default is shown; `more` is Click's.
+    Without a type it is a flag; a choice may be its own word for the value. A default
+    is shown; `more` is Click's.
     """
     names = shown.split()
     if type_ is None:
         more["is_flag"] = True
     else:
-        more |= {"type": type_, "metavar": names.pop()}
+        more["type"] = type_
+        if names[-1].isupper():
+            more["metavar"] = names.pop()
     if default is not None:
         more |= {"default": default, "show_default": True}
     return click.option(*names, help=text, **more)
@@ -53,11 +56,11 @@ TARGET_PATH = option(
     "dbt's target folder.  [default: target in the project folder]",
     PATH,
 )
-TARGET = click.option(
+TARGET = option(
     "--target",
-    type=click.Choice(["postgres", "spark"]),
-    default="postgres",
-    help="The engine that dbt builds on; postgres by default.",
+    "The engine that dbt builds on.",
+    click.Choice(["postgres", "spark"]),
+    "postgres",
 )
 OUTPUT_DIR = option("-o --output-dir DIR", "Folder of the files.", PATH, "files")
 PRICE = option(

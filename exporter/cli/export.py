@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
@@ -136,7 +136,9 @@ def _standing(last: Path) -> Callable[[], str]:
     """Return what says whether the names were exchanged, of which this is the last."""
 
     def inode() -> int | None:
-        return last.stat().st_ino if last.exists() else None
+        with suppress(OSError):
+            return last.lstat().st_ino
+        return None
 
     before = inode()
     return lambda: (

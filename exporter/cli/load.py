@@ -59,7 +59,7 @@ def load(
     """
     names = [*(table or "").rpartition("."), id_column, title, content]
     del names[1]
-    raw = _raw_table(project_dir, names)
+    raw = _chosen(project_dir, names)
     columns = Columns(None if no_id else raw.columns[0], *raw.columns[1:])
     stands(f"nothing was loaded; {raw} is as it was")
     with server(), _taking(rejects, files) as intake:
@@ -85,14 +85,14 @@ def load(
         _say_how_to_go_on(project_dir, raw)
 
 
-def _raw_table(project_dir: Path, names: Sequence[str | None]) -> RawTable:
+def _chosen(project_dir: Path, names: Sequence[str | None]) -> RawTable:
     """Return the raw table as it is named, or else as the vars have it."""
     schema, table, *columns = names
     if table and all(columns):
         found = RawTable("public", table, ("", "", ""))
     else:
         try:
-            found = artifacts.raw_table(project_dir)
+            found = artifacts.raw_names(project_dir)
         except FinetuneError as error:
             raise FinetuneError(
                 f"{error}, or give --table, --id, --title and --content"
@@ -168,7 +168,7 @@ def _say_how_to_go_on(project_dir: Path, raw: RawTable) -> None:
     """Name the next command, and the vars to set where they are others."""
     path = project_dir / "dbt_project.yml"
     try:
-        chosen = artifacts.raw_table(project_dir)
+        chosen = artifacts.raw_names(project_dir)
     except FinetuneError:
         chosen = None
     if chosen != raw:
