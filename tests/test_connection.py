@@ -148,8 +148,9 @@ def test_a_load_whose_server_falls_silent_is_left_after_a_while(
     assert done.returncode == 1
     # Linux counts a peer that takes nothing as one that does not acknowledge.
     assert re.fullmatch(
-        r"finetune: PostgreSQL: (no answer for \d+ seconds|sending copy data failed: "
-        rf"server closed the connection unexpectedly); {AGAIN}\n",
+        r"finetune: PostgreSQL: (no answer for \d+ seconds"
+        r"|(sending copy data|consuming input) failed: server closed the connection "
+        rf"unexpectedly); {AGAIN}\n",
         done.stderr,
     )
     assert workspace.sql("select to_regclass('product')") == [(None,)]
