@@ -1,6 +1,7 @@
 """The command line: the only part that prints, reads options and exits."""
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -85,5 +86,17 @@ def main() -> None:
             line = error if isinstance(error, FinetuneError) else exhausted(error)
             if line is None or stop_behind(error):
                 raise
-            say(f"finetune: {line}")
+            with suppress(OSError):
+                say(f"finetune: {line}")
+            _drop_unwritten()
             sys.exit(1)
+
+
+def _drop_unwritten() -> None:
+    """Drop what cannot be written, or Python tries again at its end: exit code 120."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError):
+                stream.close()

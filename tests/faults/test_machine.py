@@ -215,9 +215,13 @@ def test_the_clock_of_these_tests_can_be_wrong(
     assert '"created_at": "205' in manifest.read_text()
 
 
-def test_standard_output_that_is_full_is_one_clear_line(workspace: Workspace) -> None:
-    command = f"exec {sys.executable} -m exporter readers > /dev/full"
-    done = workspace.run(["sh", "-c", command])
+@pytest.mark.parametrize("arguments", ["readers", "--help", "check --list-rules"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_is_full_is_one_clear_line(
+    workspace: Workspace, unbuffered: str, arguments: str
+) -> None:
+    command = f"exec {sys.executable} -m exporter {arguments} > /dev/full"
+    done = workspace.run(["sh", "-c", command], PYTHONUNBUFFERED=unbuffered)
     assert (done.returncode, done.stderr) == (
         1,
         (
@@ -225,3 +229,10 @@ def test_standard_output_that_is_full_is_one_clear_line(workspace: Workspace) ->
             "it again\n"
         ),
     )
+
+
+def test_standard_error_that_is_full_changes_no_exit_code_of_a_refusal(
+    workspace: Workspace,
+) -> None:
+    command = f"exec {sys.executable} -m exporter check absent.jsonl 2> /dev/full"
+    assert workspace.run(["sh", "-c", command], PYTHONUNBUFFERED="").returncode == 1
