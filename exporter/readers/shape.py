@@ -52,8 +52,9 @@ def read(path: Path, shape: type[Shape]) -> Shape:
         mark = error.problem_mark or error.context_mark
         what, line = error.problem, mark.line + 1 if mark else 1
     except msgspec.ValidationError as error:
-        what, steps = str(error), _steps(str(error), document, shape)
-        what += _known(what, steps, shape)
+        kinds = {field.encode_name: field.type for field in fields(shape)}
+        steps = _steps(str(error), document, kinds)
+        what = f"{error}{_known(str(error), steps, kinds)}"
         line = _line(node, steps)
     finally:
         loader.dispose()
@@ -67,7 +68,7 @@ def line_of(path: Path, word: str) -> str:
     return f"{path}:{next(found, 1)}"
 
 
-def _steps(message: str, document: Any, shape: type[Shape]) -> list[str]:  # noqa: ANN401
+def _steps(message: str, document: Any, kinds: dict[str, Any]) -> list[str]:  # noqa: ANN401
     """Return the keys and places that lead to what an error of msgspec is about."""
     what, _, path = message.partition(" - at `")
     steps = [key or place for key, place in _STEP.findall(path)]
@@ -75,7 +76,6 @@ def _steps(message: str, document: Any, shape: type[Shape]) -> list[str]:  # noq
     if unknown:
         return [*steps, unknown[1]]
     # Which entry of a mapping is wrong msgspec does not say.
-    kinds = {field.encode_name: field.type for field in fields(shape)}
     if len(steps) == 1 and isinstance(entries := document[steps[0]], dict):
         for key, value in entries.items():
             try:
@@ -85,9 +85,8 @@ def _steps(message: str, document: Any, shape: type[Shape]) -> list[str]:  # noq
     return steps
 
 
-def _known(message: str, steps: list[str], shape: type[Shape]) -> str:
+def _known(message: str, steps: list[str], kinds: dict[str, Any]) -> str:
     """Return which keys or words there are, where that is what an error is about."""
-    kinds = {field.encode_name: field.type for field in fields(shape)}
     if "unknown field" in message:
         return f"; known are {', '.join(kinds)}" if len(steps) == 1 else ""
     words = _words(kinds[steps[0]]) if "enum value" in message else []
