@@ -125,7 +125,7 @@ def _bytes_of_lines() -> list[Case]:
     ]  # fmt: skip
 
 
-def _shapes() -> list[Case]:
+def _not_jsonl() -> list[Case]:
     from_value = {"from": "human", "value": "Bag"}
     plain = {"prompt": "Bag", "completion": "A blue bag."}
     return [
@@ -172,4 +172,4 @@ def _shapes() -> list[Case]:
 
 def faulty() -> list[Case]:
     """Return the faulty files."""
-    return [*_bytes_of_lines(), *_shapes(), *messages(), *tools()]
+    return [*_bytes_of_lines(), *_not_jsonl(), *messages(), *tools()]

@@ -44,7 +44,7 @@ closings:
         (NEW + "limit: {}\n", ":6: Object contains unknown field `limit`; known are t"),
         (NEW + "limits.bytes: 1\n", ":6: Object contains unknown field `limits.bytes`"),
         (NEW + "name: other\n", ":6: its file names it, not the key name"),
-        (NEW + "kind: library\n", ":6: kind comes twice"),
+        (NEW + "kind: library\n", ":6: kind appears twice"),
         (
             NEW.replace("provider", "bank"),
             ":2: Invalid enum value 'bank' - at `$.kind`; known are provider, trainer",

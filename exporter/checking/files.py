@@ -10,13 +10,13 @@ from typing import Any
 
 from exporter.chat import chat_messages
 from exporter.checking.lines import examine, without_marks
+from exporter.checking.not_jsonl import ByteFile, not_lines, not_text
 from exporter.checking.plain import Plain
 from exporter.checking.rules import Fault, Finding, Rules
-from exporter.checking.shapes import ByteFile, shape, spread
 from exporter.checking.whole import Contents
 from exporter.errors import FinetuneError
+from exporter.file_types import SIGNATURE_BYTES
 from exporter.progress import reading, step
-from exporter.shapes import START_BYTES
 
 # Longer lines are damage: half a million tokens, while the most generous reader
 # trains on 65,536. Damaged JSON can take a hundred times its size in memory.
@@ -104,14 +104,14 @@ class _Checker:
     def read(self, file: ByteFile) -> bool:
         """Judge line after line; return whether the file was one of lines."""
         self._file = file
-        other = shape(file.peek(START_BYTES)[:START_BYTES])
+        other = not_text(file.peek(SIGNATURE_BYTES)[:SIGNATURE_BYTES])
         if other:
             self.report(other)
             return False
         block = file.readline(MAX_LINE_BYTES + 1)
-        while block.isspace() and len(block) < START_BYTES and file.peek(1):
+        while block.isspace() and len(block) < SIGNATURE_BYTES and file.peek(1):
             block += file.readline(MAX_LINE_BYTES + 1)
-        torn = spread(block, file)
+        torn = not_lines(block, file)
         if torn:
             self.report(torn, 1)
             return False

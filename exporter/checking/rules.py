@@ -10,7 +10,7 @@ from typing import NamedTuple
 from exporter.checking.tables import table
 from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, Reader, limits, read_readers
-from exporter.readers.shape import line_of
+from exporter.readers.schema import first_place
 
 # The severity of the rules that a reader's file lists under each key.
 _SEVERITIES = {"accepts": "accepted", "warns": "warning", "refuses": "error"}
@@ -163,6 +163,6 @@ def _severities(reader: Reader, rules: dict[str, Rule]) -> dict[str, str]:
             elif rule in rules:
                 single[rule] = severity
             else:
-                where = line_of(FOLDER / f"{reader.name}.yml", rule)
+                where = first_place(FOLDER / f"{reader.name}.yml", rule)
                 raise FinetuneError(f"{where}: {verb} {rule}, which is no rule")
     return severities | single

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from exporter.chat import DIALECTS
 from exporter.errors import FinetuneError
-from exporter.readers import shape
+from exporter.readers import schema
 
 # So long before its date a closing is reported.
 NEAR = datetime.timedelta(days=60)
@@ -181,14 +181,14 @@ def read_readers(folder: Path = FOLDER) -> dict[str, Reader]:
         """Add a reader, after the one that it is like."""
         if not name or name in readers:
             return
-        reader = shape.read(paths[name], Reader)
+        reader = schema.load(paths[name], Reader)
         if reader.name:
-            where = shape.line_of(paths[name], "name:")
+            where = schema.first_place(paths[name], "name:")
             raise FinetuneError(f"{where}: its file names it, not the key name")
         named = [("instead:", other) for other in reader.instead]
         for key, other in [("like:", reader.like), *named]:
             if other and other not in paths:
-                where = shape.line_of(paths[name], key)
+                where = schema.first_place(paths[name], key)
                 raise FinetuneError(f"{where}: {other} is not a reader")
         add(reader.like)
         inherited = readers[reader.like].stated if reader.like else {}

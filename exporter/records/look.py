@@ -5,12 +5,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from exporter.file_types import SIGNATURE_BYTES, file_type
 from exporter.records import exact_json
 from exporter.records.csv_rows import csv_rows
 from exporter.records.json_rows import array_rows, line_rows, refuse_long
 from exporter.records.rows import MAX_LINE_BYTES, Block, Columns, Intake
 from exporter.records.source import BLANK, HEAD_BYTES, Source
-from exporter.shapes import START_BYTES, shape
 
 # What is no text (gzip is unpacked before), and the way to rows.
 _REMEDIES = {
@@ -52,7 +52,7 @@ def reader(
         FinetuneError: It is not what can be read.
     """
     head = source.head()
-    other = shape(head[:START_BYTES])
+    other = file_type(head[:SIGNATURE_BYTES])
     if other:
         what, remedy = _REMEDIES.get(other.detail) or _REMEDIES[other.rule]
         reason = f"{what}; {remedy}"

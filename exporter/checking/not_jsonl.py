@@ -1,4 +1,4 @@
-"""What a file is that is not made of lines of JSON, by its bytes."""
+"""Files that are not JSON Lines: binary files, and JSON documents over many lines."""
 
 import json
 import re
@@ -7,26 +7,26 @@ from gzip import GzipFile
 from io import BufferedReader
 from typing import Any
 
-from exporter import shapes
 from exporter.checking.conversation import short
 from exporter.checking.dialects import ROW_KEYS, wrapper_key
 from exporter.checking.rules import Fault
-from exporter.shapes import START_BYTES
+from exporter.file_types import SIGNATURE_BYTES, file_type
 
-# JSON over several lines is read this far, to say whether it is damaged.
-_MOST_BYTES = 32 << 20
+# A JSON document over many lines is read this far to find out if it is damaged.
+_DOCUMENT_BYTES = 32 << 20
 
 _BLANKS = re.compile(r"\s*")
-# Control characters that no text has; NUL is padding, and told of its line.
+# Control characters that text never contains. NUL is left out: it is padding, which
+# is reported with its line.
 _CONTROLS = bytes({*range(1, 32)} - {*b"\t\n\r\f\x1a\x1b\x1e"})
 
 
 ByteFile = BufferedReader | GzipFile
 
 
-def shape(start: bytes) -> Fault | None:
-    """Return what a file is by its first bytes, if not lines of text."""
-    found = shapes.shape(start)
+def not_text(start: bytes) -> Fault | None:
+    """Return a fault if a file is not plain text, by its first bytes."""
+    found = file_type(start)
     if found:
         return Fault(found.rule, detail=found.detail)
     controls = len(start) - len(start.translate(None, _CONTROLS))
@@ -35,23 +35,23 @@ def shape(start: bytes) -> Fault | None:
     return None
 
 
-def spread(start: bytes, file: ByteFile) -> Fault | None:
-    """Return a fault if the first line begins JSON that goes over several.
+def not_lines(first_line: bytes, file: ByteFile) -> Fault | None:
+    """Return a fault if the first line begins a JSON value that spans many lines.
 
-    The rest of the file is read then, as far as it is looked at.
+    If it does, the next 32 MiB of the file are read to find out if it is damaged.
     """
-    line = start.removeprefix(BOM_UTF8).strip()
+    line = first_line.removeprefix(BOM_UTF8).strip()
     if line.startswith(b"["):
-        # A list on each of many lines is another fault, found on each of them.
+        # If every line is a list, each line is reported on its own.
         if line.endswith(b"]") and file.peek(1):
             return None
         rule = "json-array"
-    elif _goes_on(line) and not _is_row(file.peek(START_BYTES)):
+    elif _is_incomplete(line) and not _is_row(file.peek(SIGNATURE_BYTES)):
         rule = "many-lines"
     else:
         return None
-    rest = file.read(_MOST_BYTES)
-    if len(rest) == _MOST_BYTES:
+    rest = file.read(_DOCUMENT_BYTES)
+    if len(rest) == _DOCUMENT_BYTES:
         return Fault(rule)
     try:
         first = _first_value(line + b"\n" + rest)
@@ -68,8 +68,8 @@ def _reason(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _goes_on(line: bytes) -> bool:
-    """Say whether a line is JSON that only ends too early."""
+def _is_incomplete(line: bytes) -> bool:
+    """Return whether a line is the valid beginning of a longer JSON object."""
     try:
         json.loads(line)
     except json.JSONDecodeError as error:
@@ -80,12 +80,12 @@ def _goes_on(line: bytes) -> bool:
 
 
 def _is_row(start: bytes) -> bool:
-    """Say whether a row begins here, so that the line before is merely damaged."""
+    """Return whether a row begins here, so that only the line before is damaged."""
     return any(start.startswith(b'{"%b"' % key.encode()) for key in ROW_KEYS.values())
 
 
 def _first_value(content: bytes) -> Any:  # noqa: ANN401
-    """Return the first of values; raise an error if they are not all JSON."""
+    """Return the first of the JSON values; raise an error if any is invalid."""
     decoder = json.JSONDecoder()
     text = content.decode().strip()
     first, place = decoder.raw_decode(text)
