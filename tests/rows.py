@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from exporter.records import Block, Columns, Form, Intake, Reject, read_rows
+from exporter.records import Block, Columns, CopyFormat, LoadStats, Reject, read_rows
 from tests import oracle
 from tests.workspace import REPOSITORY, SHARED_DATA
 
@@ -29,7 +29,7 @@ in_a_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixtur
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20
 )
-# Short texts of what may be taken for something else.
+# Short texts that a reader may mistake for syntax.
 KNOTTY = st.text(st.sampled_from("ab \",;\t|\r\n\x1f'é"), max_size=8)
 MAYBE_TEXT = st.one_of(st.none(), TEXT)
 
@@ -40,10 +40,14 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 def rows_of(blocks: Iterable[Block], columns: Columns) -> list[Row]:
     """Return the rows that PostgreSQL would read in blocks."""
     rows = []
-    for form, group in groupby(blocks, itemgetter(0)):
+    for copy_format, group in groupby(blocks, itemgetter(0)):
         text = b"".join(block for _, block in group).decode()
-        read = _rows_of_csv(text, form) if form.separator else _rows_of_text(text)
-        places = [form.columns.index(name) for name in columns.wanted()]
+        read = (
+            _rows_of_csv(text, copy_format)
+            if copy_format.separator
+            else _rows_of_text(text)
+        )
+        places = [copy_format.columns.index(name) for name in columns.names()]
         rows += [tuple(row[place] for place in places) for row in read]
     return rows
 
@@ -60,11 +64,11 @@ def _rows_of_text(text: str) -> list[Row]:
     return [tuple(map(value, row.split("\t"))) for row in text[:-1].split("\n")]
 
 
-def _rows_of_csv(text: str, form: Form) -> list[Row]:
-    end = re.escape(form.end)
-    plain = rf'[^"\r\n{re.escape(form.separator)}]*'
+def _rows_of_csv(text: str, copy_format: CopyFormat) -> list[Row]:
+    end = re.escape(copy_format.row_end)
+    plain = rf'[^"\r\n{re.escape(copy_format.separator)}]*'
     field = re.compile(
-        f'(?:"((?:[^"]|"")*)"|({plain}))({re.escape(form.separator)}|{end})'
+        f'(?:"((?:[^"]|"")*)"|({plain}))({re.escape(copy_format.separator)}|{end})'
     )
     rows: list[Row] = []
     row: list[str | None] = []
@@ -74,7 +78,7 @@ def _rows_of_csv(text: str, form: Form) -> list[Row]:
         assert match, text[place:]
         quoted, bare, ended = match.groups()
         row.append((bare if quoted is None else quoted.replace('""', '"')) or None)
-        if ended == form.end:
+        if ended == copy_format.row_end:
             rows.append(tuple(row))
             row = []
         place = match.end()
@@ -82,12 +86,12 @@ def _rows_of_csv(text: str, form: Form) -> list[Row]:
     return rows
 
 
-def rows_in(path: Path) -> tuple[list[Row], list[Reject], Intake]:
-    """Read a file of rows; return them, what was set aside, and the counts."""
+def rows_in(path: Path) -> tuple[list[Row], list[Reject], LoadStats]:
+    """Read a file of rows; return them, the rejects, and the counts."""
     rejects: list[Reject] = []
-    intake = Intake(rejects.append)
+    stats = LoadStats(rejects.append)
     columns = Columns("uid", "title", "content")
-    return rows_of(read_rows(path, columns, intake), columns), rejects, intake
+    return rows_of(read_rows(path, columns, stats), columns), rejects, stats
 
 
 def read(path: Path) -> list[oracle.Row]:

@@ -20,7 +20,7 @@ from tests.workspace import REPOSITORY, Workspace
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.csv.gz", "-"])
-def test_plain_compressed_and_standard_input_load_alike(
+def test_plain_and_compressed_files_and_standard_input_load_alike(
     workspace: Workspace, name: str
 ) -> None:
     text = GOOD if "csv" not in name else "uid,title,content\n1,lamp,bright\n"
@@ -34,13 +34,13 @@ def test_plain_compressed_and_standard_input_load_alike(
     assert workspace.sql("select * from product") == [("1", "lamp", "bright")]
 
 
-def test_csv_on_standard_input_is_known_by_its_header(workspace: Workspace) -> None:
+def test_csv_on_standard_input_is_detected_by_its_header(workspace: Workspace) -> None:
     done = workspace.finetune("load", "-", text="content,title,uid\nbright,lamp,\n")
     assert done.returncode == 0, done.stderr
     assert workspace.sql("select * from product") == [(None, "lamp", "bright")]
 
 
-def test_rows_that_are_there_are_kept_unless_told_otherwise(
+def test_existing_rows_are_kept_unless_replace_is_given(
     workspace: Workspace,
 ) -> None:
     counts = []
@@ -70,14 +70,16 @@ def test_a_bad_line_at_the_end_leaves_the_table_as_it_was(
     assert workspace.sql("select * from product") == before
 
 
-def test_bad_lines_can_be_set_aside_with_their_reasons(workspace: Workspace) -> None:
+def test_bad_lines_are_written_to_a_file_with_their_reasons(
+    workspace: Workspace,
+) -> None:
     text = GOOD + "{}\n" + GOOD + "[]\n\n"
     done = workspace.finetune("load", "-", "--rejects", "bad.jsonl", text=text)
     assert done.returncode == 0
     assert done.stderr.splitlines()[:3] == [
-        "2 bad lines set aside in bad.jsonl",
+        "2 bad lines written to bad.jsonl",
         "2 rows loaded into public.product",
-        "5 lines read: 2 hold rows, 2 set aside, 1 header or blank",
+        "5 lines read: 2 with rows, 2 bad, 1 header or blank",
     ]
     lines = (workspace.folder / "bad.jsonl").read_text().splitlines()
     bad = [json.loads(line) for line in lines]
@@ -91,10 +93,10 @@ def test_bad_lines_can_be_set_aside_with_their_reasons(workspace: Workspace) -> 
         ("uid,title,content\n", "found no row; nothing was changed"),
         ("", "the file is empty"),
         (GOOD * 40 + "{}\n" * 11, "11 of 51 lines are bad, too many"),
-        ("{}\n" * 3, "none of 3 lines holds a row: nothing was loaded"),
+        ("{}\n" * 3, "none of 3 lines has a usable row: nothing was loaded"),
     ],
 )
-def test_a_file_of_no_rows_or_many_bad_lines_replaces_nothing(
+def test_a_file_without_rows_or_with_many_bad_lines_replaces_nothing(
     workspace: Workspace, text: str, message: str
 ) -> None:
     workspace.insert([("0", "old", "row")])
@@ -114,13 +116,13 @@ def test_columns_and_table_can_be_named_without_a_project(workspace: Workspace) 
     assert workspace.sql("select sku, name, body from shop.items") == [
         ("1", "lamp", "bright")
     ]
-    assert "columns sku, name, body loaded; passed over: price" in done.stderr
+    assert "columns sku, name, body loaded; skipped: price" in done.stderr
     assert '  raw_table: "items"\n  id_column: "sku"\n' in done.stderr
     done = workspace.finetune("load", path, *names)
     assert "or give --table, --id, --title and --content" in done.stderr
 
 
-def test_rows_without_an_id_load_when_told_so(workspace: Workspace) -> None:
+def test_rows_without_an_id_load_with_no_id(workspace: Workspace) -> None:
     path = CASES / "D19_no_id.csv"
     done = workspace.finetune("load", path, "--no-id")
     assert done.returncode == 0, done.stderr
@@ -132,7 +134,7 @@ def test_rows_without_an_id_load_when_told_so(workspace: Workspace) -> None:
     ]
 
 
-def test_a_table_without_the_column_is_named_with_those_it_has(
+def test_a_missing_column_of_the_table_is_named_with_those_it_has(
     workspace: Workspace,
 ) -> None:
     workspace.insert([])
@@ -143,7 +145,7 @@ def test_a_table_without_the_column_is_named_with_those_it_has(
     assert "product has no column sku; it has uid, title, content" in done.stderr
 
 
-def test_texts_arrive_exactly_and_frozen(workspace: Workspace) -> None:
+def test_texts_arrive_unchanged_and_frozen(workspace: Workspace) -> None:
     texts = [
         "\\.",
         "\\n",
@@ -171,7 +173,7 @@ def test_texts_arrive_exactly_and_frozen(workspace: Workspace) -> None:
         ) == [(True,)]
 
 
-def test_files_of_every_form_are_one_load(workspace: Workspace) -> None:
+def test_files_of_every_format_are_one_load(workspace: Workspace) -> None:
     text = 'C:\\new \\N \\. said "no"\n\u00e9\t,;\''
     files: dict[str, list[list[object]]] = {
         "comma.csv": [[*COLUMNS], ["1", text, ""]],
@@ -241,7 +243,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_cannot_be_read_is_one_clear_line(
+def test_a_file_that_cannot_be_read_is_one_clear_line(
     workspace: Workspace, fault: str
 ) -> None:
     arguments, message = FAULTS[fault]
@@ -256,7 +258,7 @@ def test_what_cannot_be_read_is_one_clear_line(
     assert workspace.sql("select relname from pg_class where relname = 'product'") == []
 
 
-def test_columns_of_other_types_take_what_the_server_can_read(
+def test_columns_of_other_types_accept_what_the_server_can_convert(
     workspace: Workspace,
 ) -> None:
     workspace.sql("create table product (id serial, uid int, title text, content text)")
@@ -269,7 +271,7 @@ def test_columns_of_other_types_take_what_the_server_can_read(
     assert "COPY product, line 1, column uid" in done.stderr
 
 
-def test_the_sample_is_what_its_csv_says(built_sample: Workspace) -> None:
+def test_the_loaded_sample_equals_its_csv(built_sample: Workspace) -> None:
     path = REPOSITORY / "examples" / "products.csv"
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
     assert len(rows) == 363

@@ -1,4 +1,4 @@
-"""Rows are read as they were meant, or the file is named with its remedy."""
+"""Rows are read as they were meant."""
 
 import csv
 import gzip
@@ -50,10 +50,10 @@ READ: dict[str, list[Row]] = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_what_is_beyond_doubt_is_read_as_meant(name: str) -> None:
-    rows, rejects, intake = rows_in(CASES / name)
+def test_an_unusual_file_with_one_meaning_is_read_as_meant(name: str) -> None:
+    rows, rejects, stats = rows_in(CASES / name)
     assert (rows, rejects) == (READ[name], [])
-    assert intake.rows == len(rows)
+    assert stats.rows == len(rows)
 
 
 MORE_READ: dict[str, tuple[bytes, list[Row]]] = {
@@ -61,7 +61,7 @@ MORE_READ: dict[str, tuple[bytes, list[Row]]] = {
         b'uid,title,content\n1, lamp, "a, b"\n2, c,d\n',
         [("1", " lamp", "a, b"), ("2", " c", "d")],
     ),
-    "a column twice that nobody wants": (
+    "an unused column twice": (
         b"uid,x,title,x,content\n1,,lamp,,bright\n",
         [("1", "lamp", "bright")],
     ),
@@ -105,7 +105,7 @@ MORE_READ: dict[str, tuple[bytes, list[Row]]] = {
         b"uid,title,content\r\r\n1,a,b\r\r\n2,c,d\r\r\n",
         [("1", "a", "b"), ("2", "c", "d")],
     ),
-    "two marks, and what nobody sees in the header": (
+    "two marks, and invisible characters in the header": (
         "\ufeff\ufeffuid,\u200btitle\u00a0,content\n1,a,b\n".encode(),
         [("1", "a", "b")],
     ),
@@ -160,7 +160,7 @@ MORE_READ: dict[str, tuple[bytes, list[Row]]] = {
 
 
 @pytest.mark.parametrize("name", MORE_READ)
-def test_the_like_of_it_is_read_as_meant(name: str, tmp_path: Path) -> None:
+def test_other_unusual_files_are_read_as_meant(name: str, tmp_path: Path) -> None:
     content, expected = MORE_READ[name]
     path = tmp_path / "rows"
     path.write_bytes(content)
@@ -219,15 +219,15 @@ def test_no_bytes_crash_the_reader(tmp_path: Path, data: bytes, start: bytes) ->
     path = tmp_path / "rows"
     path.write_bytes(start + data)
     try:
-        rows, rejects, intake = rows_in(path)
+        rows, rejects, stats = rows_in(path)
     except FinetuneError:
         return
     assert all("\0" not in (text or "") for row in rows for text in row)
     assert all(reject.line >= 1 for reject in rejects)
-    assert intake.rows == len(rows)
+    assert stats.rows == len(rows)
 
 
-def test_a_text_of_many_lines_is_no_open_quote(tmp_path: Path) -> None:
+def test_a_multiline_text_is_not_an_open_quote(tmp_path: Path) -> None:
     texts = [
         "colours: red, green, blue\nsizes: S, M, L\nwood, glass, metal\nand, so, on\n",
         "\n\n,\n",

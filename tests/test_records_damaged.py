@@ -1,4 +1,4 @@
-"""A damaged line of a file of rows is named, and costs no other row."""
+"""A damaged line in a file of rows is reported, and costs no other row."""
 
 import csv
 import io
@@ -26,19 +26,21 @@ from tests.rows import (
 
 
 def test_an_open_quote_costs_its_own_line() -> None:
-    rows, [reject], intake = rows_in(CASES / "B1_open_quote.csv")
+    rows, [reject], stats = rows_in(CASES / "B1_open_quote.csv")
     assert [row[0] for row in rows] == [str(n) for n in (1, *range(3, 40))]
     assert str(reject).endswith("B1_open_quote.csv:3: not CSV: a quote is never closed")
-    assert (intake.row_lines, intake.bad_lines, intake.other_lines) == (38, 1, 1)
+    assert (stats.row_lines, stats.rejected_lines, stats.skipped_lines) == (38, 1, 1)
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_an_open_quote_in_the_last_row_is_no_row_lost(tmp_path: Path, end: str) -> None:
+def test_an_open_quote_in_the_last_row_costs_no_other_row(
+    tmp_path: Path, end: str
+) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(f'uid,title,content\n1,a,b\n2,lamp,"bright{end}', newline="")
-    rows, [reject], intake = rows_in(path)
+    rows, [reject], stats = rows_in(path)
     assert (rows, reject.line) == ([("1", "a", "b")], 3)
-    assert (intake.row_lines, intake.bad_lines, intake.other_lines) == (1, 1, 1)
+    assert (stats.row_lines, stats.rejected_lines, stats.skipped_lines) == (1, 1, 1)
 
 
 def test_an_open_quote_that_another_field_closes_costs_its_own_line(
@@ -46,9 +48,9 @@ def test_an_open_quote_that_another_field_closes_costs_its_own_line(
 ) -> None:
     path = tmp_path / "rows.csv"
     path.write_text('uid,title,content\n"0,,\n1,,\n2,",0",\n3,,\n')
-    rows, [reject], intake = rows_in(path)
+    rows, [reject], stats = rows_in(path)
     assert [row[:2] for row in rows] == [("1", None), ("2", ",0"), ("3", None)]
-    assert (reject.line, intake.lines) == (2, 5)
+    assert (reject.line, stats.lines) == (2, 5)
 
 
 @pytest.mark.parametrize("closing", ["", '24" wide', 'wide 12"', '"well quoted"'])
@@ -60,8 +62,8 @@ def test_a_quote_that_is_closed_far_below_costs_its_own_line(
     lines[10] = '11,Desk lamp,"A lamp with an open quote\n'
     lines[40_000] = f"40001,Desk lamp,{closing}\n"
     path.write_text("uid,title,content\n" + "".join(lines))
-    rows, [reject], intake = rows_in(path)
-    assert (len(rows), reject.line, intake.lines) == (59_999, 12, 60_001)
+    rows, [reject], stats = rows_in(path)
+    assert (len(rows), reject.line, stats.lines) == (59_999, 12, 60_001)
     assert rows[39_999][2] == (
         closing.removeprefix('"').removesuffix('"') or None
         if closing[:1] == '"'
@@ -90,12 +92,12 @@ def test_a_damaged_line_of_csv_costs_no_other_row(
     )
     path = tmp_path / "rows.csv"
     path.write_text("".join(lines), newline="\n")
-    read, rejects, intake = rows_in(path)
+    read, rejects, stats = rows_in(path)
     others = [tuple(f or None for f in row) for row in rows]
     del others[hurt - 1]
     assert [row for row in others if row not in read] == []
-    assert intake.lines == len(lines)
-    assert intake.bad_lines == len(rejects) <= 1
+    assert stats.lines == len(lines)
+    assert stats.rejected_lines == len(rejects) <= 1
 
 
 @in_a_folder
@@ -119,13 +121,13 @@ def test_a_damaged_line_of_json_costs_no_other_row(
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join([*raw, b""]))
     try:
-        read, rejects, intake = rows_in(path)
+        read, rejects, stats = rows_in(path)
     except FinetuneError:
-        return  # Nothing is loaded: the first line says what the file is.
+        return  # Nothing is loaded: the first line decides the format.
     others = [row for row in rows if row != rows[hurt]]
     assert [row for row in others if row not in read] == []
-    assert len(rejects) == intake.bad_lines <= 1
-    assert (intake.lines, intake.rows) == (len(lines), len(read))
+    assert len(rejects) == stats.rejected_lines <= 1
+    assert (stats.lines, stats.rows) == (len(lines), len(read))
 
 
 VALUES = st.one_of(st.sampled_from(["a", "", "b\\c", 'q"r', "ü"]), st.integers(-20, 20))
@@ -143,7 +145,7 @@ VALUES = st.one_of(st.sampled_from(["a", "", "b\\c", 'q"r', "ü"]), st.integers(
     ),
 )
 @example(values=(1, "a", "b"), ascii_only=True, damage=[(9, '"', False)])
-def test_what_json_refuses_is_no_row_and_what_it_takes_is_that_row(
+def test_a_line_is_a_row_exactly_if_json_accepts_it(
     tmp_path: Path,
     values: tuple[str | int, ...],
     ascii_only: bool,
@@ -172,14 +174,13 @@ def test_what_json_refuses_is_no_row_and_what_it_takes_is_that_row(
 
 @in_a_folder
 @given(data=st.data())
-def test_a_damaged_line_within_texts_of_many_lines_loses_count_of_none(
+def test_a_damaged_line_within_multiline_texts_keeps_the_line_count(
     tmp_path: Path, data: st.DataObject
 ) -> None:
-    """What ends before the damage is as it was; after it, what a quote allows.
+    """Rows that end before the damage are unchanged.
 
-    A quote too many may be one that opens a text, and the next that opens one then
-    closes it: which of the two is wrong cannot be known in principle. Any other
-    damage costs its own row alone.
+    An extra quote may open a text that the next opening quote then closes: nothing can
+    decide which of the two is wrong. Any other damage costs only its own row.
     """
     text = st.lists(TEXT.map(lambda t: " ".join(t.split())), min_size=1, max_size=4)
     texts = data.draw(st.lists(text, min_size=4, max_size=12))
@@ -193,9 +194,9 @@ def test_a_damaged_line_within_texts_of_many_lines_loses_count_of_none(
     lines[hurt] = lines[hurt][:cut] + junk + lines[hurt][cut:]
     path = tmp_path / "rows.csv"
     path.write_text("\n".join([*lines, ""]), newline="\n")
-    read, _, intake = rows_in(path)
-    assert (intake.lines, intake.rows) == (len(lines), len(read))
-    # What ends before the damage is as it was.
+    read, _, stats = rows_in(path)
+    assert (stats.lines, stats.rows) == (len(lines), len(read))
+    # Rows that end before the damage are unchanged.
     ended = 1
     for row, (uid, title, content) in zip(rows, read, strict=False):
         ended += (row[2].count("\n")) + 1
@@ -213,10 +214,10 @@ LONG = b'{"uid": "' + b"x" * records.MAX_LINE_BYTES + b'"}\n'
 
 
 BAD_LINES = {
-    "a NUL": (rb'{"uid":"1","title":"a\u0000b","content":"c"}', "title holds a NUL"),
+    "a NUL": (rb'{"uid":"1","title":"a\u0000b","content":"c"}', "title contains a NUL"),
     "a lone surrogate": (
         rb'{"uid":"1","title":"a\ud800b","content":"c"}',
-        "title holds half of a surrogate pair",
+        "title contains half of a surrogate pair",
     ),
     "broken UTF-8": (
         b'{"uid":"1","title":"a\xffb","content":"c"}',
@@ -234,7 +235,7 @@ BAD_LINES = {
     ),
     "a key twice": (
         rb'{"uid":"1","title":"a","t\u0069tle":"b","content":"c"}',
-        "key 'title' stands twice in the object",
+        "key 'title' appears twice in the object",
     ),
     "a fraction as title": (
         b'{"uid":"1","title":5.5,"content":"c"}',
@@ -250,7 +251,7 @@ BAD_LINES = {
         GOOD.strip().encode() * 2,
         "several values in a line; jq -c . ",
     ),
-    "padding": (bytes(50), "holds a NUL"),
+    "padding": (bytes(50), "contains a NUL"),
     "many values": (
         b'{"uid":"1","x":[' + b"1," * 600_000 + b"1]}",
         "more than 300,000 values in a line",
@@ -269,20 +270,20 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("fault", BAD_LINES)
-def test_a_bad_line_is_named_and_the_lines_around_it_are_read(
+def test_a_bad_line_is_reported_and_the_lines_around_it_are_read(
     tmp_path: Path, fault: str
 ) -> None:
     line, reason = BAD_LINES[fault]
     path = tmp_path / "rows.jsonl"
     path.write_bytes(GOOD.encode() + line.rstrip() + b"\n" + GOOD.encode())
-    rows, [reject], intake = rows_in(path)
+    rows, [reject], stats = rows_in(path)
     assert rows == [("1", "lamp", "bright")] * 2
     assert str(reject).startswith(f"{path}:2: {reason}")
-    assert intake.lines == 3
+    assert stats.lines == 3
 
 
 BAD_CSV = {
-    "a NUL": (b"1,la\0mp,c\n", "holds a NUL"),
+    "a NUL": (b"1,la\0mp,c\n", "contains a NUL"),
     "broken UTF-8": (b"1,la\xffmp,c\n", "not UTF-8: invalid start byte at byte 4"),
     "a field too few": (b"1,lamp\n", "2 fields, but the header has 3"),
     "a field too many": (b"1,lamp,c,d\n", "4 fields, but the header has 3"),
@@ -297,13 +298,13 @@ BAD_CSV = {
 
 
 @pytest.mark.parametrize("fault", BAD_CSV)
-def test_a_bad_row_of_csv_is_named_and_the_rows_around_it_are_read(
+def test_a_bad_row_of_csv_is_reported_and_the_rows_around_it_are_read(
     tmp_path: Path, fault: str
 ) -> None:
     line, reason = BAD_CSV[fault]
     path = tmp_path / "rows.csv"
     path.write_bytes(b'uid,title,content\n1,"two\nlines",c\n' + line + b"2,b,c\n")
-    rows, [reject], intake = rows_in(path)
+    rows, [reject], stats = rows_in(path)
     assert rows == [("1", "two\nlines", "c"), ("2", "b", "c")]
     assert str(reject).startswith(f"{path}:4: {reason}")
-    assert (intake.lines, intake.bad_lines) == (5, 1)
+    assert (stats.lines, stats.rejected_lines) == (5, 1)

@@ -1,4 +1,4 @@
-"""A file that holds no list of rows is named, with the command that helps."""
+"""A file without a list of rows is refused, with the command that converts it."""
 
 import shlex
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import FinetuneError
-from exporter.records import Columns, Intake, read_rows
+from exporter.records import Columns, LoadStats, read_rows
 from tests.checked import findings
 from tests.rows import CASES, rows_in
 
 REFUSED = {
-    "A3_duplicate_header.csv": ":1: column title is named twice",
+    "A3_duplicate_header.csv": ":1: column title appears twice",
     "C2_header_open_quote.csv": ":1: the header has a quote that is not closed",
     "D11_pretty.json": ": an object over several lines; jq -c . ",
     "D12_wrapped.json": "key .products; jq -c '.products[]' ",
@@ -26,7 +26,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_list_of_rows_is_named_with_its_remedy(name: str) -> None:
+def test_a_file_without_a_list_of_rows_is_refused_with_its_remedy(name: str) -> None:
     with pytest.raises(FinetuneError) as error:
         rows_in(CASES / name)
     assert REFUSED[name] in str(error.value)
@@ -68,7 +68,7 @@ MORE_REFUSED = {
     "nothing below sep=": (b"sep=;\n", ":2: no header below sep="),
     "rows by their keys": (
         b'{"1":{"uid":1,"title":"a"},"2":{"uid":2,"title":"b"}}',
-        "the rows stand under a key each; jq -c '.[]' ",
+        "each row is under a key of its own; jq -c '.[]' ",
     ),
     "columns": (
         b'{"uid":[1],"title":["a"],"content":["b"]}',
@@ -80,7 +80,7 @@ MORE_REFUSED = {
     ),
     "a header without end": (
         b"uid,title,content" + b",x" * 100_000,
-        ":1: longer than 128 KiB; no header of columns",
+        ":1: longer than 128 KiB; not a header of columns",
     ),
     "an array of Windows text": (
         b'[{"uid":"1","title":"\xe9","content":"b"}]',
@@ -89,7 +89,7 @@ MORE_REFUSED = {
     "a tar archive": (bytes(257) + b"ustar\0", "a tar archive; tar -xf "),
     "a NUL in the header": (
         b"uid,ti\0tle,content\n1,a,b\n",
-        ":1: the header holds a NUL",
+        ":1: the header contains a NUL",
     ),
     "an empty zip": (b"PK\x05\x06" + bytes(18), "a zip archive; unzip "),
     "Markdown": (b"| uid | title |\n|---|---|\n", "a table in Markdown"),
@@ -110,7 +110,9 @@ MORE_REFUSED = {
 
 
 @pytest.mark.parametrize("name", MORE_REFUSED)
-def test_the_like_of_it_is_named_with_its_remedy(name: str, tmp_path: Path) -> None:
+def test_other_files_without_a_list_of_rows_are_refused_with_their_remedy(
+    name: str, tmp_path: Path
+) -> None:
     content, message = MORE_REFUSED[name]
     path = tmp_path / "rows"
     path.write_bytes(content)
@@ -126,12 +128,12 @@ def test_the_command_for_parquet_can_be_pasted_whatever_the_path(
     path.write_bytes(b"PAR1")
     with pytest.raises(FinetuneError) as loading:
         rows_in(path)
-    said = [f.fix for f in findings(path) if f.rule == "parquet"]
-    for text in (str(loading.value), *said):
+    fixes = [f.fix for f in findings(path) if f.rule == "parquet"]
+    for text in (str(loading.value), *fixes):
         *_, flag, program, argument = shlex.split(text[text.index("python3") :])
         assert (flag, argument) == ("-c", str(path))
         compile(program, "", "exec")
-    assert len(said) == 1
+    assert len(fixes) == 1
 
 
 def test_the_command_for_a_document_can_be_pasted_whatever_the_title(
@@ -141,7 +143,7 @@ def test_the_command_for_a_document_can_be_pasted_whatever_the_title(
     path.write_bytes(MORE_REFUSED["a long document"][0])
     columns = Columns("uid", "it's", "content")
     with pytest.raises(FinetuneError) as error:
-        [*read_rows(path, columns, Intake(lambda _: None))]
+        [*read_rows(path, columns, LoadStats(lambda _: None))]
     command = str(error.value).partition("; ")[2]
     assert shlex.split(command)[:3] == [
         *("jq", "-c", '.. | objects | select(has("it\'s"))')

@@ -17,7 +17,7 @@ from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
 from exporter.progress import Step, step
-from exporter.records import Block, Columns, Intake, Reject, read_rows
+from exporter.records import Block, Columns, LoadStats, Reject, read_rows
 
 
 @click.command(epilog=EXIT_CODES)
@@ -57,72 +57,77 @@ def load(
     missing table is created. All FILES are one transaction: if a line is bad,
     nothing is loaded.
     """
-    names = [*(table or "").rpartition("."), id_column, title, content]
-    del names[1]
-    raw = _chosen(project_dir, names)
+    raw = _raw_table(project_dir, table, (id_column, title, content))
     columns = Columns(None if no_id else raw.columns[0], *raw.columns[1:])
     stands(f"nothing was loaded; {raw} is as it was")
-    with server(), _taking(rejects, files) as intake:
-        blocks = _blocks(files, columns, intake)
-        with step(_loading(files, intake)):
-            count = raw_table.load(
-                raw,
-                blocks,
-                mode=mode,
-                loaded=lambda n: stands(f"{counted(n, 'row')} loaded into {raw}"),
-            )
+    size = sum(path.stat().st_size for path in files if path.is_file())
+    with (
+        server(),
+        _load_stats(rejects, files) as stats,
+        step(Step("loading", size, "bytes", lambda: stats.bytes_read)),
+    ):
+        count = raw_table.load(
+            raw,
+            _read_files(files, columns, stats),
+            mode=mode,
+            loaded=lambda n: stands(f"{counted(n, 'row')} loaded into {raw}"),
+        )
     if rejects:
-        say(f"{counted(intake.bad_lines, 'bad line')} set aside in {rejects}")
+        say(f"{counted(stats.rejected_lines, 'bad line')} written to {rejects}")
     say(f"{counted(count, 'row')} loaded into {raw}")
-    if intake.bad_lines:
+    if stats.rejected_lines:
         say(
-            f"{counted(intake.lines, 'line')} read: {intake.row_lines:,} hold rows, "
-            f"{intake.bad_lines:,} set aside, {intake.other_lines:,} header or blank"
+            f"{counted(stats.lines, 'line')} read: {stats.row_lines:,} with rows, "
+            f"{stats.rejected_lines:,} bad, {stats.skipped_lines:,} header or blank"
         )
     if not terse:
-        for line in intake.loaded:
-            say(line)
-        _say_how_to_go_on(project_dir, raw)
+        for note in stats.notes:
+            say(note)
+        _say_next_steps(project_dir, raw)
 
 
-def _chosen(project_dir: Path, names: Sequence[str | None]) -> RawTable:
-    """Return the raw table as it is named, or else as the vars have it."""
-    schema, table, *columns = names
-    if table and all(columns):
-        found = RawTable("public", table, ("", "", ""))
+def _raw_table(
+    project_dir: Path, table: str | None, columns: tuple[str | None, ...]
+) -> RawTable:
+    """Return the raw table of the options; the vars give what they leave out."""
+    schema, _, name = (table or "").rpartition(".")
+    if name and all(columns):
+        default = RawTable("public", name, ("", "", ""))
     else:
         try:
-            found = artifacts.raw_names(project_dir)
+            default = artifacts.raw_names(project_dir)
         except FinetuneError as error:
             raise FinetuneError(
                 f"{error}, or give --table, --id, --title and --content"
             ) from error
     uid, title, content = (
-        given or other for given, other in zip(columns, found.columns, strict=True)
+        given or other for given, other in zip(columns, default.columns, strict=True)
     )
-    return RawTable(schema or found.schema, table or found.name, (uid, title, content))
+    return RawTable(
+        schema or default.schema, name or default.name, (uid, title, content)
+    )
 
 
 @contextmanager
-def _taking(rejects: Path | None, files: Sequence[Path]) -> Iterator[Intake]:
-    """Yield what counts lines; a bad one ends the load, or goes to `rejects`."""
+def _load_stats(rejects: Path | None, files: Sequence[Path]) -> Iterator[LoadStats]:
+    """Yield the counts of the load; a bad line ends it, or is written to `rejects`."""
     if rejects is None:
-        yield Intake(_refuse)
+        yield LoadStats(_refuse)
         return
-    # What standard input comes from is an input, too.
+    # The file behind standard input must not be overwritten either.
     inputs = [Path("/dev/stdin") if str(f) == "-" else f for f in files]
     with drafts(rejects.parent, rejects.name, inputs=inputs) as [draft]:
 
-        def set_aside(bad: Reject) -> None:
+        def write(bad: Reject) -> None:
             draft.write_line(
                 orjson.dumps(bad._asdict(), option=orjson.OPT_APPEND_NEWLINE)
             )
 
-        intake = Intake(set_aside)
+        stats = LoadStats(write)
         try:
-            yield intake
+            yield stats
         except FinetuneError:
-            if intake.bad_lines:  # They say why nothing was loaded.
+            if stats.rejected_lines:  # They explain why nothing was loaded.
                 draft.finish()
                 publish(draft)
             raise
@@ -130,30 +135,25 @@ def _taking(rejects: Path | None, files: Sequence[Path]) -> Iterator[Intake]:
         publish(draft)
 
 
-def _loading(files: Sequence[Path], intake: Intake) -> Step:
-    """Return the step that reads the files."""
-    size = sum(path.stat().st_size for path in files if path.is_file())
-    return Step("loading", size, "bytes", lambda: intake.position)
+def _read_files(
+    files: Sequence[Path], columns: Columns, stats: LoadStats
+) -> Iterator[Block]:
+    """Yield the rows of all files.
 
-
-def _blocks(files: Sequence[Path], columns: Columns, intake: Intake) -> Iterator[Block]:
+    Raises:
+        FinetuneError: A file cannot be read, or too many lines are bad.
+    """
     for path in files:
-        yield from read_rows(path, columns, intake)
-        if intake.found:
-            others = [name for name in intake.found if name not in columns]
-            intake.loaded.append(
-                f"{path}: columns {', '.join(columns.wanted())} loaded"
-                + (f"; passed over: {', '.join(others)}" if others else "")
-            )
-    if intake.rows and intake.too_many:
+        yield from read_rows(path, columns, stats)
+    if stats.rows and stats.too_many_rejected:
         raise FinetuneError(
-            f"{intake.bad_lines:,} of {counted(intake.lines, 'line')} are bad, "
+            f"{stats.rejected_lines:,} of {counted(stats.lines, 'line')} are bad, "
             "too many: nothing was loaded; fix them first"
         )
-    if not intake.rows and intake.bad_lines:
+    if not stats.rows and stats.rejected_lines:
         raise FinetuneError(
-            f"none of {counted(intake.lines, 'line')} holds a row: nothing was "
-            f"loaded; the last fault: {intake.last}"
+            f"none of {counted(stats.lines, 'line')} has a usable row: nothing was "
+            f"loaded; the last fault: {stats.last_reject}"
         )
 
 
@@ -164,15 +164,14 @@ def _refuse(bad: Reject) -> None:
     )
 
 
-def _say_how_to_go_on(project_dir: Path, raw: RawTable) -> None:
-    """Name the next command, and the vars to set where they are others."""
-    path = project_dir / "dbt_project.yml"
+def _say_next_steps(project_dir: Path, raw: RawTable) -> None:
+    """Show the next command, and the vars to set if they name another table."""
     try:
-        chosen = artifacts.raw_names(project_dir)
+        in_vars = artifacts.raw_names(project_dir)
     except FinetuneError:
-        chosen = None
-    if chosen != raw:
-        say(f"next: set these vars in {path}")
+        in_vars = None
+    if in_vars != raw:
+        say(f"next: set these vars in {project_dir / 'dbt_project.yml'}")
         values = raw.schema, raw.name, *raw.columns
         for name, value in zip(artifacts.RAW_VARS, values, strict=True):
             say(f"  {name}: {orjson.dumps(value).decode()}")

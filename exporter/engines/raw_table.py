@@ -15,7 +15,7 @@ from exporter.progress import waiting
 from exporter.signals import stops_wait
 
 if TYPE_CHECKING:
-    from exporter.records import Block, Form
+    from exporter.records import Block, CopyFormat
 
 
 def exists(table: RawTable) -> bool:
@@ -60,9 +60,9 @@ def load(
     with connected() as connection:
         freeze = _made_ready(connection, table, first[0].columns, mode)
         count = 0
-        for form, same in groupby(chain([first], blocks), itemgetter(0)):
+        for copy_format, same in groupby(chain([first], blocks), itemgetter(0)):
             cursor = connection.cursor()
-            with cursor.copy(_copy(name, form, freeze=freeze)) as copy:
+            with cursor.copy(_copy(name, copy_format, freeze=freeze)) as copy:
                 for _, block in same:
                     copy.write(block)
             count += cursor.rowcount
@@ -110,11 +110,13 @@ def _made_ready(
     return kind == "r" and mode == "replace"
 
 
-def _copy(name: sql.Identifier, form: "Form", *, freeze: bool) -> sql.Composed:
-    columns = sql.SQL(", ").join(map(sql.Identifier, form.columns))
+def _copy(
+    name: sql.Identifier, copy_format: "CopyFormat", *, freeze: bool
+) -> sql.Composed:
+    columns = sql.SQL(", ").join(map(sql.Identifier, copy_format.columns))
     options = sql.SQL("freeze {}").format(freeze)
-    if form.separator:
+    if copy_format.separator:
         options += sql.SQL(", format csv, delimiter {}, force_null ({})").format(
-            form.separator, columns
+            copy_format.separator, columns
         )
     return sql.SQL("copy {} ({}) from stdin ({})").format(name, columns, options)

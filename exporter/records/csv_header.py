@@ -1,78 +1,90 @@
-"""The header of CSV: its columns, and how fields stand below it."""
+"""The header of CSV: its columns, and how the rows below it are written."""
 
 import csv
 import re
 from typing import NamedTuple
 
 from exporter.progress import say
-from exporter.records.rows import Columns, Intake
-from exporter.records.source import BLANK, Source
+from exporter.records.input_file import BLANK, InputFile
+from exporter.records.rows import Columns, LoadStats
 
 _SEPARATORS = ",;\t|"
 _INVISIBLE = " \t\u00a0\u200b\ufeff"
-# The csv module takes no longer field.
-_MOST_BYTES = 1 << 17
+# The csv module accepts no longer field.
+_MAX_BYTES = 1 << 17
 
 
 class Header(NamedTuple):
-    """The columns, how fields and rows end, and where the rows begin."""
+    """The columns, and the format of the rows."""
 
     columns: list[str]
     separator: str
     quote: str
-    # Whether a blank stands after each separator.
+    # Whether a blank follows each separator.
     spaced: bool
-    end: str
+    row_end: str
+    # The number of the line on which the rows begin.
     first_line: int
 
 
-def read_header(source: Source, columns: Columns, intake: Intake) -> Header:
-    """Take the header, and what stands before it.
+def read_header(file: InputFile, columns: Columns, stats: LoadStats) -> Header:
+    """Read the header, and skip blank lines and a `sep=` line above it.
 
     Raises:
-        FinetuneError: It is none, or lacks a column.
+        FinetuneError: It is not a header, or lacks a column.
     """
-    head = source.first_line()
-    # Of the blank before the rows only whole lines are dropped.
+    head = file.peek_line()
+    # Blanks at the start of the header's own line belong to it.
     blank = len(head) - len(head.lstrip(BLANK))
-    start = head.rfind(source.end_of_line, 0, blank) + 1
-    number = 1 + head.count(source.end_of_line, 0, start)
-    line, end, rest = head[start:].partition(source.end_of_line)
+    start = head.rfind(file.end_of_line, 0, blank) + 1
+    number = 1 + head.count(file.end_of_line, 0, start)
+    line, end, rest = head[start:].partition(file.end_of_line)
     if re.fullmatch(rb'"?sep=."?\r*', line, re.IGNORECASE):
         start += len(line + end)
         number += 1
-        line, end, rest = rest.partition(source.end_of_line)
-    if len(line) > _MOST_BYTES:
-        raise source.error(
-            f"longer than {_MOST_BYTES >> 10} KiB; no header of columns", number
+        line, end, rest = rest.partition(file.end_of_line)
+    if len(line) > _MAX_BYTES:
+        raise file.error(
+            f"longer than {_MAX_BYTES >> 10} KiB; not a header of columns", number
         )
     if b"\0" in line:
-        raise source.error("the header holds a NUL", number)
-    if fault := source.fault(line):
-        raise source.error(fault, number)
+        raise file.error("the header contains a NUL", number)
+    if fault := file.text_fault(line):
+        raise file.error(fault, number)
     text = line.decode().rstrip("\r\n")
-    separator, header = _split(text, columns)
-    fault = _fault(text, header, columns)
+    separator, names = _split(text, columns)
+    fault = _header_fault(text, names, columns)
     if re.match(rb"-+\+[-+]+\s", rest):
         fault = "a table as psql shows it; write it as CSV: psql --csv"
     if fault:
-        raise source.error(fault, number)
-    source.drop(start + len(line + end))
-    intake.other_lines += number
-    intake.found = header
-    row = source.first_line().partition(source.end_of_line)[0]
-    single = text[:1] == "'" or _single_quoted(row, separator, len(header))
-    quote = "'" if single else '"'
+        raise file.error(fault, number)
+    file.skip(start + len(line + end))
+    stats.skipped_lines += number
+    unused = [name for name in names if name not in columns]
+    stats.notes.append(
+        f"{file.name}: columns {', '.join(columns.names())} loaded"
+        + (f"; skipped: {', '.join(unused)}" if unused else "")
+    )
+    row = file.peek_line().partition(file.end_of_line)[0]
+    single = text[:1] == "'" or _is_single_quoted(row, separator, len(names))
     if single:
-        say(f"{source.name}: the fields stand in single quotes; read as such")
-    spaced = separator + " " in text
-    row_end = "\r\n" if line.endswith(b"\r") else source.end_of_line.decode()
-    return Header(header, separator, quote, spaced, row_end, number + 1)
+        say(f"{file.name}: the fields are quoted with single quotes")
+    return Header(
+        names,
+        separator,
+        quote="'" if single else '"',
+        spaced=separator + " " in text,
+        row_end="\r\n" if line.endswith(b"\r") else file.end_of_line.decode(),
+        first_line=number + 1,
+    )
 
 
 def _split(text: str, columns: Columns) -> tuple[str, list[str]]:
-    """Return the separator that finds most columns, and these; none if in doubt."""
-    found, wanted = {}, {*columns.wanted()}
+    """Return the most likely separator of a header, and the names between.
+
+    No names mean that the header cannot be split with confidence.
+    """
+    found, wanted = {}, {*columns.names()}
     quote = "'" if text[:1] == "'" else '"'
     others = sorted(filter(str.isascii, {*re.findall(r"[^\w\s'\"]", text)}))
     for separator in dict.fromkeys([*_SEPARATORS, *others]):
@@ -86,43 +98,44 @@ def _split(text: str, columns: Columns) -> tuple[str, list[str]]:
             )
         except (csv.Error, ValueError, TypeError):
             fields = []
-        header = [field.strip(_INVISIBLE) for field in fields]
-        if separator in _SEPARATORS or wanted <= {*header}:
-            found[separator] = header
+        names = [field.strip(_INVISIBLE) for field in fields]
+        if separator in _SEPARATORS or wanted <= {*names}:
+            found[separator] = names
 
-    def fit(separator: str) -> tuple[int, int]:
+    def score(separator: str) -> tuple[int, int]:
         names = found[separator]
         return len({*names} & wanted), len(names)
 
-    best = max(found, key=fit)
-    sure = len(found[best]) > 1 or all(found.values())
-    return best, found[best] if sure else []
+    best = max(found, key=score)
+    confident = len(found[best]) > 1 or all(found.values())
+    return best, found[best] if confident else []
 
 
-def _fault(text: str, header: list[str], columns: Columns) -> str:
+def _header_fault(text: str, names: list[str], columns: Columns) -> str:
+    """Return why a text is no usable header, or ""."""
     if not text.strip():
         return "no header below sep="
-    if not header:
+    if not names:
         return (
             "the header has a quote that is not closed, or text after one that is: "
             f"{text[:80]}"
         )
     if re.match(r"\|.*\|\s*\Z", text):
         return "a table in Markdown; write it as CSV"
-    names, wanted = ", ".join(header), columns.wanted()
+    found, wanted = ", ".join(names), columns.names()
     for column in wanted:
-        if column not in header:
+        if column not in names:
             return (
-                f"no column {column}; the file has {names}, wanted are "
-                f"{', '.join(wanted)}: name yours with {columns.options(header)}"
+                f"no column {column}; the file has {found}, wanted are "
+                f"{', '.join(wanted)}: name yours with {columns.missing_options(names)}"
             )
-        if header.count(column) > 1:
-            return f"column {column} is named twice; the file has {names}: rename one"
+        if names.count(column) > 1:
+            return f"column {column} appears twice; the file has {found}: rename one"
     return ""
 
 
-def _single_quoted(row: bytes, separator: str, width: int) -> bool:
-    """Say whether the first row has every text in single quotes, two or more."""
+def _is_single_quoted(row: bytes, separator: str, width: int) -> bool:
+    """Return whether all texts of a row are in single quotes, and at least two are."""
     text = row.decode(errors="replace").replace("''", "\0")
     between = re.escape(separator)
     field = r" *(?:\0*'[^']*' *|\0+ *|[\d.+-]+ *)?"

@@ -1,7 +1,7 @@
-"""Rows out of CSV; a fault in it costs its own line, and no other.
+"""Rows of CSV; a faulty line costs its own row and no other.
 
-The patterns take time that grows linearly with the text, and no memory: a doubled
-quote is one byte for them, a NUL, so that no group of them is repeated in a field.
+The patterns take time that grows linearly with the text, and no memory: they see a
+doubled quote as one byte, a NUL, so that no group of them is repeated in a field.
 """
 
 import re
@@ -11,96 +11,98 @@ from itertools import islice
 
 from exporter.progress import say
 from exporter.records.csv_header import Header, read_header
-from exporter.records.csv_records import Record, Records
+from exporter.records.csv_parser import CsvParser, Record
+from exporter.records.input_file import BLOCK_BYTES, InputFile
 from exporter.records.rows import (
     MAX_LINE_BYTES,
     SHOWN_BYTES,
     TOO_LONG,
     Block,
     Columns,
-    Form,
-    Intake,
+    CopyFormat,
+    LoadStats,
     is_utf8,
 )
-from exporter.records.source import BLOCK_BYTES, Source
 
-# So many lines that are rows themselves are no text of a field: a quote was left
-# open, and another one that stands by chance closed it.
+# A field with at least this many lines that look like rows is not a text: a quote was
+# left open, and some later quote closed it.
 _ROWS_IN_A_FIELD = 3
 
 
-def csv_rows(source: Source, columns: Columns, intake: Intake) -> Iterator[Block]:
+def csv_rows(file: InputFile, columns: Columns, stats: LoadStats) -> Iterator[Block]:
     """Yield the rows of CSV.
 
     Raises:
-        FinetuneError: The header lacks a column, or another one follows.
+        FinetuneError: The header lacks a column, or a different header follows.
     """
-    rows = _Reader(source, columns, intake)
-    while len(rows.buffer) >= BLOCK_BYTES or rows.more() or rows.buffer:
-        yield rows.form, rows.plain_block() or rows.judged_block()
+    reader = _CsvReader(file, columns, stats)
+    while len(reader.buffer) >= BLOCK_BYTES or reader.read_more() or reader.buffer:
+        yield reader.copy_format, reader.plain_block() or reader.parsed_block()
 
 
-class _Reader(Records):
-    """What was read and not yet split into records.
+class _CsvReader(CsvParser):
+    """Turns CSV into blocks of rows.
 
-    Blocks of plain rows go to the server as they are, which takes a tenth of the
-    time of the csv module. What is left is judged row by row: a quoted field over
-    many lines is a text, or a quote that was left open. Fewest lines are set aside.
+    Plain rows go to the server as they are, which takes a tenth of the time of the csv
+    module. Other rows are parsed one by one: a quoted field of many lines is either a
+    text or a quote that was left open. As few lines as possible are rejected.
     """
 
-    def __init__(self, source: Source, columns: Columns, intake: Intake) -> None:
-        header = read_header(source, columns, intake)
-        super().__init__(source, header)
-        self.intake = intake
+    def __init__(self, file: InputFile, columns: Columns, stats: LoadStats) -> None:
+        header = read_header(file, columns, stats)
+        super().__init__(file, header)
+        self.stats = stats
         self.number = header.first_line
         self.header = [name.encode() for name in header.columns]
-        self.places = sorted(map(header.columns.index, columns.wanted()))
-        loaded = tuple(header.columns[place] for place in self.places)
-        self.form = Form(loaded, header.separator, header.end)
-        # Up to this line, what reads as a row may be the rest of a broken text.
-        self.doubtful = 0
-        self._compile(header, {header.columns[0], *columns.wanted()})
+        # The columns to load, by their index.
+        self.wanted = sorted(map(header.columns.index, columns.names()))
+        loaded = tuple(header.columns[index] for index in self.wanted)
+        self.copy_format = CopyFormat(loaded, header.separator, header.row_end)
+        # Up to this line, what looks like a row may be the rest of a broken text.
+        self.suspect_until = 0
+        self._compile(header, {header.columns[0], *columns.names()})
 
     def _compile(self, header: Header, names: set[str]) -> None:
         s, q = re.escape(self.separator), self.quote
+        row_end = self.copy_format.row_end.encode()
         blanks = b"" if header.spaced else self.blanks
         field, most = rb'(?:[^"\0%b\r\n]+|\0*(?:"[^"]*")?)' % s, self.width - 1
-        row = rb"(?:%b%b){%d}%b%b" % (field, s, most, field, self.form.end.encode())
-        self.plain_rows = re.compile(rb"(%b)*" % row)
+        row = rb"(?:%b%b){%d}%b%b" % (field, s, most, field, row_end)
+        self._plain_rows = re.compile(rb"(%b)*" % row)
         text = rb"[^%b\0%b%b\r\n][^%b\r\n]*" % (q, s, blanks, s)
         field = rb"(?:%b|\0*(?:%b[^%b]*%b)?)" % (text, q, q, q)
-        row = rb"(?:%b%b){%d}%b%b" % (field, s, most, field, self.end)
-        self.likely = re.compile(row)
-        self.line = re.compile(rb"[^%b]*%b" % (self.line_end, self.line_end))
-        # The fields that are wanted of a plain row, each as it stands.
+        row = rb"(?:%b%b){%d}%b%b" % (field, s, most, field, self.row_end)
+        self._likely_row = re.compile(row)
+        self._line = re.compile(rb"[^%b]*%b" % (self.line_end, self.line_end))
+        # The wanted fields of a plain row, with their quotes.
         field = rb'(?:"[^"]*(?:""[^"]*)*"|[^"%b\r\n]*)' % s
-        before = [-1, *self.places]
+        before = [-1, *self.wanted]
         row = s.join(
-            rb"(?:%b%b){%d}(%b)" % (field, s, place - last - 1, field)
-            for last, place in zip(before, self.places, strict=False)
+            rb"(?:%b%b){%d}(%b)" % (field, s, index - last - 1, field)
+            for last, index in zip(before, self.wanted, strict=False)
         )
         row += rb"(?:%b%b){%d}" % (s, field, most - before[-1])
-        self.picked = re.compile(row + self.form.end.encode())
-        # A line after another that begins with a name of the header.
+        self._wanted_fields = re.compile(row + row_end)
+        # A line that begins with a column name, after another line.
         name = b"|".join(re.escape(name.encode()) for name in names)
-        again = rb"%b(?:%b)?[ \t]*%b?(?:%b)%b?[ \t]*%b"
-        again %= self.line_end, BOM_UTF8, q, name, q, s
-        self.again = re.compile(again, re.IGNORECASE)
+        repeated = rb"%b(?:%b)?[ \t]*%b?(?:%b)%b?[ \t]*%b"
+        repeated %= self.line_end, BOM_UTF8, q, name, q, s
+        self._repeated_header = re.compile(repeated, re.IGNORECASE)
 
     def plain_block(self) -> bytes:
-        """Take plain rows as they are; b"" if what comes wants a closer look.
+        """Return the next plain rows as they are; b"" if the first must be parsed.
 
-        The last one stays, to be judged with what follows.
+        The last one stays in the buffer, to be parsed with what follows.
         """
         # Blocks of bounded length, because the pattern of the fields takes memory.
         end = self.buffer.rfind(self.line_end, 0, 2 * BLOCK_BYTES) + 1
         block = self.buffer[:end]
-        if self.quote != b'"' or self.number <= self.doubtful:
+        if self.quote != b'"' or self.number <= self.suspect_until:
             return b""
         if b"\0" in block or not is_utf8(block):
             return b""
         text = block.replace(b'""', b"\0")
-        found = self.plain_rows.match(text)
+        found = self._plain_rows.match(text)
         end = max(0, found.start(1)) if found else 0
         if found and self.ended and found.end() == len(text):
             # Nothing follows, unless the last line has no end.
@@ -109,120 +111,122 @@ class _Reader(Records):
         rows = b"".join(spans[::2]).count(self.line_end)
         block = block[: end + text.count(b"\0", 0, end)]
         lines = block.count(self.line_end)
-        if self.again.search(self.line_end + block):
+        if self._repeated_header.search(self.line_end + block):
             return b""
-        if lines > rows + _ROWS_IN_A_FIELD and any(map(self._holds_rows, spans[1::2])):
+        multiline = lines > rows + _ROWS_IN_A_FIELD
+        if multiline and any(map(self._contains_rows, spans[1::2])):
             return b""
         self.buffer = self.buffer[len(block) :]
-        self.intake.add(rows, lines)
+        self.stats.add_rows(rows, lines)
         self.number += lines
-        if len(self.places) < self.width:
-            picked = map(self.separator.join, self.picked.findall(block))
-            return self.form.end.encode().join([*picked, b""])
+        if len(self.wanted) < self.width:
+            fields = map(self.separator.join, self._wanted_fields.findall(block))
+            return self.copy_format.row_end.encode().join([*fields, b""])
         return block
 
-    def _holds_rows(self, text: bytes) -> bool:
-        """Say whether all lines of a text but the outer ones are rows."""
+    def _contains_rows(self, text: bytes) -> bool:
+        """Return whether all lines of a text but the outer ones look like rows."""
         if text.count(self.line_end) <= _ROWS_IN_A_FIELD:
             return False
-        lines = islice(self.line.finditer(text), 1, None)
-        return all(self._is_likely(line[0]) for line in lines)
+        lines = islice(self._line.finditer(text), 1, None)
+        return all(self._looks_like_row(line[0]) for line in lines)
 
-    def _is_likely(self, line: bytes) -> bool:
-        """Say whether a line is a row, and no sentence with commas."""
+    def _looks_like_row(self, line: bytes) -> bool:
+        """Return whether a line is likely a row, not a sentence with commas."""
         line = line.removesuffix(b"\n").removesuffix(b"\r")
-        return bool(self.likely.fullmatch(line.replace(self.quote * 2, b"\0")))
+        return bool(self._likely_row.fullmatch(line.replace(self.quote * 2, b"\0")))
 
-    def judged_block(self) -> bytes:
-        """Take the rows of the next lines, one by one; b"" if there are none."""
+    def parsed_block(self) -> bytes:
+        """Parse the next lines one by one and return their rows, or b"" if none."""
         rows: list[bytes] = []
-        place, target = 0, min(len(self.buffer), BLOCK_BYTES)
-        while place < target:
-            place = self._judge(place, rows)
-        self.buffer = self.buffer[place:]
+        offset, target = 0, min(len(self.buffer), BLOCK_BYTES)
+        while offset < target:
+            offset = self._read_row(offset, rows)
+        self.buffer = self.buffer[offset:]
         return b"".join(rows)
 
-    def _judge(self, start: int, rows: list[bytes]) -> int:
-        """Take a row, or set a line aside; return where the next one begins."""
+    def _read_row(self, start: int, rows: list[bytes]) -> int:
+        """Add a row, or reject or skip a line; return where the next one begins."""
         line_end = self.end_of_line(start)
         if line_end - start > MAX_LINE_BYTES:
-            return self._set_aside(start, line_end, TOO_LONG)
+            return self._reject(start, line_end, TOO_LONG)
         if not self.buffer[start:line_end].strip(self.blanks + b"\r\n\x1a"):
-            self.intake.other_lines += 1
+            self.stats.skipped_lines += 1
             self.number += 1
             return line_end
-        record = self.read(start)
-        lines = self.lines(start, record.end)
-        end, fault = self._fault(start, line_end, record, lines)
+        record = self.parse(start)
+        lines = self.count_lines(start, record.end)
+        end, fault = self._find_fault(start, line_end, record, lines)
         if fault:
-            return self._set_aside(start, end, fault)
+            return self._reject(start, end, fault)
         if self._is_header(record.values):
-            say(f"{self.source.name}:{self.number}: the header again, passed over")
-            self.intake.other_lines += lines
+            say(f"{self.file.name}:{self.number}: skipped a repeated header")
+            self.stats.skipped_lines += lines
         else:
-            self.intake.add(1, lines)
-            fields = [_quoted(record.values[place]) for place in self.places]
-            rows.append(self.separator.join(fields) + self.form.end.encode())
+            self.stats.add_rows(1, lines)
+            fields = [_quoted(record.values[index]) for index in self.wanted]
+            row_end = self.copy_format.row_end.encode()
+            rows.append(self.separator.join(fields) + row_end)
         self.number += lines
         return record.end
 
-    def _fault(
+    def _find_fault(
         self, start: int, line_end: int, record: Record, lines: int
     ) -> tuple[int, str]:
-        """Return what is wrong with a record, if so, and where that ends."""
+        """Return where a faulty record ends and what is wrong, or "" if nothing is."""
         if record.fault:
-            self.doubtful = max(self.doubtful, self.number + lines - 1)
+            self.suspect_until = max(self.suspect_until, self.number + lines - 1)
             return line_end, record.fault
-        if record.fields != self.width:
-            alone = lines > 1 and self.reads_well(line_end, record.end)
-            fault = f"{record.fields} fields, but the header has {self.width}"
+        if record.field_count != self.width:
+            alone = lines > 1 and self.parses_without_fault(line_end, record.end)
+            fault = f"{record.field_count} fields, but the header has {self.width}"
             return line_end if alone else record.end, fault
-        if lines > 1 and self._is_open(start, line_end, record):
+        if lines > 1 and self._has_open_quote(start, line_end, record):
             return line_end, "not CSV: a quote is not closed in this line"
         text = self.buffer[start : record.end]
-        if lines == 1 and self.number <= self.doubtful:
-            if not self._is_likely(text):
+        if lines == 1 and self.number <= self.suspect_until:
+            if not self._looks_like_row(text):
                 fault = "may be the rest of a field whose quote is broken above"
                 return line_end, fault
-            self.doubtful = 0
-        return record.end, self.source.fault(text)
+            self.suspect_until = 0
+        return record.end, self.file.text_fault(text)
 
     def _is_header(self, values: list[bytes]) -> bool:
-        """Say whether a row is the header again, in capitals or not.
+        """Return whether a row repeats the header, in upper or lower case.
 
         Raises:
-            FinetuneError: It is that of a file with another order of columns.
+            FinetuneError: It is a header with the columns in another order.
         """
         names = [value.removeprefix(BOM_UTF8).strip().lower() for value in values]
         wanted = [name.lower() for name in self.header]
         if names != wanted and len(names) > 1 and sorted(names) == sorted(wanted):
-            raise self.source.error(
+            raise self.file.error(
                 "a header with the columns in another order: two files were joined; "
                 "load each by itself",
                 self.number,
             )
         return names == wanted
 
-    def _is_open(self, start: int, line_end: int, record: Record) -> bool:
-        """Say whether a row over many lines is one whose quote was left open."""
+    def _has_open_quote(self, start: int, line_end: int, record: Record) -> bool:
+        """Return whether a row of many lines exists because a quote was left open."""
         end = record.end
-        if record.stray and self.reads_well(line_end, end):
+        if record.stray_quote and self.parses_without_fault(line_end, end):
             return True
-        if self._holds_rows(self.buffer[start:end]):
+        if self._contains_rows(self.buffer[start:end]):
             return True
-        if end == len(self.buffer) and not self.more():
+        if end == len(self.buffer) and not self.read_more():
             return False
-        following = self.read(end)
-        if following.fields == self.width or following.values == [b""]:
+        following = self.parse(end)
+        if following.field_count == self.width or following.values == [b""]:
             return False
-        return self.reads_well(line_end, end + 1)
+        return self.parses_without_fault(line_end, end + 1)
 
-    def _set_aside(self, start: int, end: int, fault: str) -> int:
+    def _reject(self, start: int, end: int, fault: str) -> int:
         text = self.buffer[start : start + SHOWN_BYTES if fault == TOO_LONG else end]
         if fault != TOO_LONG:
-            fault = self.source.fault(text) or fault
-        lines = self.lines(start, end)
-        self.intake.set_aside(self.source.name, self.number, fault, text, lines)
+            fault = self.file.text_fault(text) or fault
+        lines = self.count_lines(start, end)
+        self.stats.reject(self.file.name, self.number, fault, text, lines)
         self.number += lines
         return end
 

@@ -1,11 +1,11 @@
-"""JSON as it stands: repeated keys, long numbers and NaN are not smoothed over."""
+"""JSON with all it says: repeated keys, numbers of any length, NaN."""
 
 import json
 from typing import Any
 
 
 class Object(list[tuple[str, Any]]):
-    """An object as its pairs, repeated keys included."""
+    """A JSON object as key-value pairs, repeated keys included."""
 
 
 # A whole number is its digits, however long.
@@ -15,8 +15,8 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def first(text: str, start: int = 0) -> tuple[Any, int]:
-    """Return the value at the start of a text, and where it ends.
+def raw_decode(text: str, start: int = 0) -> tuple[Any, int]:
+    """Return the value at `start`, and where it ends; more text may follow.
 
     Raises:
         ValueError: There is none.
@@ -27,11 +27,11 @@ def first(text: str, start: int = 0) -> tuple[Any, int]:
         raise ValueError("nested too deeply") from error
 
 
-def only(text: str) -> object:
-    """Return the one value of a text.
+def decode(text: str) -> object:
+    """Return the value of a text.
 
     Raises:
-        ValueError: There is none, or more.
+        ValueError: The text is not exactly one value.
     """
     try:
         return _DECODER.decode(text)

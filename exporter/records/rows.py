@@ -1,51 +1,52 @@
-"""What is wanted of a file, and what became of each of its lines."""
+"""The columns to load, the rows as COPY accepts them, and what became of each line."""
 
 from codecs import utf_8_decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# Longer lines are damage, not data: PostgreSQL would take 1 GB, but no trainer
-# takes an example of this size.
+# Longer lines are damage, not data: PostgreSQL would accept 1 GB, but no trainer
+# accepts an example of this size.
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 TOO_LONG = f"longer than {MAX_LINE_BYTES >> 20} MiB"
-# As much of such a line is shown.
+# Of a line that is too long, show this much.
 SHOWN_BYTES = 1 << 10
-# The text of a longer piece is memory that the system hands out anew each time: 64 KiB
-# at once take 1.7 times as long as in pieces (Linux, November 2026).
+# The system allocates memory anew for each longer text: decoding 64 KiB at once takes
+# 1.7 times as long as in pieces of this size (Linux, November 2026).
 _PIECE_BYTES = 1 << 14
-HOLDS_NUL = "holds a NUL, which PostgreSQL cannot store"
+CONTAINS_NUL = "contains a NUL, which PostgreSQL cannot store"
 
 
-class Form(NamedTuple):
-    """How rows stand in blocks: CSV, or COPY's own text where no separator is.
+class CopyFormat(NamedTuple):
+    r"""How the rows of a block are written: CSV, or COPY's text format.
 
-    Null is a field of CSV without text; in COPY's own text it is spelled so.
+    Without a separator it is the text format. Null is an empty field in CSV, and \N in
+    the text format.
     """
 
     columns: tuple[str, ...]
     separator: str = ""
-    end: str = "\n"
+    row_end: str = "\n"
 
 
-# Rows in a form that PostgreSQL's COPY takes.
-Block = tuple[Form, bytes]
+# Rows in a format that PostgreSQL's COPY accepts.
+Block = tuple[CopyFormat, bytes]
 
 
 class Columns(NamedTuple):
-    """The names that a row has in the file; no id is wanted when it is None."""
+    """The names of the columns in the file; without an id column, `id` is None."""
 
     id: str | None
     title: str
     content: str
 
-    def wanted(self) -> list[str]:
-        """Return the names in the order of the rows."""
+    def names(self) -> list[str]:
+        """Return the names in the order of a row."""
         return [name for name in self if name is not None]
 
-    def options(self, found: list[str]) -> str:
-        """Return how to say which of the columns found are which."""
+    def missing_options(self, found: list[str]) -> str:
+        """Return the options that name the columns missing from those found."""
         parts = []
         for option, name in zip(("--id", "--title", "--content"), self, strict=True):
             if name is None or name in found:
@@ -58,7 +59,7 @@ class Columns(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """A line that holds no row, and why; a CSV row may span several lines."""
+    """A line without a usable row, and why; a CSV row may span several lines."""
 
     file: str
     line: int
@@ -70,48 +71,48 @@ class Reject(NamedTuple):
 
 
 @dataclass
-class Intake:
-    """What became of the lines of the files: rows, set aside, passed over."""
+class LoadStats:
+    """Counts of rows, and of lines: with rows, rejected, skipped."""
 
-    reject: Callable[[Reject], None]
+    on_reject: Callable[[Reject], None]
     rows: int = 0
     row_lines: int = 0
-    bad_lines: int = 0
-    other_lines: int = 0
-    # Bytes of the files that were read, as they lie on the disk.
-    position: int = 0
-    found: list[str] = field(default_factory=list)
-    last: Reject | None = None
-    # What was found in each file, for people.
-    loaded: list[str] = field(default_factory=list)
+    rejected_lines: int = 0
+    # Blank lines and headers.
+    skipped_lines: int = 0
+    # Bytes read of the files as they are on the disk, perhaps compressed.
+    bytes_read: int = 0
+    last_reject: Reject | None = None
+    # Which columns of each CSV file are loaded, and which are not.
+    notes: list[str] = field(default_factory=list)
 
     @property
     def lines(self) -> int:
         """All lines so far."""
-        return self.row_lines + self.bad_lines + self.other_lines
+        return self.row_lines + self.rejected_lines + self.skipped_lines
 
     @property
-    def too_many(self) -> bool:
-        """Say whether more than a tenth is bad; in short files, ten lines or half."""
-        return self.bad_lines > min(self.lines / 2, max(10, self.lines / 10))
+    def too_many_rejected(self) -> bool:
+        """Return whether a tenth is bad; in short files, ten lines or half."""
+        return self.rejected_lines > min(self.lines / 2, max(10, self.lines / 10))
 
-    def add(self, rows: int, lines: int | None = None) -> None:
-        """Count rows and the lines that they took."""
+    def add_rows(self, rows: int, lines: int | None = None) -> None:
+        """Count rows and the lines that they span, by default one each."""
         self.rows += rows
         self.row_lines += rows if lines is None else lines
 
-    def set_aside(
+    def reject(
         self, file: str, line: int, reason: str, text: bytes, lines: int = 1
     ) -> None:
-        """Count lines that hold no row, and hand on what can be shown of them."""
-        self.bad_lines += lines
+        """Count lines without a usable row, and pass them to `on_reject`."""
+        self.rejected_lines += lines
         shown = text.decode(errors="backslashreplace")
-        self.last = Reject(file, line, reason, shown)
-        self.reject(self.last)
+        self.last_reject = Reject(file, line, reason, shown)
+        self.on_reject(self.last_reject)
 
 
 def is_utf8(block: bytes) -> bool:
-    """Return whether a block is UTF-8, without half surrogate pairs."""
+    """Return whether a block is UTF-8, without unpaired surrogates."""
     end = len(block) if block.isascii() else 0
     try:
         while end < len(block):

@@ -114,7 +114,7 @@ class Export(Subject):
 
 
 class Load(Subject):
-    """Rows that replace others, with the bad lines set aside."""
+    """Rows that replace others, with the bad lines written to a file."""
 
     name = "load"
     arguments = ("load", "new.jsonl", "--replace", "--rejects", "bad.jsonl")

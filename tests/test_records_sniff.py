@@ -1,4 +1,4 @@
-"""What a file is, is seen in its first 256 KiB; what is longer is read all the same."""
+"""The first 256 KiB decide the format of a file; a longer first row is still read."""
 
 import gzip
 import json
@@ -44,7 +44,7 @@ def _files_of(text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("megabytes", [1, 8])
 @pytest.mark.parametrize("name", _files_of(""))
-def test_a_first_row_longer_than_the_first_look_is_read(
+def test_a_first_row_longer_than_the_head_is_read(
     tmp_path: Path, name: str, megabytes: int
 ) -> None:
     long = "A warm lamp, {of} brass. " * (megabytes * 1024 * 1024 // 25)
@@ -64,7 +64,7 @@ def test_a_first_row_longer_than_the_first_look_is_read(
         assert rows[1][2] == "ok"
 
 
-def test_of_a_first_line_that_is_over_long_only_that_line_is_lost(
+def test_a_first_line_that_is_too_long_costs_only_itself(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "rows.jsonl"
@@ -83,12 +83,12 @@ def test_a_broken_first_line_of_a_large_file_costs_its_own_line(
     assert (len(rows), reject.line) == (9_000, 1)
 
 
-def test_a_document_longer_than_the_first_look_is_named_with_its_remedy(
+def test_a_document_longer_than_the_head_is_refused_with_its_remedy(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "rows.json"
     path.write_text(json.dumps({"meta": "a" * 300_000, "data": [json.loads(GOOD)]}))
-    with pytest.raises(FinetuneError, match=r"the rows stand under the key \.data"):
+    with pytest.raises(FinetuneError, match=r"the rows are under the key \.data"):
         rows_in(path)
     path.write_text(json.dumps(json.loads(GOOD) | {"content": "a" * 300_000}, indent=1))
     with pytest.raises(FinetuneError, match="an object over several lines"):

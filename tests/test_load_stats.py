@@ -1,8 +1,8 @@
-"""The columns that are wanted of a file of rows, and the count of its lines."""
+"""The columns to load from a file, the counts of its lines, and exact JSON."""
 
 import pytest
 
-from exporter.records import Columns, Intake, Reject, exact_json
+from exporter.records import Columns, LoadStats, Reject, exact_json
 
 WANTED = Columns("uid", "title", "content")
 NO_ID = Columns(None, "title", "content")
@@ -23,11 +23,11 @@ NO_ID = Columns(None, "title", "content")
         (NO_ID, ["title", "content"], ""),
     ],
 )
-def test_the_options_that_are_missing_are_shown(
+def test_the_missing_options_are_shown(
     columns: Columns, found: list[str], options: str
 ) -> None:
-    assert columns.options(found) == options
-    assert WANTED.wanted() == ["uid", *NO_ID.wanted()]
+    assert columns.missing_options(found) == options
+    assert WANTED.names() == ["uid", *NO_ID.names()]
 
 
 @pytest.mark.parametrize(
@@ -44,27 +44,27 @@ def test_the_options_that_are_missing_are_shown(
         (179, 21, True),
     ],
 )
-def test_more_than_a_tenth_is_too_much_or_ten_lines_or_half(
+def test_more_than_a_tenth_is_too_many_or_in_short_files_ten_lines_or_half(
     good: int, bad: int, too_many: bool
 ) -> None:
     rejects: list[Reject] = []
-    intake = Intake(rejects.append)
-    intake.add(good)
+    stats = LoadStats(rejects.append)
+    stats.add_rows(good)
     for line in range(bad):
-        intake.set_aside("rows", line, "why", b"x")
-    assert intake.too_many is too_many
-    assert (intake.rows, intake.lines, len(rejects)) == (good, good + bad, bad)
+        stats.reject("rows", line, "why", b"x")
+    assert stats.too_many_rejected is too_many
+    assert (stats.rows, stats.lines, len(rejects)) == (good, good + bad, bad)
 
 
-def test_rows_and_lines_are_counted_each_for_itself() -> None:
-    intake = Intake(lambda _: None)
-    intake.add(2, 5)
-    intake.add(3)
-    intake.set_aside("rows", 9, "why", b"x\xff", 4)
+def test_rows_and_lines_are_counted_separately() -> None:
+    stats = LoadStats(lambda _: None)
+    stats.add_rows(2, 5)
+    stats.add_rows(3)
+    stats.reject("rows", 9, "why", b"x\xff", 4)
     last = Reject("rows", 9, "why", "x\\xff")
-    intake.other_lines += 1
-    assert (intake.rows, intake.row_lines, intake.bad_lines) == (5, 8, 4)
-    assert (intake.lines, intake.last, str(last)) == (13, last, "rows:9: why")
+    stats.skipped_lines += 1
+    assert (stats.rows, stats.row_lines, stats.rejected_lines) == (5, 8, 4)
+    assert (stats.lines, stats.last_reject, str(last)) == (13, last, "rows:9: why")
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_rows_and_lines_are_counted_each_for_itself() -> None:
     ],
 )
 def test_the_path_to_a_list_of_objects_is_jqs(text: str, path: str) -> None:
-    assert exact_json.path_to_objects(exact_json.only(text)) == path
+    assert exact_json.path_to_objects(exact_json.decode(text)) == path
 
 
-def test_what_json_smooths_over_is_kept() -> None:
+def test_repeated_keys_and_long_numbers_are_kept() -> None:
     text = '{"a": -0, "a": 123456789012345678901, "b": 1.5}'
-    found = exact_json.only(text)
+    found = exact_json.decode(text)
     assert found == [("a", "0"), ("a", "123456789012345678901"), ("b", 1.5)]
-    assert exact_json.first(f"x{text} more", 1) == (found, len(text) + 1)
+    assert exact_json.raw_decode(f"x{text} more", 1) == (found, len(text) + 1)
     assert isinstance(found, exact_json.Object)
