@@ -27,12 +27,24 @@ def test_the_name_of_a_rule_stands_in_one_file_of_models_and_macros(rule: str) -
 def test_a_threshold_is_one_line_of_one_file(workspace: Workspace) -> None:
     edit(workspace.project / "dbt_project.yml", "occurrences: 10", "occurrences: 3")
     workspace.insert([(None, "lamp", f"a bright lamp, number {n}") for n in range(3)])
-    workspace.build()
+    workspace.build(unit_tests=True)
     files = workspace.export()
     assert len(json_lines(files / "clean.jsonl")) == 3
     document = json.loads((files / "manifest.json").read_bytes())
     conditions = {rule["rule"]: rule["condition"] for rule in document["funnel"]}
     assert conditions["title_repeated"] == "count(*) >= 3"
+
+
+@pytest.mark.parametrize("thresholds", [(0, 1, 50), (50, 100, 33.3)])
+def test_no_unit_test_depends_on_the_thresholds_of_the_project(
+    workspace: Workspace, thresholds: tuple[float, ...]
+) -> None:
+    settings = workspace.project / "dbt_project.yml"
+    shipped = ("min_description_length: 10", "occurrences: 10", "percent: 0")
+    for old, new in zip(shipped, thresholds, strict=True):
+        edit(settings, old, f"{old.partition(':')[0]}: {new}")
+    workspace.insert([("1", "lamp", "a bright lamp")])
+    workspace.build(unit_tests=True)
 
 
 # What a rule on titles costs: an entry, a unit test and a data test.
