@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exporter.checking.files import check_file
-from exporter.checking.lines import examine
+from exporter.checking.lines import check_line
 from exporter.checking.rules import Finding, read_rules
-from exporter.checking.texts import holds_html
+from exporter.checking.texts import contains_html
 from exporter.engines import embedded
 from tests.harm_corpus import chat_line, corpus
 from tests.workspace import REPOSITORY, SHARED_DATA, Workspace, project_in
@@ -71,7 +71,7 @@ def found_by_check(pairs: list[Pair]) -> Found:
         lines = [chat_line(pair.title, pair.text) for pair in pairs]
         path.write_bytes(b"".join(lines))
         check_file(path, read_rules(), note)
-    found["html"] = {n for n, line in enumerate(lines) if holds_html(line)}
+    found["html"] = {n for n, line in enumerate(lines) if contains_html(line)}
     # Of an answer to many questions only the first is named.
     first = {pairs[n].text for n in found["answer-for-many"]}
     found["answer-for-many"] = {n for n, p in enumerate(pairs) if p.text in first}
@@ -154,8 +154,8 @@ def alarms(pairs: Iterable[Pair]) -> str:
     for pair in pairs:
         total += 1
         line = chat_line(pair.title, pair.text)
-        rules = {fault.rule for fault in examine(line)[1]}
-        rules |= {"html"} if holds_html(line) else set()
+        rules = {fault.rule for fault in check_line(line)[1]}
+        rules |= {"html"} if contains_html(line) else set()
         for rule in rules & HARMS.keys():
             counts[rule] += 1
     said = [f"`{rule}` {counts[rule]:,}" for rule in HARMS if counts[rule]]

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from exporter.chat import chat_line, chat_messages
 from exporter.checking import files as check_module
+from exporter.checking.fast_path import FastPath
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
-from exporter.checking.lines import examine
-from exporter.checking.plain import Plain
+from exporter.checking.lines import check_line
 from exporter.checking.rules import Finding, read_rules
 from tests.checked import findings
 from tests.corpus import Case, Json, chat, clean, encoded, good, lines, message, swapped
@@ -79,12 +79,12 @@ def test_every_rule_and_reader_names_a_source_with_its_date() -> None:
         assert reader.sources[0].read <= date(2026, 11, 25)
 
 
-def test_the_quick_look_never_passes_what_the_close_look_minds() -> None:
-    plain = Plain()
+def test_the_fast_path_never_accepts_a_line_that_the_full_check_faults() -> None:
+    fast_path = FastPath()
     for case in faulty():
         for line in case.content.splitlines(keepends=True):
-            if plain.texts(line):
-                assert examine(line)[1] == [], case.name
+            if fast_path.texts(line):
+                assert check_line(line)[1] == [], case.name
 
 
 WORDS = ["Bag", "nan", " ", "\f", "\0", "\u2028", "\ufffd", "\x7f", "\u200b", "-"]
@@ -95,15 +95,15 @@ WORDS += ["bAG", '"', "\\", "\\n", "n", "<s>", "a@b.de", "2026-01-01", "\x85", "
     texts=st.tuples(*[st.lists(st.sampled_from(WORDS), max_size=3).map("".join)] * 3),
     escaped=st.booleans(),
 )
-def test_the_quick_look_never_passes_a_text_that_the_close_look_minds(
+def test_the_fast_path_accepts_a_text_only_if_the_full_check_does(
     texts: tuple[str, str, str], escaped: bool
 ) -> None:
     rows = json.dumps({"messages": chat_messages(*texts)}, ensure_ascii=escaped)
     line = rows.encode() + b"\n"
-    clean = examine(line)[1] == []
-    assert Plain().texts(line) == ([texts] if clean else None)
+    clean = check_line(line)[1] == []
+    assert FastPath().texts(line) == ([texts] if clean else None)
     between = good(1) + line + good(2)
-    assert clean or Plain().texts(between) is None
+    assert clean or FastPath().texts(between) is None
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_the_quick_look_never_passes_a_text_that_the_close_look_minds(
 )
 def test_a_value_of_another_type_is_named_by_its_kind(content: Json, kind: str) -> None:
     line = encoded(chat(message("user", "Bag"), message("assistant", content)))
-    [fault] = examine(line)[1]
+    [fault] = check_line(line)[1]
     assert (fault.rule, fault.detail) == ("content-not-string", kind)
 
 
-def test_two_rows_on_a_line_and_a_line_without_one_do_not_make_up_for_each_other(
+def test_two_rows_on_a_line_and_a_blank_line_do_not_cancel_out(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "train.jsonl"
@@ -135,9 +135,9 @@ def test_two_rows_on_a_line_and_a_line_without_one_do_not_make_up_for_each_other
     assert {f.line for f in findings(path)} == {13, 14, 15}
 
 
-def test_only_the_key_that_comes_twice_is_named() -> None:
+def test_only_the_duplicate_key_is_named() -> None:
     line = good(1).replace(b"}]}", b'}],"x":1,"y":2,"x":3}')
-    twice = [f.key for f in examine(line)[1] if f.rule == "duplicate-key"]
+    twice = [f.key for f in check_line(line)[1] if f.rule == "duplicate-key"]
     assert twice == ["x"]
 
 
@@ -165,11 +165,11 @@ def test_the_readers_that_refuse_are_named_with_the_reason(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("half", [r"\ud800", r"\udbff", r"\udc00", r"\udfff"])
 def test_either_half_of_a_pair_of_surrogates_is_found_alone(half: str) -> None:
-    _, [fault] = examine(swapped(b"blue", half.encode()))
+    _, [fault] = check_line(swapped(b"blue", half.encode()))
     assert fault == ("lone-surrogate", "messages[2].content", "")
 
 
-def test_a_reader_that_only_suffers_gives_a_warning(tmp_path: Path) -> None:
+def test_a_fault_that_a_reader_does_not_refuse_is_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"".join(lines(12)) + good(1).replace(b"}]}", b'}],"x":1}'))
     assert [f.severity for f in findings(path, "trl")] == ["warning"]
@@ -186,7 +186,7 @@ def test_a_large_file_is_refused_by_those_with_a_limit(tmp_path: Path) -> None:
     assert [(f.rule, f.readers) for f in found] == [("file-too-large", ["azure"])]
 
 
-def test_what_stands_in_training_and_validation_is_found_once_a_kind(
+def test_an_example_question_or_answer_in_both_files_is_reported_once(
     tmp_path: Path,
 ) -> None:
     train, valid = tmp_path / "train.jsonl", tmp_path / "valid.jsonl"
@@ -219,7 +219,7 @@ def test_what_stands_in_training_and_validation_is_found_once_a_kind(
     assert f"answer also in {train}:7 " in found[3].message
 
 
-def test_a_line_of_many_megabytes_is_passed_over(
+def test_a_line_of_many_megabytes_is_reported_and_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_module, "MAX_LINE_BYTES", 1000)

@@ -1,4 +1,4 @@
-"""What comes again is found as a dictionary would find it, in a dozen bytes a value."""
+"""Repeats finds the same duplicates as a dictionary would, in less memory."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.checking import repeats as module
-from exporter.checking.repeats import Companions, Repeats
+from exporter.checking.repeats import PairedRepeats, Repeats
 
 values = st.lists(st.sampled_from([*"abcde", *range(0, 2048, 256), None]))
 
@@ -33,11 +33,13 @@ def in_parts(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @given(stood=values, others=values)
-def test_lines_are_found_again(stood: list[Hashable], others: list[Hashable]) -> None:
+def test_duplicates_are_those_that_a_dictionary_finds(
+    stood: list[Hashable], others: list[Hashable]
+) -> None:
     found, counts = repeats(stood), Counter(stood)
     numbered = [*enumerate(stood, 1)]
     assert len(found) == len(stood)
-    assert [*found.again()] == [
+    assert [*found.duplicates()] == [
         (line, first(stood)[value])
         for line, value in numbered
         if first(stood)[value] < line
@@ -48,14 +50,17 @@ def test_lines_are_found_again(stood: list[Hashable], others: list[Hashable]) ->
     assert sorted(found.groups()) == sorted(
         (count, first(stood)[value]) for value, count in counts.items()
     )
-    assert found.distinct() == (len(counts), max(counts.values(), default=0))
+    assert found.distinct_and_most_frequent() == (
+        len(counts),
+        max(counts.values(), default=0),
+    )
 
 
 @given(pairs=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5))))
-def test_a_value_beside_so_many_others_is_found(pairs: list[tuple[str, int]]) -> None:
-    least, found = 3, Companions()
+def test_a_value_with_enough_partners_is_found(pairs: list[tuple[str, int]]) -> None:
+    least, found = 3, PairedRepeats()
     for line, (value, other) in enumerate(pairs, 1):
-        found.add_beside(value, line, other)
+        found.add_pair(value, line, other)
     stood: list[Hashable] = [value for value, _ in pairs]
     expected = []
     for value in {value for value, _ in pairs}:
@@ -65,5 +70,5 @@ def test_a_value_beside_so_many_others_is_found(pairs: list[tuple[str, int]]) ->
                 beside.add(beside_it)
                 if len(beside) == least:
                     expected.append((first(stood)[value], line, stood.count(value)))
-    assert sorted(found.beside_many(least)) == sorted(expected)
-    assert [*found.again()] == [*repeats(stood).again()]
+    assert sorted(found.with_partners(least)) == sorted(expected)
+    assert [*found.duplicates()] == [*repeats(stood).duplicates()]

@@ -1,4 +1,4 @@
-"""A conversation and the rules it breaks: pure, no input or output."""
+"""Check a conversation. Pure functions, no input or output."""
 
 import json
 from collections import Counter
@@ -15,13 +15,13 @@ _API_MESSAGE_KEYS = {
     **dict.fromkeys(["tool_calls", "tool_call_id"], "tool-key"),
 }
 _CALL_KEYS = {"tool_calls", "function_call"}
-_UNSEEN = "".join(INVISIBLE)
+_INVISIBLE = "".join(INVISIBLE)
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "a boolean"}
 _PARTS = {"image_url": "content-image", "text": "content-parts"}
 
 
-class Repeating(dict[str, Any]):
-    """A JSON object some of whose keys came twice."""
+class DuplicateKeys(dict[str, Any]):
+    """A JSON object in which some keys appear twice."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -32,18 +32,18 @@ class Repeating(dict[str, Any]):
 def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the pairs as an object; json's `object_pairs_hook`."""
     value = dict(pairs)
-    return value if len(value) == len(pairs) else Repeating(pairs)
+    return value if len(value) == len(pairs) else DuplicateKeys(pairs)
 
 
-def repeated_keys(value: dict[str, Any], path: str) -> Iterator[Fault]:
-    """Yield a fault for each key that came twice; `path` is put before it."""
-    if isinstance(value, Repeating):
+def duplicate_keys(value: dict[str, Any], prefix: str) -> Iterator[Fault]:
+    """Yield a fault for each key that appears twice."""
+    if isinstance(value, DuplicateKeys):
         for name in value.repeated:
-            yield Fault("duplicate-key", f"{path}{short(name)}")
+            yield Fault("duplicate-key", f"{prefix}{short(name)}")
 
 
 def conversation_faults(messages: object) -> Iterator[Fault]:
-    """Yield the rules that the value of "messages" breaks."""
+    """Yield the faults of the value of "messages"."""
     if isinstance(messages, str) and messages.lstrip().startswith("["):
         yield Fault("messages-encoded", "messages")
     elif not isinstance(messages, list):
@@ -62,15 +62,15 @@ def _message_faults(message: object, path: str) -> Iterator[Fault]:
     if not isinstance(message, dict):
         yield Fault("message-not-object", path, kind_of(message))
         return
-    yield from repeated_keys(message, f"{path}.")
-    called = {key: written_otherwise(key, message) for key in ("role", "content")}
-    for found in filter(None, called.values()):
+    yield from duplicate_keys(message, f"{path}.")
+    misspelled = {key: misspelled_key(key, message) for key in ("role", "content")}
+    for found in filter(None, misspelled.values()):
         yield Fault("key-case", f"{path}.{short(found)}", short(found))
-    if called["role"] is None:
+    if misspelled["role"] is None:
         yield from _role_faults(message, f"{path}.role")
-    if called["content"] is None:
+    if misspelled["content"] is None:
         yield from _content_faults(message, f"{path}.content")
-    for key in message.keys() - called.values():
+    for key in message.keys() - misspelled.values():
         if key in _API_MESSAGE_KEYS:
             yield Fault(_API_MESSAGE_KEYS[key], f"{path}.{key}")
         elif key not in {"role", "content", "weight"}:
@@ -86,8 +86,8 @@ def _role_faults(message: dict[str, Any], path: str) -> Iterator[Fault]:
     elif role in _OTHER_ROLES:
         yield Fault(f"role-{role}", path)
     elif role not in _KNOWN_ROLES:
-        near = _plain_word(role) in _KNOWN_ROLES
-        yield Fault("role-case" if near else "role-unknown", path, short(role))
+        misspelled = _normalized(role) in _KNOWN_ROLES
+        yield Fault("role-case" if misspelled else "role-unknown", path, short(role))
 
 
 def _content_faults(message: dict[str, Any], path: str) -> Iterator[Fault]:
@@ -131,7 +131,7 @@ def _part_rule(part: object) -> str:
 
 def _order_faults(messages: list[Any]) -> Iterator[Fault]:
     given = [m.get("role") if isinstance(m, dict) else None for m in messages]
-    # One that nobody knows may stand for any other.
+    # An unknown role may be another word for any of the known ones.
     known = _KNOWN_ROLES | _OTHER_ROLES
     roles = [role if isinstance(role, str) and role in known else "" for role in given]
     for place in range(1, len(roles)):
@@ -154,21 +154,21 @@ def _order_faults(messages: list[Any]) -> Iterator[Fault]:
 def _echo_faults(messages: list[Any]) -> Iterator[Fault]:
     texts = [m.get("content") if isinstance(m, dict) else None for m in messages]
     for place in range(1, len(texts)):
-        asked, said = texts[place - 1], texts[place]
+        question, answer = texts[place - 1], texts[place]
         if (
-            isinstance(asked, str)
-            and asked
-            and isinstance(said, str)
+            isinstance(question, str)
+            and question
+            and isinstance(answer, str)
             and messages[place - 1].get("role") == "user"
             and messages[place].get("role") == "assistant"
-            and is_echo(asked.strip(), said.strip())
+            and is_echo(question.strip(), answer.strip())
         ):
             yield Fault("answer-is-question", f"messages[{place}].content")
 
 
-def is_echo(asked: str, said: str) -> bool:
-    """Say whether two texts are the same but for case."""
-    return len(asked) == len(said) and asked.lower() == said.lower()
+def is_echo(question: str, answer: str) -> bool:
+    """Return whether two texts are equal except for case."""
+    return len(question) == len(answer) and question.lower() == answer.lower()
 
 
 def _weight_faults(messages: list[Any]) -> Iterator[Fault]:
@@ -181,10 +181,10 @@ def _weight_faults(messages: list[Any]) -> Iterator[Fault]:
         if message.get("role") == "assistant":
             answers.append(weight)
         if "weight" in message:
-            # `parse_int` makes 1 and 1.0 alike; true and "1" stay what they are.
+            # The parser reads 1 and 1.0 alike as a float, but not true and "1".
             if type(weight) is not float or weight not in {0, 1}:
-                said = weight if type(weight) is str else json.dumps(weight)
-                yield Fault("weight-invalid", path, short(said.removesuffix(".0")))
+                text = weight if type(weight) is str else json.dumps(weight)
+                yield Fault("weight-invalid", path, short(text.removesuffix(".0")))
             elif message.get("role") != "assistant":
                 yield Fault("weight-not-assistant", path)
             else:
@@ -193,20 +193,20 @@ def _weight_faults(messages: list[Any]) -> Iterator[Fault]:
         yield Fault("weight-all-zero", "messages")
 
 
-def written_otherwise(key: str, value: dict[str, Any]) -> str | None:
-    """Return the key that stands in its place in capitals or with blanks."""
+def misspelled_key(key: str, value: dict[str, Any]) -> str | None:
+    """Return the key that differs from a missing one by case or blanks only."""
     if key in value:
         return None
-    return next((near for near in value if _plain_word(near) == key), None)
+    return next((found for found in value if _normalized(found) == key), None)
 
 
-def _plain_word(name: str) -> str:
-    """Return a name in small letters, without what is around it and not seen."""
-    return name.strip(_UNSEEN).lower()
+def _normalized(name: str) -> str:
+    """Return a name in lower case, without invisible characters around it."""
+    return name.strip(_INVISIBLE).lower()
 
 
 def kind_of(value: object) -> str:
-    """Return what JSON calls the kind of the value."""
+    """Return the JSON type of a value, in words."""
     if value is None:
         return "null"
     for kind, name in _KINDS.items():
@@ -216,7 +216,7 @@ def kind_of(value: object) -> str:
 
 
 def short(value: object) -> str:
-    """Return a value on one printable line of at most 40 characters."""
+    """Return a value as one printable line of at most 40 characters."""
     text = value if isinstance(value, str) else str(value)
     text = text.encode("utf-8", "backslashreplace").decode()
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:41])

@@ -1,4 +1,4 @@
-"""Rows of another dialect read as messages, so that the same rules judge them."""
+"""Read the rows of every dialect as messages, so that the same rules apply to all."""
 
 import re
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from exporter.checking.rules import Fault
 _CONTENT = re.compile(r"messages\[(\d+)\](\.content)?")
 
 
-class _Form(NamedTuple):
-    """Where a dialect has its turns and their texts, and what it calls the roles.
+class _Layout(NamedTuple):
+    """The keys of a dialect for its turns, texts and prompt, and its names of roles.
 
-    `fixed` are the keys that are the same on each line, with their values.
+    `fixed` are keys with the same value in every row.
     """
 
     turns: str
@@ -26,30 +26,30 @@ class _Form(NamedTuple):
 
 
 @cache
-def _form(dialect: str) -> _Form:
-    """Return the form of a dialect, as the template of its lines has it."""
+def _layout(dialect: str) -> _Layout:
+    """Return the layout of a dialect, derived from the template of its lines."""
     template = DIALECTS[dialect](None)
     [system] = DIALECTS[dialect](SLOT).keys() - template.keys()
     turns = template[ROW_KEYS[dialect]]
     [texts] = turns[0].keys() - {"role"}
     roles = dict(zip([t["role"] for t in turns], ["user", "assistant"], strict=True))
     fixed = {key: value for key, value in template.items() if isinstance(value, str)}
-    return _Form(ROW_KEYS[dialect], texts, system, roles, fixed)
+    return _Layout(ROW_KEYS[dialect], texts, system, roles, fixed)
 
 
-# The key that a row of each dialect has.
+# The key by which a row of each dialect is recognized.
 ROW_KEYS = {
     name: next(key for key, value in make(None).items() if not isinstance(value, str))
     for name, make in DIALECTS.items()
 }
-# What else a row may have.
-_MORE_KEYS = {"nova": {"toolConfig"}}
+# Other keys that a row may have.
+_OPTIONAL_KEYS = {"nova": {"toolConfig"}}
 _API_KEYS = {"tools", "parallel_tool_calls", "functions"}
 _PAIR = {"prompt": "user", "completion": "assistant"}
 
 
 def wrapper_key(value: dict[str, Any]) -> str | None:
-    """Return the key under which an object holds a list of rows, if it does."""
+    """Return the key whose value is a list of rows, if the object has one."""
     for key, rows in value.items():
         first = rows[0] if isinstance(rows, list) and rows else None
         if isinstance(first, dict) and not first.keys().isdisjoint(ROW_KEYS.values()):
@@ -57,86 +57,91 @@ def wrapper_key(value: dict[str, Any]) -> str | None:
     return None
 
 
-class Turns:
-    """The messages of a row, and how its faults are called there.
+class Conversation:
+    """The messages of a row, and the faults of the row with its own keys.
 
-    `messages` are ours: what the dialect has in their place is passed on as it is
-    where it is not of the right kind.
+    `messages` has the form of the dialect "messages". A value of the wrong type is
+    kept as it is.
     """
 
-    def __init__(self, value: dict[str, Any], dialect: str) -> None:
+    def __init__(self, row: dict[str, Any], dialect: str) -> None:
         self.messages: Any = []
         self._faults: list[Fault] = []
-        self._places: list[tuple[str, str]] = []
-        self._whole = ROW_KEYS[dialect]
+        # For each message, the path of its turn in the row and that of its text.
+        self._paths: list[tuple[str, str]] = []
+        self._row_key = ROW_KEYS[dialect]
         if dialect == "messages":
-            self.messages = value["messages"]
-            self._report_extra(value, {"messages"})
+            self.messages = row["messages"]
+            self._report_extra_keys(row, {"messages"})
         elif dialect == "prompt-completion":
-            self._take_pair(value)
+            self._read_pair(row)
         else:
-            more = _MORE_KEYS.get(dialect, set())
-            self._take_turns(value, _form(dialect), more)
+            optional = _OPTIONAL_KEYS.get(dialect, set())
+            self._read_turns(row, _layout(dialect), optional)
 
     def faults(self) -> Iterator[Fault]:
-        """Yield what is wrong with the form and with the conversation."""
+        """Yield the faults of the row's layout and of its conversation."""
         yield from self._faults
         for fault in conversation_faults(self.messages):
-            yield fault._replace(key=self._place(fault.key or ""))
+            yield fault._replace(key=self._path_in_row(fault.key or ""))
 
     def _report(self, key: str, what: str) -> None:
         self._faults.append(Fault("row-form", short(key), what))
 
-    def _take_pair(self, value: dict[str, Any]) -> None:
-        self._report_extra(value, set(_PAIR))
+    def _read_pair(self, row: dict[str, Any]) -> None:
+        self._report_extra_keys(row, set(_PAIR))
         for key, role in _PAIR.items():
-            self._places.append((key, key))
-            message = {"content": value[key]} if key in value else {}
+            self._paths.append((key, key))
+            message = {"content": row[key]} if key in row else {}
             self.messages.append({"role": role, **message})
 
-    def _take_turns(self, value: dict[str, Any], form: _Form, more: set[str]) -> None:
-        self._report_extra(value, {form.turns, form.system, *form.fixed} | more)
-        system, turns = value.get(form.system), value.get(form.turns)
+    def _read_turns(
+        self, row: dict[str, Any], layout: _Layout, optional: set[str]
+    ) -> None:
+        known = {layout.turns, layout.system, *layout.fixed} | optional
+        self._report_extra_keys(row, known)
+        system, turns = row.get(layout.system), row.get(layout.turns)
         if system is not None:
-            path = form.system
+            path = layout.system
             if isinstance(system, dict):
-                path, system = f"{path}.{form.texts}", system.get(form.texts)
+                path, system = f"{path}.{layout.texts}", system.get(layout.texts)
             self.messages.append({"role": "system", **self._text(system, path, path)})
         if not isinstance(turns, list):
             self.messages = turns
         else:
             for place, turn in enumerate(turns):
-                self._take(turn, f"{form.turns}[{place}]", form)
-        for key, fixed in form.fixed.items():
-            if value.get(key) != fixed:
-                self._report(key, f"not {fixed}")
+                self._read_turn(turn, f"{layout.turns}[{place}]", layout)
+        for key, value in layout.fixed.items():
+            if row.get(key) != value:
+                self._report(key, f"not {value}")
 
-    def _take(self, turn: object, path: str, form: _Form) -> None:
+    def _read_turn(self, turn: object, path: str, layout: _Layout) -> None:
         if not isinstance(turn, dict):
-            self._places.append((path, path))
+            self._paths.append((path, path))
             self.messages.append(turn)
             return
-        message = {key: turn[key] for key in turn if key != form.texts}
+        message = {key: turn[key] for key in turn if key != layout.texts}
         role = turn.get("role")
         if isinstance(role, str):
-            message["role"] = form.roles.get(role, f"{role}, which has no meaning here")
-        below = f"{path}.{form.texts}"
-        if form.texts in turn:
-            message |= self._text(turn[form.texts], path, below)
+            unknown = f"{role}, which has no meaning here"
+            message["role"] = layout.roles.get(role, unknown)
+        text_path = f"{path}.{layout.texts}"
+        if layout.texts in turn:
+            message |= self._text(turn[layout.texts], path, text_path)
         else:
-            self._places.append((path, below))
+            self._paths.append((path, text_path))
         self.messages.append(message)
 
-    def _text(self, parts: Any, path: str, below: str) -> dict[str, Any]:  # noqa: ANN401
-        """Return the text of a list of parts as a message's content."""
+    def _text(self, parts: Any, path: str, text_path: str) -> dict[str, Any]:  # noqa: ANN401
+        """Return the content of a message from a list of parts."""
         if isinstance(parts, str):
-            self._report(below, "a text, not a list of texts")
+            self._report(text_path, "a text, not a list of texts")
         elif isinstance(parts, list):
             texts = [
                 part.get("text") if isinstance(part, dict) else None for part in parts
             ]
             if len(texts) == 1 and isinstance(texts[0], str):
-                parts, below = texts[0], f"{below}[0].text"
+                parts, text_path = texts[0], f"{text_path}[0].text"
             else:
                 parts = [
                     {"type": "text", "text": text}
@@ -144,19 +149,20 @@ class Turns:
                     else {"type": "image_url", "image_url": part}
                     for part, text in zip(parts, texts, strict=True)
                 ]
-        self._places.append((path, below))
+        self._paths.append((path, text_path))
         return {"content": parts}
 
-    def _report_extra(self, value: dict[str, Any], known: set[str]) -> None:
-        for key in value.keys() - known:
+    def _report_extra_keys(self, row: dict[str, Any], known: set[str]) -> None:
+        for key in row.keys() - known:
             rule = "api-key" if key in _API_KEYS else "extra-key"
             self._faults.append(Fault(rule, short(key)))
 
-    def _place(self, key: str) -> str:
+    def _path_in_row(self, key: str) -> str:
+        """Return the path in the row of a key such as messages[1].content."""
         found = _CONTENT.match(key)
         if not found:
-            return self._whole
-        if not self._places:
+            return self._row_key
+        if not self._paths:
             return key
-        path, below = self._places[int(found[1])]
-        return (below if found[2] else path) + key[found.end() :]
+        path, text_path = self._paths[int(found[1])]
+        return (text_path if found[2] else path) + key[found.end() :]

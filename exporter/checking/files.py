@@ -1,4 +1,4 @@
-"""Chat files of any shape, read in bounded memory and judged line by line."""
+"""Check chat files of any size, line by line in bounded memory."""
 
 import gzip
 import zlib
@@ -9,55 +9,56 @@ from pathlib import Path
 from typing import Any
 
 from exporter.chat import chat_messages
-from exporter.checking.lines import examine, without_marks
+from exporter.checking.contents import Contents
+from exporter.checking.fast_path import FastPath
+from exporter.checking.lines import check_line, strip_stray_bytes
 from exporter.checking.not_jsonl import ByteFile, not_lines, not_text
-from exporter.checking.plain import Plain
 from exporter.checking.rules import Fault, Finding, Rules
-from exporter.checking.whole import Contents
 from exporter.errors import FinetuneError
 from exporter.file_types import SIGNATURE_BYTES
 from exporter.progress import reading, step
 
-# Longer lines are damage: half a million tokens, while the most generous reader
-# trains on 65,536. Damaged JSON can take a hundred times its size in memory.
+# A longer line is damaged: it is half a million tokens, while the largest limit of
+# a reader is 65,536. Parsing damaged JSON can take a hundred times its size in memory.
 MAX_LINE_BYTES = 2 << 20
 
-# So much is looked at at once; of lines that are in doubt a part, then each.
+# The fast path tests a block of this size at once. If that fails, it tests the
+# lines in this many parts, then each line alone.
 _BLOCK_BYTES = 1 << 15
 _PARTS = 16
 
-Report = Callable[[Finding], None]
-See = Callable[[int, list[Any]], None]
+OnFinding = Callable[[Finding], None]
+OnExample = Callable[[int, list[Any]], None]
 
 
 def check_file(
-    path: Path, rules: Rules, report: Report, see: See | None = None
+    path: Path, rules: Rules, on_finding: OnFinding, on_example: OnExample | None = None
 ) -> Contents:
-    """Report every rule that a file breaks, and return what it holds.
+    """Report every rule that a file breaks, and return the contents of the file.
 
-    `see` is given the line and the messages of each example. Memory grows with
-    the file by some fifty bytes an example only.
+    `on_example` gets the line number and the messages of each example. Memory grows
+    by about fifty bytes per example and no more.
 
     Raises:
         FinetuneError: The file cannot be read.
     """
-    checker = _Checker(path, rules, report, see)
+    checker = _Checker(path, rules, on_finding, on_example)
     try:
         with ExitStack() as stack:
             file: Any = stack.enter_context(opened := path.open("rb", _BLOCK_BYTES))
-            packed = file.peek(2)[:2] == b"\x1f\x8b"
+            compressed = file.peek(2)[:2] == b"\x1f\x8b"
             more = "{count:,} bytes, more than {limit:,}"
-            size, named = path.stat().st_size, path.name
+            size, name = path.stat().st_size, path.name
             checker.report_limits("bytes", "file-too-large", size, more)
-            if packed:
-                named = named.removesuffix(".gz")
-                right = named != path.name
-                checker.report(Fault("gzip" if right else "gzip-misnamed"))
+            if compressed:
+                name = name.removesuffix(".gz")
+                named_gz = name != path.name
+                checker.report(Fault("gzip" if named_gz else "gzip-misnamed"))
                 file = stack.enter_context(gzip.open(file))
             try:
                 with step(reading("checking", path, opened)):
                     if checker.read(file):
-                        checker.report_whole(named)
+                        checker.report_whole(name)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 checker.report(Fault("gzip-damaged", detail=str(error)))
     except OSError as error:
@@ -69,18 +70,22 @@ def check_file(
 
 
 class _Checker:
-    """A file that is read, and to whom its faults are reported."""
+    """The check of one file: reads its lines and reports their faults."""
 
     def __init__(
-        self, path: Path, rules: Rules, report: Report, see: See | None
+        self,
+        path: Path,
+        rules: Rules,
+        on_finding: OnFinding,
+        on_example: OnExample | None,
     ) -> None:
         self.contents = Contents(path)
         self._path = path
         self._rules = rules
-        self._report = report
-        self._see = see
+        self._on_finding = on_finding
+        self._on_example = on_example
         self._reserved = rules.reserved()
-        self._plain = Plain(rules.dialect, self._reserved)
+        self._fast_path = FastPath(rules.dialect, self._reserved)
         self._lines = self._bytes = 0
 
     def report(
@@ -89,94 +94,90 @@ class _Checker:
         line: int | None = None,
         readers: list[str] | None = None,
     ) -> None:
-        """Report a fault, if it is one for a reader asked about."""
+        """Report a fault if any chosen reader refuses it or is harmed by it."""
         finding = self._rules.finding(fault, self._path, line, readers)
         if finding:
-            self._report(finding)
+            self._on_finding(finding)
 
     def report_limits(self, kind: str, rule: str, count: int, detail: str) -> None:
-        """Report a count beyond what some readers take; `detail` names both."""
+        """Report each limit that a count breaks; `detail` is formatted with both."""
         for limit, readers in self._rules.limits(kind):
             if count < limit if rule == "too-few-examples" else count > limit:
                 fault = Fault(rule, detail=detail.format(count=count, limit=limit))
                 self.report(fault, readers=readers)
 
     def read(self, file: ByteFile) -> bool:
-        """Judge line after line; return whether the file was one of lines."""
+        """Check every line; return whether the file is made of lines at all."""
         self._file = file
-        other = not_text(file.peek(SIGNATURE_BYTES)[:SIGNATURE_BYTES])
-        if other:
-            self.report(other)
+        fault = not_text(file.peek(SIGNATURE_BYTES)[:SIGNATURE_BYTES])
+        if fault:
+            self.report(fault)
             return False
         block = file.readline(MAX_LINE_BYTES + 1)
         while block.isspace() and len(block) < SIGNATURE_BYTES and file.peek(1):
             block += file.readline(MAX_LINE_BYTES + 1)
-        torn = not_lines(block, file)
-        if torn:
-            self.report(torn, 1)
+        fault = not_lines(block, file)
+        if fault:
+            self.report(fault, 1)
             return False
         end = b"\n"
         while block:
-            self._judge(block)
+            self._check_lines(block)
             end = block
             block = file.read1(_BLOCK_BYTES)
             if block[-1:] not in b"\n":
                 block += file.readline(MAX_LINE_BYTES + 1)
-        self.contents.examples += len(self.contents.rows)
         last = len(end) - end.rfind(b"\n") - 1
         if last <= MAX_LINE_BYTES and end[-1:] not in b"\n\0\x1a":
             self.report(Fault("no-final-newline"), self._lines)
         return True
 
-    def _judge(self, lines: bytes) -> None:
-        """Take lines in if all are beyond doubt, as nearly always; else look closer."""
-        short = len(lines) <= MAX_LINE_BYTES and not self.contents.all_dates
-        rows = self._plain.texts(lines) if short else None
+    def _check_lines(self, lines: bytes) -> None:
+        """Add all lines if the fast path finds them clean; else check each in full."""
+        fast = len(lines) <= MAX_LINE_BYTES and not self.contents.only_dates
+        rows = self._fast_path.texts(lines) if fast else None
         if rows is None:
             each = BytesIO(lines).readlines()
             size = -(-len(each) // _PARTS)
             if len(each) == 1:
-                self._look_closer(lines)
+                self._check_line(lines)
             else:
                 for start in range(0, len(each), size):
-                    self._judge(b"".join(each[start : start + size]))
+                    self._check_lines(b"".join(each[start : start + size]))
             return
         number = self._lines + 1
         self._lines += len(rows)
         self._bytes += len(lines)
-        self.contents.add(lines, rows, number)
-        if self._see:
+        self.contents.add_clean(lines, rows, number)
+        if self._on_example:
             for place, texts in enumerate(rows, number):
-                self._see(place, chat_messages(*texts))
+                self._on_example(place, chat_messages(*texts))
 
-    def _look_closer(self, line: bytes) -> None:
+    def _check_line(self, line: bytes) -> None:
         self._lines += 1
         self._bytes += len(line)
         number = self._lines
         if len(line) > MAX_LINE_BYTES:
-            self._pass_over(line, number)
+            self._skip_long_line(line, number)
             return
-        line, marks = without_marks(line, first=number == 1)
-        for mark in marks:
-            self.report(mark, number)
-        if marks and not line.strip():
+        line, stray = strip_stray_bytes(line, first=number == 1)
+        for fault in stray:
+            self.report(fault, number)
+        if stray and not line.strip():
             return
-        example, faults = examine(line, self._rules.dialect, self._reserved)
+        example, faults = check_line(line, self._rules.dialect, self._reserved)
         for fault in faults:
             self.report(fault, number)
-            if fault.rule == "other-format" and not self.contents.other_format:
-                self.contents.other_format = f"{fault.detail} on line {number}"
-        if not any(fault.rule == "blank-line" for fault in faults):
-            rows = self._plain.texts(line)
-            self.contents.rows.add(rows[0] if rows else line, number)
+        rows = self._fast_path.texts(line)
+        self.contents.add_row(rows[0] if rows else line, faults, number)
         if example is None:
             return
         for fault in self.contents.add_example(line, example, number, self._bytes):
             self.report(fault, number)
-        if self._see and all(isinstance(m, dict) for m in example.messages):
-            self._see(number, example.messages)
+        if self._on_example and all(isinstance(m, dict) for m in example.messages):
+            self._on_example(number, example.messages)
 
-    def _pass_over(self, line: bytes, number: int) -> None:
+    def _skip_long_line(self, line: bytes, number: int) -> None:
         padding = not line.strip(b"\0")
         while not line.endswith(b"\n") and (rest := self._file.readline(len(line))):
             line = rest
@@ -188,10 +189,10 @@ class _Checker:
         elif b"}\r{" in line:
             fault = Fault("line-separator", detail="U+000D")
         self.report(fault, number)
-        self.contents.examples += not padding
+        self.contents.skipped += not padding
 
     def report_whole(self, name: str) -> None:
-        """Report what only the whole file shows, and a name that is none of one."""
+        """Report the faults of the whole file, and of its name."""
         if not name.endswith(".jsonl"):
             self.report(Fault("file-name"))
         count = self.contents.examples

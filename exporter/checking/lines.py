@@ -1,4 +1,4 @@
-"""One line of a chat file and the rules it breaks: pure, no input or output."""
+"""Check one line of a chat file. Pure functions, no input or output."""
 
 import json
 import re
@@ -8,17 +8,17 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from exporter.checking.conversation import (
+    duplicate_keys,
     json_object,
     kind_of,
-    repeated_keys,
+    misspelled_key,
     short,
-    written_otherwise,
 )
-from exporter.checking.dialects import ROW_KEYS, Turns, wrapper_key
+from exporter.checking.dialects import ROW_KEYS, Conversation, wrapper_key
 from exporter.checking.rules import Fault
 from exporter.checking.texts import text_harms
 
-# What other formats of training files have in place of "messages".
+# Other formats of training files, by the key that they have in place of "messages".
 _OTHER_FORMATS = {
     "schemaVersion": "Nova",
     "conversations": "ShareGPT",
@@ -33,25 +33,25 @@ _OTHER_FORMATS = {
     "messages": "messages",
 }
 
-# Of one line; a damaged one may hold millions.
+# At most this many faults of a line are reported; a damaged one may have millions.
 MOST_FAULTS = 100
 
 RAW_LINE_ENDS = {"\u2028": "U+2028", "\u2029": "U+2029", "\x85": "U+0085"}
 
 
-# No part of JSON, and where they come from: padding after a crash, DOS's end of
-# a file, the record separator of RFC 7464.
-_MARKS = {b"\0": "nul-padding", b"\x1a": "ctrl-z", b"\x1e": "record-separator"}
+# Bytes at either end of a line that are not part of JSON: padding after a crash, the
+# end of a DOS file, the record separator of RFC 7464.
+_STRAY_BYTES = {b"\0": "nul-padding", b"\x1a": "ctrl-z", b"\x1e": "record-separator"}
 
 
 class Example(NamedTuple):
-    """A line that holds messages, for what is counted over the whole file."""
+    """The messages of a line, and all keys that appear in it."""
 
     messages: list[Any]
     keys: frozenset[str]
 
 
-# What stands between rows that no LF ends; a text in JSON may hold most of them.
+# Separators of rows other than LF; most of them may also be in a text of JSON.
 _SEPARATOR = re.compile("}([\r\v\f\x85\u2028\u2029\ufeff])+{")
 _CLOSING = re.compile(r",\s*([\]}])")
 _SURROGATE = 0xED
@@ -59,7 +59,7 @@ _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class _NotJsonError(ValueError):
-    """NaN or Infinity."""
+    """NaN or Infinity, which Python's parser accepts and JSON does not have."""
 
 
 def _refuse_constant(name: str) -> None:
@@ -71,57 +71,55 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def examine(
+def check_line(
     line: bytes, dialect: str = "messages", reserved: re.Pattern[str] | None = None
 ) -> tuple[Example | None, list[Fault]]:
-    """Return the example on a line, if it is one, and the rules it breaks.
+    """Return the example on a line, or None, and the first hundred faults of the line.
 
-    `reserved` finds the words that no text may hold. Of a line that breaks rules
-    more than a hundred times, the first hundred.
+    `reserved` matches the words that no text may contain.
     """
     faults = list(_raw_faults(line))
     try:
         text = line.decode().strip(" \t\r\n")
         value = _DECODER.decode(text) if text else None
     except (ValueError, RecursionError) as error:
-        return None, [*faults, _not_json(line, error)]
+        return None, [*faults, _parse_fault(line, error)]
     if not text:
         return None, [*faults, Fault("blank-line")]
-    turns = _turns(value, dialect)
+    row = value if isinstance(value, dict) and ROW_KEYS[dialect] in value else None
+    conversation = None if row is None else Conversation(row, dialect)
     every = chain(
-        faults, _line_faults(value, dialect, turns), _text_faults(value, reserved)
+        faults,
+        _value_faults(value, dialect, conversation),
+        _text_faults(value, reserved),
     )
     faults = list(islice(every, MOST_FAULTS))
-    if turns and isinstance(value, dict) and isinstance(turns.messages, list):
-        return Example(turns.messages, _keys(value, turns.messages)), faults
+    if row and conversation and isinstance(conversation.messages, list):
+        messages = conversation.messages
+        return Example(messages, _keys(row, messages)), faults
     return None, faults
 
 
-def _turns(value: object, dialect: str) -> Turns | None:
-    """Return the turns of a row in the dialect, if it is one."""
-    if not isinstance(value, dict) or ROW_KEYS[dialect] not in value:
-        return None
-    return Turns(value, dialect)
-
-
-def without_marks(line: bytes, *, first: bool) -> tuple[bytes, list[Fault]]:
-    """Return the line without what is no part of JSON at its ends, and faults."""
+def strip_stray_bytes(line: bytes, *, first: bool) -> tuple[bytes, list[Fault]]:
+    """Return the line without stray bytes at its ends, and a fault for each kind."""
     faults = []
     if line.startswith(BOM_UTF8):
         faults.append(Fault("bom" if first else "bom-inside"))
         line = line.removeprefix(BOM_UTF8)
-    for mark, rule in _MARKS.items():
+    for stray, rule in _STRAY_BYTES.items():
         text = line.strip(b" \t\r\n")
-        if text.startswith(mark) or text.endswith(mark):
+        if text.startswith(stray) or text.endswith(stray):
             faults.append(Fault(rule))
-            line = text.strip(mark) + b"\n"
+            line = text.strip(stray) + b"\n"
     return line, faults
 
 
-def _not_json(line: bytes, error: Exception) -> Fault:
+def _parse_fault(line: bytes, error: Exception) -> Fault:
+    """Return the fault of a line that cannot be decoded or parsed."""
     if isinstance(error, UnicodeDecodeError):
         where = f"byte {error.start + 1} is 0x{line[error.start]:02x}"
-        # What is UTF-8 but for this has lost a byte, and is in no other encoding.
+        # Without this byte the line is UTF-8: a character was cut, and the line is
+        # not in another encoding.
         cut = (
             line[error.start] == _SURROGATE
             or not line.decode(errors="ignore").isascii()
@@ -133,11 +131,13 @@ def _not_json(line: bytes, error: Exception) -> Fault:
         return Fault("nested-deeply")
     if not isinstance(error, json.JSONDecodeError):
         return Fault("not-json", detail=str(error))
-    return _behind(error) if error.msg == "Extra data" else _broken(line, error)
+    if error.msg == "Extra data":
+        return _extra_data_fault(error)
+    return _syntax_fault(line, error)
 
 
-def _behind(error: json.JSONDecodeError) -> Fault:
-    """Return what is wrong with a line that goes on behind its value."""
+def _extra_data_fault(error: json.JSONDecodeError) -> Fault:
+    """Return the fault of a line that continues after a whole JSON value."""
     separator = _SEPARATOR.search(error.doc)
     if separator:
         return Fault("line-separator", detail=f"U+{ord(separator[1]):04X}")
@@ -147,14 +147,14 @@ def _behind(error: json.JSONDecodeError) -> Fault:
     return Fault("two-values")
 
 
-def _broken(line: bytes, error: json.JSONDecodeError) -> Fault:
-    """Return what is wrong with a line that is no JSON at a place of it."""
+def _syntax_fault(line: bytes, error: json.JSONDecodeError) -> Fault:
+    """Return the fault of a line with a syntax error."""
     text, place = error.doc, error.pos
     if text.startswith("{'"):
         return Fault("python-dict")
     if error.msg.startswith("Invalid control character"):
         return Fault("raw-control", detail=f"U+{ord(text[place]):04X}")
-    # Python 3.13 says where the comma is, older ones what is behind it.
+    # Python 3.13 gives the place of the comma, older versions the place after it.
     closing = _CLOSING.match(text, max(0, text.rfind(",", 0, place + 1)))
     if closing and closing.end() > place:
         return Fault("comma-inside", detail=closing[1])
@@ -173,34 +173,36 @@ def _raw_faults(line: bytes) -> Iterator[Fault]:
             yield Fault("raw-line-end", detail=name)
 
 
-def _line_faults(value: object, dialect: str, turns: Turns | None) -> Iterator[Fault]:
+def _value_faults(
+    value: object, dialect: str, conversation: Conversation | None
+) -> Iterator[Fault]:
     if value is None:
         yield Fault("null-line")
         return
     if not isinstance(value, dict):
-        yield _no_object(value)
+        yield _not_object_fault(value)
         return
-    yield from repeated_keys(value, "")
-    if turns and (dialect != "messages" or "schemaVersion" not in value):
-        yield from turns.faults()
+    yield from duplicate_keys(value, "")
+    if conversation and (dialect != "messages" or "schemaVersion" not in value):
+        yield from conversation.faults()
         return
     wrapper = wrapper_key(value)
     if wrapper is not None:
         yield Fault("wrapped", short(wrapper), short(wrapper))
         return
-    own = ROW_KEYS[dialect]
-    near = written_otherwise(own, value)
+    key = ROW_KEYS[dialect]
+    misspelled = misspelled_key(key, value)
     other = next((name for name in _OTHER_FORMATS if name in value), None)
-    if near is not None:
-        yield Fault("key-case", short(near), short(near))
+    if misspelled is not None:
+        yield Fault("key-case", short(misspelled), short(misspelled))
     elif other:
         yield Fault("other-format", other, _OTHER_FORMATS[other])
     else:
         keys = f"; the keys are {short(', '.join(value))}" if value else ""
-        yield Fault("messages-missing", own, keys)
+        yield Fault("messages-missing", key, keys)
 
 
-def _no_object(value: object) -> Fault:
+def _not_object_fault(value: object) -> Fault:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         return Fault("encoded-twice")
     first = value[0] if isinstance(value, list) and value else None
@@ -222,7 +224,7 @@ def _text_faults(
 
 
 def _strings(value: object) -> Iterator[tuple[str, str]]:
-    """Yield every text, keys included, and where it is, however deep."""
+    """Yield the path and text of every string, at any depth, non-ASCII keys too."""
     levels = [iter([("", value)])]
     while levels:
         path, item = next(levels[-1], (None, None))
@@ -231,22 +233,24 @@ def _strings(value: object) -> Iterator[tuple[str, str]]:
         elif isinstance(item, str):
             yield path, item
         elif isinstance(item, list | dict):
-            levels.append(_below(path, item))
+            levels.append(_children(path, item))
 
 
-def _below(path: str, value: list[Any] | dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _children(
+    path: str, value: list[Any] | dict[str, Any]
+) -> Iterator[tuple[str, Any]]:
     if isinstance(value, list):
         for place, item in enumerate(value):
             yield f"{path}[{place}]", item
         return
     for key, item in value.items():
-        below = f"{path}.{short(key)}" if path else short(key)
-        yield below, item
+        child = f"{path}.{short(key)}" if path else short(key)
+        yield child, item
         if not key.isascii():
-            yield below, key
+            yield child, key
 
 
-def _keys(value: dict[str, Any], messages: list[Any]) -> frozenset[str]:
-    whole = (message for message in messages if isinstance(message, dict))
-    below = {f"messages[].{short(key)}" for message in whole for key in message}
-    return frozenset(map(short, value)) | below
+def _keys(row: dict[str, Any], messages: list[Any]) -> frozenset[str]:
+    objects = (message for message in messages if isinstance(message, dict))
+    inner = {f"messages[].{short(key)}" for message in objects for key in message}
+    return frozenset(map(short, row)) | inner

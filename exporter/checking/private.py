@@ -1,4 +1,4 @@
-"""Numbers of cards and accounts, and keys, known by their form and check digits."""
+"""Find card numbers, bank accounts and API keys, by their form and check digits."""
 
 import re
 import zlib
@@ -27,14 +27,14 @@ KEY = re.compile(
     rf"(^|[^A-Za-z0-9_-])({any_of('key')})"
     r"|-----BEGIN ([A-Z]+ )?PRIVATE KEY( BLOCK)?-----"
 )
-# Every key holds so long a word, which is found much faster.
+# Every key contains a word of this length, which is found much faster.
 _MAY_BE_KEY = re.compile(r"[A-Za-z0-9+/_-]{13}|-----BEGIN")
 _WITH_CHECKSUM = ("gho_", "ghp_", "ghu_", "ghs_", "ghr_", "npm_")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def holds_card(text: str) -> bool:
-    """Say whether a text holds the number of a payment card."""
+def contains_card(text: str) -> bool:
+    """Return whether a text contains the number of a payment card."""
     for found in _CARD.finditer(text):
         digits = re.sub("[ -]", "", found[0])
         issuer = _ISSUERS.get(len(digits))
@@ -51,35 +51,35 @@ def _luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def holds_iban(text: str) -> bool:
-    """Say whether a text holds an IBAN, by the length of its country too."""
+def contains_iban(text: str) -> bool:
+    """Return whether a text contains an IBAN of the right length for its country."""
     for found in _IBAN.finditer(text):
         number = found[0].replace(" ", "")
         length = _LENGTHS.get(number[:2])
         if length and len(number) >= length:
-            # A word in capitals may follow; the check digits say where to stop.
+            # A word in capitals may follow, which is not part of the number.
             number = number[:length]
-            turned = "".join(str(int(c, 36)) for c in number[4:] + number[:4])
-            if int(turned) % 97 == 1:
+            rotated = "".join(str(int(c, 36)) for c in number[4:] + number[:4])
+            if int(rotated) % 97 == 1:
                 return True
     return False
 
 
-def key_in(text: str) -> str | None:
-    """Return the first letters of a key in the text, if there is one."""
+def find_key(text: str) -> str | None:
+    """Return the first characters of a key in the text, if there is one."""
     if not _MAY_BE_KEY.search(text):
         return None
     for found in KEY.finditer(text):
         key: str = found[2] or found[0]
-        if not key.startswith(_WITH_CHECKSUM) or _holds_checksum(key):
+        if not key.startswith(_WITH_CHECKSUM) or _has_checksum(key):
             return f"{key[:10]}..."
     return None
 
 
-def _holds_checksum(key: str) -> bool:
-    """Say whether the last six characters are the CRC-32 of those before.
+def _has_checksum(key: str) -> bool:
+    """Return whether the last six characters are the CRC-32 of those before.
 
-    So GitHub and npm make tokens (GitHub's engineering blog, 2021-04-05).
+    GitHub and npm make tokens like this (GitHub's engineering blog, 2021-04-05).
     """
     _, _, body = key.partition("_")
     code, digits = zlib.crc32(body[:-6].encode()), ""

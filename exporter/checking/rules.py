@@ -1,4 +1,4 @@
-"""The rules of a chat file, and how severe each reader holds a breach."""
+"""The rules of a chat file, and their severity for each reader."""
 
 import re
 import shlex
@@ -12,15 +12,15 @@ from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, Reader, limits, read_readers
 from exporter.readers.schema import first_place
 
-# The severity of the rules that a reader's file lists under each key.
+# The severity of the rules that a reader's file lists under each of these keys.
 _SEVERITIES = {"accepts": "accepted", "warns": "warning", "refuses": "error"}
 
 
 class Rule(NamedTuple):
-    """One line of the common strict line, in words for the user.
+    """A rule of rules.yml: what is wrong, why it matters, and how to fix it.
 
-    A rule that is an exact name for a case of another, `of`, is minded by those
-    who mind that one.
+    A rule that names a special case of another one, `of`, has the severity of that
+    one for each reader.
     """
 
     what: str
@@ -31,7 +31,7 @@ class Rule(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A rule that a line breaks, where in the line, and what was found there."""
+    """A rule that a line breaks, the key where, and what was found there."""
 
     rule: str
     key: str | None = None
@@ -39,12 +39,12 @@ class Fault(NamedTuple):
 
 
 def as_utf8(text: object) -> str:
-    """Return text that may hold a path, whose bytes can be any, as UTF-8 takes it."""
+    """Return a text or path with bytes that are not UTF-8 escaped."""
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 class Finding(NamedTuple):
-    """A rule that a file breaks, where, and the readers it concerns."""
+    """A rule that a file breaks, where, and the readers that it affects."""
 
     file: str
     line: int | None
@@ -58,7 +58,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """The whole table, for some of the readers."""
+    """All rules, with their severity for the chosen readers."""
 
     rules: dict[str, Rule]
     readers: dict[str, Reader]
@@ -72,32 +72,38 @@ class Rules:
         line: int | None = None,
         readers: Sequence[str] | None = None,
     ) -> Finding | None:
-        """Return what the readers (all of them) say of a fault, if it is one for them.
+        """Return the finding of a fault, or None if no reader refuses or warns of it.
 
-        If one refuses the fault, those who merely suffer are not named.
+        Only these `readers` are considered, by default all chosen ones. If any
+        refuses the fault, those that only warn of it are not named.
         """
-        rule, key, _ = fault
         file, detail = as_utf8(file), as_utf8(fault.detail)
-        for severity, minding in self.minding[rule].items():
-            if readers is not None:
-                minding = [name for name in minding if name in readers]  # noqa: PLW2901
-            if minding:
-                said = self.rules[rule]
-                what, fix = (t.replace("{}", detail) for t in (said.what, said.fix))
-                message = f"{what} ({self._named(minding)}: {said.why})"
-                fix = fix.replace("FILE", shlex.quote(file))
-                return Finding(file, line, key, rule, severity, minding, message, fix)
+        for severity, names in self.affected[fault.rule].items():
+            affected = [n for n in names if readers is None or n in readers]
+            if affected:
+                rule = self.rules[fault.rule]
+                what, fix = (t.replace("{}", detail) for t in (rule.what, rule.fix))
+                return Finding(
+                    file,
+                    line,
+                    fault.key,
+                    fault.rule,
+                    severity,
+                    affected,
+                    message=f"{what} ({self._summary(affected)}: {rule.why})",
+                    fix=fix.replace("FILE", shlex.quote(file)),
+                )
         return None
 
     @cached_property
-    def minding(self) -> dict[str, dict[str, list[str]]]:
-        """Return of each rule who refuses a breach, and whom it merely harms."""
+    def affected(self) -> dict[str, dict[str, list[str]]]:
+        """The readers that refuse a breach of each rule, and those that warn of it."""
         return {
             name: {
                 severity: [
                     reader
-                    for reader, held in self.severities.items()
-                    if (held.get(name) or held[rule.of or name]) == severity
+                    for reader, severities in self.severities.items()
+                    if (severities.get(name) or severities[rule.of or name]) == severity
                 ]
                 for severity in ("error", "warning")
             }
@@ -105,16 +111,16 @@ class Rules:
         }
 
     def limits(self, kind: str) -> list[tuple[int, list[str]]]:
-        """Return the limits of one kind, such as "tokens", and who has them."""
+        """Return the limits of one kind, such as "tokens", and the readers of each."""
         return limits(kind, self.readers)
 
     def reserved(self) -> re.Pattern[str] | None:
-        """Return what finds the words that one of the readers does not bear."""
+        """Return an expression for the words that one of the readers refuses."""
         words = {word for reader in self.readers.values() for word in reader.reserved}
         return re.compile("|".join(map(re.escape, sorted(words)))) if words else None
 
-    def _named(self, readers: list[str]) -> str:
-        """Return the readers as text; most of many by naming the others."""
+    def _summary(self, readers: list[str]) -> str:
+        """Return the readers as text; if they are most, by the names of the others."""
         others = [name for name in self.readers if name not in readers]
         if not others and len(readers) > 1:
             return "every reader"
@@ -124,14 +130,14 @@ class Rules:
 
 
 def read_rules(readers: Sequence[str] = (), dialect: str = "messages") -> Rules:
-    """Return the table for the readers named, or for all of a dialect.
+    """Return the rules for the named readers, or for all readers of a dialect.
 
     Raises:
-        FinetuneError: A reader's file has a fault; file and line are named.
+        FinetuneError: A reader's file is invalid; the message names file and line.
     """
-    given = table("rules")
-    lists = [(given[s], s, None) for s in reversed(_SEVERITIES.values())]
-    lists += [(cases, "error", of) for of, cases in given["cases"].items()]
+    content = table("rules")
+    lists = [(content[s], s, None) for s in reversed(_SEVERITIES.values())]
+    lists += [(cases, "error", of) for of, cases in content["cases"].items()]
     rules = {
         name: Rule(what, why, fix, severity, of)
         for rows, severity, of in lists
@@ -147,7 +153,7 @@ def read_rules(readers: Sequence[str] = (), dialect: str = "messages") -> Rules:
 
 
 def _severities(reader: Reader, rules: dict[str, Rule]) -> dict[str, str]:
-    """Return how severe a reader holds each rule, its model (`like`) first."""
+    """Return the severity of each rule for a reader, based on the one it is `like`."""
     if reader.like:
         severities = _severities(read_readers()[reader.like], rules)
     else:

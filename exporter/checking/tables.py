@@ -1,4 +1,4 @@
-"""The tables beside this file: rules.yml, and what harms in harms.yml."""
+"""Load the tables beside this file: rules.yml and harms.yml."""
 
 from functools import cache
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 
 @cache
 def table(name: str) -> dict[str, Any]:
-    """Return a table; it is read once and shared."""
+    """Return a table, which is read once and shared."""
     text = Path(__file__).with_name(f"{name}.yml").read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loaded: dict[str, Any] = yaml.load(text, Loader=loader)  # noqa: S506
@@ -17,5 +17,5 @@ def table(name: str) -> dict[str, Any]:
 
 
 def any_of(name: str) -> str:
-    """Return the alternatives of a list of harms.yml as one expression."""
+    """Return a list of harms.yml as one regular expression of alternatives."""
     return "|".join(table("harms")[name])

@@ -1,12 +1,12 @@
-"""What harms in a text though no reader refuses it: pure, no input or output.
+"""Find harms in a text: what no reader refuses, but the model would learn.
 
-Most of what is looked for is in harms.yml.
+Most expressions and words are in harms.yml. Pure functions, no input or output.
 """
 
 import re
 from collections.abc import Iterator
 
-from exporter.checking.private import holds_card, holds_iban, key_in
+from exporter.checking.private import contains_card, contains_iban, find_key
 from exporter.checking.tables import any_of, table
 
 _HTML = (
@@ -15,8 +15,8 @@ _HTML = (
 )
 HTML = re.compile("|".join(_HTML))
 
-# What a byte from 0x80 to 0xBF becomes in Latin-1 or Windows-1252; of these the
-# quotes and dots may follow a capital letter by right.
+# What a byte from 0x80 to 0xBF becomes in Latin-1 or Windows-1252. Of these,
+# quotes and dots may rightly follow a capital letter.
 _ANY = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")
 _RARE = re.sub("[\u2018\u2019\u201c\u201d\u2026]", "", _ANY).replace(
     "\u0080-\u00bf", "\u0080-\u00aa\u00ac-\u00ba\u00bc-\u00bf"
@@ -30,16 +30,16 @@ _SIGN = (
     "\u0153\u017e"
 )
 MOJIBAKE = re.compile(
-    # One is enough: é, the no-break space, typographic quotes, €, ™, a sign, an emoji.
+    # One of these is enough: é, the no-break space, quotes, €, ™, a sign, an emoji.
     f"[ÃÂ][«{_RARE}]|â€|â[\u201a\u0082]¬|â[\u201e\u0084][¢\u2122]|â\u0080[{_ANY}]|ï»¿|ï¿½"
     f"|â[{_SIGN}][{_ANY}]|ð[\u0178\u009f]|[ÄÅÈÌ][{_RAREST}]"
-    # Other scripts come in runs.
+    # Letters of other scripts appear in runs.
     f"|([ÐÑ][{_ANY}]){{3}}|([ÎÏ][{_ANY}]){{3}}|(\u00d7[{_ANY}]){{3}}"
     f"|([ØÙÚÛ][{_ANY}]){{3}}|([à-í][{_ANY}][{_ANY}]){{2}}"
     f"|(ð[{_ANY}][{_ANY}][{_ANY}]){{2}}"
 )
 
-# The rules that a text breaks in which the pattern is found.
+# A text breaks a rule if it contains the pattern.
 PATTERNS = {
     "nul": re.compile("\0"),
     "replacement-character": re.compile("\ufffd"),
@@ -56,21 +56,21 @@ PATTERNS = {
 }
 PHONE = re.compile(any_of("phone"))
 
-# The same for lines; an expression is fast if it begins with one character.
+# The same for bytes. An expression is fast if it begins with one fixed character.
 _TAG, _ENTITY = (re.compile(pattern.encode()) for pattern in _HTML)
 _LESS, _AND = b"<&"
 _ESCAPED = {b"\\u003c": b"<", b"\\u003e": b">", b"\\u0026": b"&"}
 
 _NULL_WORDS: list[str] = table("harms")["null_words"]
-# A word in every case that programs write; of \N one only.
+# Each word in every case that programs write it.
 NULL_WORDS = frozenset(
     {form for w in _NULL_WORDS for form in (w, w.upper(), w.capitalize(), w.title())}
     | {"NaN", "NaT", "NA", "\\N", "[object Object]"}
 )
-# A dash may be asked about, but is no answer.
+# A dash may be a question, but is no answer.
 NULL_ANSWERS = NULL_WORDS | {"-", "--", "---", "?", "..."}
 
-# Blanks, and what is as empty as they are.
+# Blanks, and other characters that show nothing.
 INVISIBLE = frozenset(
     " \t\n\r\u000b\f\u001c\u001d\u001e\u001f\u0085\u00a0\u00ad\u034f\u115f\u1160\u1680"
     "\u17b4\u17b5\u180b\u180c\u180d\u180e\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f"
@@ -80,16 +80,16 @@ INVISIBLE = frozenset(
 )
 
 
-# A character that a byte of UTF-8 became in Latin-1 or Windows-1252.
-_BECAME = (
+# What one byte of UTF-8 became when it was read as Latin-1 or Windows-1252.
+_MISREAD = (
     rb"(?:\xc2[\x80-\xbf]|\xc5[\x92\x93\xa0\xa1\xb8\xbd\xbe]|\xc6\x92|\xcb[\x86\x9c]"
     rb"|\xe2(?:\x80[\x80-\xbf]|\x82\xac|\x84\xa2))"
 )
-# What a text in UTF-8 has in any case if it holds harm: a byte, found ten times
-# faster than two, and what stands there.
-_HINTS = {
-    hint[0]: re.compile(pattern.replace(b"ANY", _BECAME))
-    for hint, pattern in {
+# A quick test before the exact one: a text with a harm contains one of these bytes,
+# and there the expression beside it. One byte is found ten times faster than two.
+_QUICK_TESTS = {
+    first[0]: re.compile(pattern.replace(b"ANY", _MISREAD))
+    for first, pattern in {
         b"<": rb"<(?:[|<\xef]|/?s>|[a-z]{0,20}[_|:]|/?t(?:hink|ools)>|/tool|unused"
         rb"|(?:bos|eos|pad|unk|mask|sop|eop|eo[ah]|image|video|reponame)>|[BEPU][A-Z]{2}"
         rb"|SPECIAL)",
@@ -111,13 +111,13 @@ _HINTS = {
     }.items()
 }
 
-# The digits as 0, and control characters as one of them.
+# A mask: every digit becomes 0, and every control character DEL.
 _CONTROLS = bytes({*range(32)} - {*b"\t\n\r"})
-_SHAPE = bytes.maketrans(b"123456789" + _CONTROLS, b"0" * 9 + b"\x7f" * len(_CONTROLS))
-_CONTROL = 0x7F
+_MASK = bytes.maketrans(b"123456789" + _CONTROLS, b"0" * 9 + b"\x7f" * len(_CONTROLS))
+_DEL = 0x7F
 
-# What every card, account and phone has then. An expression is fast if it begins
-# with one character, or with zeros.
+# Every number of a card, an account or a phone matches one of these once masked. An
+# expression is fast if it begins with one fixed character, or with zeros.
 _MAY_BE_ACCOUNT = re.compile(rb"00(?<=[A-Z]{2}00)(?: ?[0A-Z]{4}){2} ?[0A-Z]{3}")
 _MAY_BE_NUMBER = re.compile(
     rb"0(?:0[ ()/.-]{0,3}|[ ()/.-]{0,5}0[ ()/.-]{0,2})0(?:[ ()/.-]{0,2}0){4}"
@@ -128,59 +128,63 @@ _MAY_BE_CARD_OR_PHONE = [
     re.compile(rb"\(0{2,6}\) ?000"),
     re.compile(rb"000[.-]000[.-]0000"),
 ]
-_MAY_BE_CALLED = re.compile(rb"000{0,3}[ /-]{1,3}0(?:[ /-]{0,2}0){4}")
-# The same with digits.
-_CALLED = re.compile(
+_MAY_BE_PHONE_AFTER_WORD = re.compile(rb"000{0,3}[ /-]{1,3}0(?:[ /-]{0,2}0){4}")
+# These match the text before it is masked: a word such as Tel, and 00 with the code
+# of a country.
+_PHONE_WORD = re.compile(
     rb"(?:[Tt](?:e|\xc3\xa9)l|TEL|hone|[Ff]ax|obile?|otline|[Cc]all)"
     rb"(?:[.: ]|efon)*[0-9]"
 )
-_ABROAD = re.compile(rb"00(?<![0-9A-Za-z.,]00)[1-9][0-9 ()/.-]{7}")
+_INTERNATIONAL_PHONE = re.compile(rb"00(?<![0-9A-Za-z.,]00)[1-9][0-9 ()/.-]{7}")
 
 
-def may_harm(text: bytes) -> bool:
-    """Say whether `text_harms` may find anything in a text, or in one of several."""
-    if any(hint in text and found.search(text) for hint, found in _HINTS.items()):
+def may_have_harms(text: bytes) -> bool:
+    """Return whether `text_harms` may find anything in the text, which is UTF-8.
+
+    False is certain, also for each of several texts joined by line ends.
+    """
+    if any(byte in text and test.search(text) for byte, test in _QUICK_TESTS.items()):
         return True
-    shape = text.translate(_SHAPE)
-    if _CONTROL in shape or _MAY_BE_ACCOUNT.search(shape):
+    masked = text.translate(_MASK)
+    if _DEL in masked or _MAY_BE_ACCOUNT.search(masked):
         return True
-    return _MAY_BE_NUMBER.search(shape) is not None and (
-        any(pattern.search(shape) for pattern in _MAY_BE_CARD_OR_PHONE)
-        or _ABROAD.search(text) is not None
+    return _MAY_BE_NUMBER.search(masked) is not None and (
+        any(pattern.search(masked) for pattern in _MAY_BE_CARD_OR_PHONE)
+        or _INTERNATIONAL_PHONE.search(text) is not None
         or (
-            _MAY_BE_CALLED.search(shape) is not None
-            and _CALLED.search(text) is not None
+            _MAY_BE_PHONE_AFTER_WORD.search(masked) is not None
+            and _PHONE_WORD.search(text) is not None
         )
     )
 
 
-def number_in(text: str) -> str:
-    """Return the rule against a number of a person or an account; "" for none."""
-    if holds_card(text):
+def number_rule(text: str) -> str:
+    """Return the rule that a card, account or phone number breaks; "" for none."""
+    if contains_card(text):
         return "payment-card"
-    if holds_iban(text):
+    if contains_iban(text):
         return "iban"
     return "phone-number" if PHONE.search(text) else ""
 
 
 def text_harms(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the rules that a text breaks, and what was found in it."""
-    if not may_harm(text.encode(errors="surrogatepass")):
+    """Yield each rule that a text breaks, and the words that break it."""
+    if not may_have_harms(text.encode(errors="surrogatepass")):
         return
     for rule, pattern in PATTERNS.items():
         found = pattern.search(text)
         if found:
             yield rule, found[0].strip()
-    key = key_in(text)
+    key = find_key(text)
     if key:
         yield "secret", key
-    number = number_in(text)
-    if number:
-        yield number, ""
+    rule = number_rule(text)
+    if rule:
+        yield rule, ""
 
 
-def holds_html(line: bytes) -> bool:
-    """Say whether a line of JSON holds a tag or an entity of HTML."""
+def contains_html(line: bytes) -> bool:
+    """Return whether a line of JSON contains a tag or an entity of HTML."""
     if b"\\u00" in line:
         for escaped, character in _ESCAPED.items():
             line = line.replace(escaped, character)
@@ -190,5 +194,5 @@ def holds_html(line: bytes) -> bool:
 
 
 def is_invisible(text: str) -> bool:
-    """Say whether a text holds nothing that can be seen."""
+    """Return whether every character of a text is invisible."""
     return INVISIBLE.issuperset(text)

@@ -109,7 +109,7 @@ def check(
             for finding in figures.too_long(path, tally, rules):
                 findings.take(finding)
         findings.show()
-        questions, most = held.questions.distinct()
+        questions, most = held.questions.distinct_and_most_frequent()
         say(
             f"{path}: examples: {held.examples:,}, different questions: "
             f"{questions:,}, most answers to one: {most:,}"
@@ -145,14 +145,14 @@ def _rules(names: tuple[str, ...], dialect: str) -> Rules:
 def _list_rules(rules: Rules, *, as_json: bool) -> None:
     """Print each rule, its meaning and the readers that it concerns."""
     for name, rule in rules.rules.items():
-        minding = rules.minding[name]
+        affected = rules.affected[name]
         if as_json:
-            click.echo(orjson.dumps({"rule": name, **rule._asdict(), **minding}))
+            click.echo(orjson.dumps({"rule": name, **rule._asdict(), **affected}))
             continue
         click.echo(
             f"{name}: {rule.what.replace('{}', '...')}: {rule.why}; fix: {rule.fix}"
         )
-        for severity, readers in minding.items():
+        for severity, readers in affected.items():
             if readers:
                 click.echo(f"  {severity}: {', '.join(readers)}")
 

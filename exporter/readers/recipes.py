@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jinja2
 import orjson
 
-from exporter.checking.dialects import Turns
+from exporter.checking.dialects import Conversation
 from exporter.readers import Reader
 from exporter.tokens import Counter
 
@@ -68,7 +68,7 @@ def measure(
     for path in paths:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                messages = Turns(orjson.loads(line), dialect).messages
+                messages = Conversation(orjson.loads(line), dialect).messages
                 tokens = _PER_EXAMPLE + sum(
                     _PER_MESSAGE + _count(message["content"], counter)
                     for message in messages

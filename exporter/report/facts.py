@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from exporter.checking.plain import Texts
+from exporter.checking.fast_path import Texts
 from exporter.checking.rules import Finding
 from exporter.checking.texts import HTML, text_harms
 from exporter.funnel import funnel_table

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from exporter.checking.dialects import Turns
+from exporter.checking.contents import Contents
+from exporter.checking.dialects import Conversation
+from exporter.checking.fast_path import Texts, texts_of
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
-from exporter.checking.plain import Texts, texts_of
-from exporter.checking.repeats import Companions, Repeats
+from exporter.checking.repeats import PairedRepeats, Repeats
 from exporter.checking.rules import Finding, Rules
-from exporter.checking.whole import Contents
 from exporter.report.texts import ending, is_hidden, opening, readable, sketch
 from exporter.tokens import BYTES, Tally
 
@@ -85,7 +85,7 @@ class Side:
         self.path = path
         self.lengths = {"answers": array("I"), "titles": array("I")}
         self.tally = Tally(BYTES)
-        self.openings, self.endings, self.near = Repeats(), Repeats(), Companions()
+        self.openings, self.endings, self.near = Repeats(), Repeats(), PairedRepeats()
         # How often, and the first line.
         self.seen: dict[str, list[int]] = {}
         self.kept: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -106,7 +106,7 @@ class Side:
         if len(begin) < length:
             self.openings.add(begin, line)
             self.endings.add(end, line)
-        self.near.add_beside(sketch(answer), line, answer)
+        self.near.add_pair(sketch(answer), line, answer)
         kinds = self._kinds(question + answer)
         if length < len(question):
             kinds.add(SHORTER)
@@ -202,7 +202,7 @@ class Survey:
             (
                 (often, side.place(first), side.place(other))
                 for side in self.sides
-                for first, other, often in side.near.beside_many(2)
+                for first, other, often in side.near.with_partners(2)
             ),
             key=lambda group: (-group[0], *group[1:]),
         )
@@ -223,7 +223,7 @@ class Survey:
             with side.path.open("rb") as file:
                 for line, content in zip(range(1, last + 1), file, strict=False):
                     if side.place(line) in wanted:
-                        turns = Turns(orjson.loads(content), self.rules.dialect)
+                        turns = Conversation(orjson.loads(content), self.rules.dialect)
                         system, question, answer = texts_of(turns.messages)
                         place = side.place(line)
                         found[place] = system, readable(question), readable(answer)

@@ -1,11 +1,11 @@
-"""Rows of another dialect become messages, and their faults are named in the row."""
+"""Rows of any dialect become messages; a fault names the key of the row."""
 
 from typing import Any
 
 import pytest
 
 from exporter.chat import NOVA_VERSION
-from exporter.checking.dialects import Turns, wrapper_key
+from exporter.checking.dialects import Conversation, wrapper_key
 
 USER = {"role": "user", "parts": [{"text": "Bag"}]}
 MODEL = {"role": "model", "parts": [{"text": "A bag."}]}
@@ -81,35 +81,35 @@ FAULTY: dict[str, tuple[dict[str, Any], list[Any], tuple[str, str, str]]] = {
 
 
 @pytest.mark.parametrize("name", FAULTY)
-def test_the_fault_of_a_turn_is_named_where_it_is(name: str) -> None:
+def test_a_fault_names_the_key_of_the_row(name: str) -> None:
     row, messages, fault = FAULTY[name]
-    turns = Turns(row, "gemini")
-    assert turns.messages == messages
-    assert [*turns.faults()] == [fault]
+    conversation = Conversation(row, "gemini")
+    assert conversation.messages == messages
+    assert [*conversation.faults()] == [fault]
 
 
-def test_what_is_no_list_of_turns_is_named_by_its_key() -> None:
-    turns = Turns({"contents": "Bag"}, "gemini")
-    assert turns.messages == "Bag"
-    assert [*turns.faults()] == [("messages-not-list", "contents", "a text")]
+def test_a_fault_of_turns_that_are_no_list_names_their_key() -> None:
+    conversation = Conversation({"contents": "Bag"}, "gemini")
+    assert conversation.messages == "Bag"
+    assert [*conversation.faults()] == [("messages-not-list", "contents", "a text")]
 
 
-def test_the_prompt_of_nova_is_a_list_of_texts() -> None:
+def test_the_system_prompt_of_nova_is_a_list_of_texts() -> None:
     content = {"user": "Bag", "assistant": "A bag."}
     rows = [{"role": r, "content": [{"text": t}]} for r, t in content.items()]
     row = {"schemaVersion": NOVA_VERSION, "system": [{"text": " "}], "messages": rows}
-    turns = Turns(row, "nova")
-    assert turns.messages == [{"role": "system", "content": " "}, ASKED, SAID]
-    assert [*turns.faults()] == [("content-blank", "system[0].text", "")]
+    conversation = Conversation(row, "nova")
+    assert conversation.messages == [{"role": "system", "content": " "}, ASKED, SAID]
+    assert [*conversation.faults()] == [("content-blank", "system[0].text", "")]
 
 
-def test_a_pair_without_its_answer_lacks_it() -> None:
-    turns = Turns({"prompt": "Bag"}, "prompt-completion")
-    assert turns.messages == [ASKED, {"role": "assistant"}]
-    assert [*turns.faults()] == [("content-missing", "completion", "")]
+def test_a_pair_without_an_answer_has_a_fault_for_the_missing_key() -> None:
+    conversation = Conversation({"prompt": "Bag"}, "prompt-completion")
+    assert conversation.messages == [ASKED, {"role": "assistant"}]
+    assert [*conversation.faults()] == [("content-missing", "completion", "")]
 
 
-def test_the_key_above_rows_is_the_one_whose_first_row_has_a_dialect() -> None:
+def test_the_wrapper_key_is_the_one_whose_value_is_a_list_of_rows() -> None:
     rows = {"n": 1, "more": [], "x": ["y"], "data": [{"contents": "any"}]}
     assert wrapper_key(rows) == "data"
     assert wrapper_key({"data": [{"other": 1}]}) is None

@@ -1,4 +1,4 @@
-"""Who minds a breach of a rule, and how a finding names them."""
+"""Which readers a rule affects, and how a finding names them."""
 
 import pytest
 
@@ -9,7 +9,7 @@ NAMES = sorted(read_readers())
 
 
 @pytest.mark.parametrize(
-    ("readers", "minding", "named"),
+    ("readers", "refusing", "named"),
     [
         (1, 1, "{0}"),
         (2, 2, "every reader"),
@@ -20,19 +20,19 @@ NAMES = sorted(read_readers())
         (9, 9, "every reader"),
     ],
 )
-def test_those_who_mind_are_named_or_else_the_few_who_do_not(
-    readers: int, minding: int, named: str
+def test_a_finding_names_the_readers_that_refuse_or_else_the_few_that_do_not(
+    readers: int, refusing: int, named: str
 ) -> None:
     names = NAMES[:readers]
-    held = {n: "error" if n in names[:minding] else "warning" for n in names}
+    severities = {n: "error" if n in names[:refusing] else "warning" for n in names}
     rules = Rules(
         {"odd": Rule("is odd{}", "why", "fix FILE{}", "error", None)},
         {name: read_readers()[name] for name in names},
-        {name: {"odd": severity} for name, severity in held.items()},
+        {name: {"odd": severity} for name, severity in severities.items()},
     )
     message = f"is odd ({named.format(*names)}: why)"
     assert rules.finding(Fault("odd"), "a b", 3) == Finding(
-        "a b", 3, None, "odd", "error", names[:minding], message, "fix 'a b'"
+        "a b", 3, None, "odd", "error", names[:refusing], message, "fix 'a b'"
     )
 
 
@@ -45,19 +45,21 @@ def test_those_who_mind_are_named_or_else_the_few_who_do_not(
         ("mlx", "lone-surrogate", "error"),
         ("mlx", "two-values", "error"),
         ("mlx", "duplicate-key", "warning"),
-        # A case of gzip, which it accepts; and one of a rule that it does not.
+        # gzip-misnamed is a case of gzip, which hf-datasets accepts.
         ("hf-datasets", "gzip-misnamed", None),
         ("openai", "gzip-misnamed", "error"),
     ],
 )
-def test_a_reader_minds_what_its_file_says(
+def test_the_severity_of_a_rule_is_that_of_the_reader_s_file(
     name: str, rule: str, severity: str | None
 ) -> None:
-    found = read_rules([name]).minding[rule]
-    assert found == {s: [name] if s == severity else [] for s in ("error", "warning")}
+    affected = read_rules([name]).affected[rule]
+    assert affected == {
+        s: [name] if s == severity else [] for s in ("error", "warning")
+    }
 
 
-def test_a_reader_that_reserves_no_words_has_none_to_be_found() -> None:
+def test_only_readers_that_reserve_words_have_an_expression_for_them() -> None:
     assert read_rules(["openai"]).reserved() is None
     reserved = read_rules(["openai", "nova"]).reserved()
     assert reserved

@@ -1,9 +1,9 @@
-"""The quick look takes all lines that nothing is wrong with, any number at once."""
+"""The fast path accepts all clean lines, any number at once."""
 
 import pytest
 
 from exporter.chat import DIALECTS, chat_line
-from exporter.checking.plain import Plain, Texts
+from exporter.checking.fast_path import FastPath, Texts
 from exporter.checking.rules import read_rules
 
 SHARED = 'Say "bag" or "sack", and no more.'
@@ -18,7 +18,7 @@ PROMPTS: dict[str, list[str | None]] = {
 @pytest.mark.parametrize("kind", PROMPTS)
 @pytest.mark.parametrize("count", [1, 2, 3, 30])
 @pytest.mark.parametrize("end", ["a line end", "none"])
-def test_lines_that_nothing_is_wrong_with_give_their_texts(
+def test_clean_lines_give_their_texts(
     dialect: str, kind: str, count: int, end: str
 ) -> None:
     prompts = PROMPTS[kind]
@@ -31,26 +31,24 @@ def test_lines_that_nothing_is_wrong_with_give_their_texts(
         if prompt and dialect == "prompt-completion":
             prompt, question = None, f"{prompt}\n\n{question}"
         texts.append((prompt, question, answer))
-    plain = Plain(dialect)
-    for _ in range(2):  # It asks the form of the lines before first.
-        found = plain.texts(lines if end != "none" else lines.removesuffix(b"\n"))
+    fast_path = FastPath(dialect)
+    for _ in range(2):  # It tries the layout of the last lines first.
+        found = fast_path.texts(lines if end != "none" else lines.removesuffix(b"\n"))
         assert found == texts
     without = chat_line(system=None, title="Bag", description="A.", dialect=dialect)
-    assert plain.texts(without) == [(None, "Bag", "A.")]
+    assert fast_path.texts(without) == [(None, "Bag", "A.")]
 
 
 @pytest.mark.parametrize(
     "answer", ["A bag.\u2028Blue.", "\u200bA bag.", "Article 4242 4242 4242 4241."]
 )
-def test_a_text_that_only_resembles_a_fault_is_taken(answer: str) -> None:
+def test_a_text_that_only_resembles_a_fault_is_accepted(answer: str) -> None:
     line = chat_line(system=None, title="Bag", description=answer)
-    assert Plain().texts(line) == [(None, "Bag", answer)]
+    assert FastPath().texts(line) == [(None, "Bag", answer)]
 
 
-def test_a_line_with_a_word_that_its_reader_reserves_is_left_to_the_close_look() -> (
-    None
-):
-    plain = Plain("nova", read_rules(["nova"]).reserved())
-    for answer, taken in ("A bag.", True), ("A bag. User: more", False):
+def test_a_line_with_a_reserved_word_is_left_to_the_full_check() -> None:
+    fast_path = FastPath("nova", read_rules(["nova"]).reserved())
+    for answer, clean in ("A bag.", True), ("A bag. User: more", False):
         line = chat_line(system=None, title="Bag", description=answer, dialect="nova")
-        assert (plain.texts(line) is not None) == taken
+        assert (fast_path.texts(line) is not None) == clean
