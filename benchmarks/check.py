@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from exporter.chat import chat_line
+from tests.lines import chat_line
 
 REPOSITORY = Path(__file__).parents[1]
 READERS_PYTHON = REPOSITORY / ".venv-readers/bin/python"

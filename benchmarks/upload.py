@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import orjson
 
-from exporter.chat import chat_line
 from tests.endpoint.conftest import KEY
+from tests.lines import chat_line
 
 SERVER = """
 from tests.endpoint.server import Server

@@ -1,7 +1,6 @@
-"""What dbt left in its target folder: relations and tests of a data set."""
+"""dbt's target folder: the relations and tests of a data set after the last build."""
 
 import json
-import os
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -14,14 +13,10 @@ from exporter.dataset import DataSet
 from exporter.engines.relations import RawTable, Relation
 from exporter.errors import FinetuneError
 
-# Statuses of dbt's run_results.json (v6) that mean a part was not built or
-# tested as it should be.
-_BAD_STATUSES = {"error", "fail", "skipped", "runtime error", "partial success"}
-
 # The vars of the dbt project that name the raw table, its schema and its columns.
 RAW_VARS = ("raw_schema", "raw_table", "id_column", "title_column", "content_column")
 
-# dbt keeps no relation for an ephemeral model, and PostgreSQL locks no
+# dbt creates no relation for an ephemeral model, and PostgreSQL cannot lock a
 # materialized view (tried on 18, November 2026).
 _NOT_LOCKED = {"ephemeral", "materialized_view"}
 
@@ -36,16 +31,16 @@ class Artifacts(NamedTuple):
 
     @property
     def engine(self) -> str:
-        """Return the adapter of dbt that built, such as postgres."""
+        """Return the name of the dbt adapter, such as postgres."""
         return str(self.manifest["metadata"]["adapter_type"])
 
     def node(self, unique_id: str) -> dict[str, Any]:
-        """Return what the manifest says of a model, source or test."""
+        """Return the entry of a model, source or test in the manifest."""
         return dataset.node(self.manifest, unique_id)
 
 
 class DataTest(NamedTuple):
-    """A data test of the dbt project, compiled, with dbt's settings for it."""
+    """A compiled data test of the dbt project and its config."""
 
     unique_id: str
     name: str
@@ -58,7 +53,7 @@ class DataTest(NamedTuple):
 
 
 class Build(NamedTuple):
-    """The relations of a data set and the tests that guard it."""
+    """The relations of a data set, its tests, and the relations that both read."""
 
     artifacts: Artifacts
     data_set: DataSet
@@ -66,11 +61,11 @@ class Build(NamedTuple):
     funnel: Relation | None
     outcomes: Relation | None
     tests: list[DataTest]
-    read: list[Relation]
+    reads: list[Relation]
 
     @property
     def unique_ids(self) -> set[str]:
-        """Return the unique ids of the models and tests, and of all they depend on."""
+        """Return the unique ids of the models and tests, and of all their ancestors."""
         tests = (test.unique_id for test in self.tests)
         found: set[str] = set()
         waiting = [*self.data_set.models, *tests]
@@ -82,24 +77,12 @@ class Build(NamedTuple):
                 waiting += node.get("depends_on", {}).get("nodes", [])
         return found
 
-    def faults(self) -> Iterator[str]:
-        """Yield the reasons not to trust the last run of dbt for this data set."""
-        ours = self.unique_ids
-        for result in self.artifacts.results["results"]:
-            if result["unique_id"] in ours and result["status"] in _BAD_STATUSES:
-                name = result["unique_id"].split(".")[2]
-                yield f"{name}: {result['status']} in dbt's last run"
-        wanted = os.environ.get("DBT_SCHEMA")
-        schema = self.examples.schema
-        if wanted and schema != wanted and not schema.startswith(f"{wanted}_"):
-            yield f"built in schema {schema}, but DBT_SCHEMA is {wanted}"
-
 
 def read_artifacts(project_dir: Path, target_path: Path) -> Artifacts:
-    """Read what the last run of dbt left.
+    """Read the artifacts of dbt's last command.
 
     Raises:
-        FinetuneError: A file is missing or not dbt's.
+        FinetuneError: A file is missing or was not written by dbt.
     """
     found = Artifacts(
         project_dir,
@@ -111,7 +94,7 @@ def read_artifacts(project_dir: Path, target_path: Path) -> Artifacts:
         _ = found.engine, found.manifest["exposures"], found.results["results"]
     except (KeyError, TypeError) as error:
         raise FinetuneError(
-            f"{target_path}: not what dbt 1.11 leaves there ({error!s} is missing); "
+            f"{target_path}: not written by dbt 1.11 ({error!s} is missing); "
             "run dbt build"
         ) from error
     return found
@@ -130,12 +113,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 def read_build(artifacts: Artifacts, name: str) -> Build:
     """Return the data set of that name, its relations and its tests.
 
-    Its tests are those attached to one of its models, or to a relation that these
-    read through views, down to the first that is stored, and the singular tests
-    that refer to one.
+    The tests are those attached to one of its models, or to a relation that a model
+    reads through views, down to the first that is stored, and the singular tests that
+    refer to one of these.
 
     Raises:
-        FinetuneError: The data set is not declared as it must be.
+        FinetuneError: The declaration of the data set is wrong.
     """
     data_set = dataset.read(artifacts.manifest, name)
     guarded = {
@@ -151,7 +134,7 @@ def read_build(artifacts: Artifacts, name: str) -> Build:
     tested = {name for test in tests for name in test["depends_on"]["nodes"]}
     used = sorted(guarded | tested)
     relations = {name: _relation(artifacts.node(name)) for name in used}
-    # No byte of a file comes from the outcomes, which read the whole raw table.
+    # The files contain nothing of the outcomes, which read the whole raw table.
     read = (guarded - {data_set.outcomes}) | tested
     return Build(
         artifacts=artifacts,
@@ -160,7 +143,7 @@ def read_build(artifacts: Artifacts, name: str) -> Build:
         funnel=relations[data_set.funnel] if data_set.funnel else None,
         outcomes=relations[data_set.outcomes] if data_set.outcomes else None,
         tests=[_data_test(test) for test in sorted(tests, key=itemgetter("name"))],
-        read=[
+        reads=[
             relation
             for name, relation in relations.items()
             if name in read
@@ -170,12 +153,12 @@ def read_build(artifacts: Artifacts, name: str) -> Build:
 
 
 def _read_through_views(artifacts: Artifacts, unique_id: str) -> Iterator[str]:
-    """Yield a model and what it reads, down to the first that is stored."""
+    """Yield a model and its ancestors, down to the first that is stored."""
     yield unique_id
     node = artifacts.node(unique_id)
     if node["config"].get("materialized") in ("view", "ephemeral"):
-        for below in node["depends_on"]["nodes"]:
-            yield from _read_through_views(artifacts, below)
+        for parent in node["depends_on"]["nodes"]:
+            yield from _read_through_views(artifacts, parent)
 
 
 def _tested(test: dict[str, Any]) -> set[str]:
@@ -197,11 +180,11 @@ def _data_test(node: dict[str, Any]) -> DataTest:
     return DataTest(node["unique_id"], node["name"], sql, **config)
 
 
-def raw_names(project_dir: Path) -> RawTable:
+def read_raw_table(project_dir: Path) -> RawTable:
     """Return the raw table that the project's vars name.
 
     Raises:
-        FinetuneError: There is no readable dbt_project.yml.
+        FinetuneError: dbt_project.yml cannot be read, or has no such vars.
     """
     path = project_dir / "dbt_project.yml"
     try:
@@ -216,10 +199,10 @@ def raw_names(project_dir: Path) -> RawTable:
             f"{path}: vars must name {', '.join(RAW_VARS[:-1])} and {RAW_VARS[-1]}"
         ) from error
     for name in names:
-        # dbt 1.11 would execute the first two, and does not double the third.
+        # dbt 1.11 runs Jinja in a var, and does not escape a quote in a name.
         if any(mark in str(name) for mark in ("{{", "{%", "{#", '"')):
             raise FinetuneError(
-                f"{path}: the var {name!r} is no name that dbt can use, because of its "
-                "braces or quotes; load into a table of other names, or make a view"
+                f"{path}: dbt cannot use the name {name!r}, because of its braces or "
+                "quotes; load into a table of other names, or create a view"
             )
     return RawTable(schema, table, (uid, title, content))

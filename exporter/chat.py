@@ -5,69 +5,56 @@ from typing import Any, TypeVar
 
 import orjson
 
-# JSON allows these three raw, but programs that split text with
-# `str.splitlines` take them for line ends and shred the line (readers tried in
-# November 2026).
+# JSON allows these three unescaped, but programs that use `str.splitlines` split the
+# line at them (readers tried in November 2026).
 _LINE_ENDS = {"\u2028": b"\\u2028", "\u2029": b"\\u2029", "\x85": b"\\u0085"}
 
 AnyText = TypeVar("AnyText", str, orjson.Fragment)
 
-
-# Where a text of each example is put in: %b in the bytes of a template.
+# The place of a text in a template.
 SLOT = orjson.Fragment(b"%b")
 
 NOVA_VERSION = "bedrock-conversation-2024"
 
-# Between two texts that become one; no text in JSON holds a raw NUL.
+# Between two texts that `fill` joins into one; JSON never contains a NUL byte.
 _JOINT = b'"\0"'
 
 Row = dict[str, Any]
 
-# The system prompt of all examples, SLOT where each has its own, or None.
+# The system prompt: one text for all examples, SLOT for a text in each row, or None.
 Prompt = str | orjson.Fragment | None
 
 
 def encoded(text: str) -> bytes:
-    """Return the text as JSON, to be put into any number of lines."""
+    """Return the text as a JSON string without a character that ends a line."""
     data = orjson.dumps(text)
-    # Most texts know that they are ASCII. In the others, written out and on the
-    # text, line ends are found fastest: a third of the time of a loop, a seventh of
-    # that of looking through the bytes.
+    # Python stores whether a text is ASCII. In the others, these three tests take a
+    # third of the time of a loop, and a seventh of a search in the bytes.
     if text.isascii() or not ("\u2028" in text or "\u2029" in text or "\x85" in text):
         return data
-    return on_one_line(data)
+    return escape_line_ends(data)
 
 
-def on_one_line(data: bytes) -> bytes:
-    """Return JSON with what some programs take for line ends escaped."""
+def escape_line_ends(data: bytes) -> bytes:
+    """Return JSON with the characters escaped at which some programs split a line."""
     for end, escaped in _LINE_ENDS.items():
         data = data.replace(end.encode(), escaped)
     return data
 
 
-def chat_line(
-    *, system: str | None, title: str, description: str, dialect: str = "messages"
-) -> bytes:
-    """Return the example of a title and a description as one line, LF included."""
-    template = chat_template(system, dialect)
-    return joined(template % (encoded(title), encoded(description)))
+def line_template(system: Prompt, dialect: str = "messages") -> bytes:
+    """Return the line of an example, LF included, for `fill`.
 
-
-def chat_template(system: Prompt, dialect: str = "messages") -> bytes:
-    """Return the line of an example with %b for its texts, LF included.
-
-    These are the user's and the assistant's, and before them the system's if that
-    is a SLOT. They are put in `encoded`: what all lines share is made only once.
-    The line of a `prompt-completion` must be `joined` then.
+    Its slots are the texts of the system if that is SLOT, the user and the assistant.
     """
     if isinstance(system, str):
         system = orjson.Fragment(encoded(system).replace(b"%", b"%%"))
     return json_line(DIALECTS[dialect](system))
 
 
-def joined(line: bytes) -> bytes:
-    """Return the line with a prompt and a question as the one text that they are."""
-    return line.replace(_JOINT, b"\\n\\n", 1)
+def fill(template: bytes, *texts: bytes) -> bytes:
+    """Return the line of a template with `encoded` texts in its slots."""
+    return (template % texts).replace(_JOINT, b"\\n\\n", 1)
 
 
 def _messages(system: orjson.Fragment | None) -> Row:
@@ -92,12 +79,12 @@ def _nova(system: orjson.Fragment | None) -> Row:
 
 
 def _prompt_completion(system: orjson.Fragment | None) -> Row:
-    # It has no place for a system prompt, which goes before the question.
+    # This dialect has no system prompt: it is written before the user's text.
     prompt = b"" if system is None else orjson.dumps(system) + b"\0"
     return {"prompt": orjson.Fragment(prompt + b"%b"), "completion": SLOT}
 
 
-# The forms of a row; each makes the template of its lines.
+# The forms of a line: each function returns the template as a value.
 DIALECTS: dict[str, Callable[[orjson.Fragment | None], Row]] = {
     "messages": _messages,
     "gemini": _gemini,
@@ -109,7 +96,7 @@ DIALECTS: dict[str, Callable[[orjson.Fragment | None], Row]] = {
 def chat_messages(
     system: AnyText | None, user: AnyText, assistant: AnyText
 ) -> list[dict[str, AnyText | str]]:
-    """Return the messages of an example; without a prompt the user's is first."""
+    """Return the messages of an example, with a system message unless it is None."""
     messages: list[dict[str, AnyText | str]] = [
         {"role": "user", "content": user},
         {"role": "assistant", "content": assistant},
@@ -120,5 +107,5 @@ def chat_messages(
 
 
 def json_line(value: object) -> bytes:
-    """Return value as compact UTF-8 JSON with LF; its texts are `encoded`."""
+    """Return a value as compact JSON with LF; its texts must be `encoded`."""
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)

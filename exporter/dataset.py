@@ -10,14 +10,14 @@ _REQUIRED = ("examples", "id", "user", "assistant")
 _KEYS = (*_REQUIRED, "system", "system_prompt", "split", "funnel", "outcomes")
 
 # The keys that name a column of the examples.
-ROLES = ("id", "user", "assistant", "system", "split")
+COLUMN_KEYS = ("id", "user", "assistant", "system", "split")
 
 
 class DataSet(NamedTuple):
-    """What an exposure says of the rows to export.
+    """The declaration of a data set in its exposure.
 
-    `examples`, `funnel` and `outcomes` are dbt's unique ids of the models, the other
-    keys name columns of the examples. `path` is where the declaration stands.
+    `examples`, `funnel` and `outcomes` are dbt's unique ids of the models; the other
+    keys name columns of the examples. `path` is the file and the path in its YAML.
     """
 
     unique_id: str
@@ -39,7 +39,7 @@ class DataSet(NamedTuple):
 
     @property
     def models(self) -> list[str]:
-        """Return the unique ids of the models that are named."""
+        """Return the unique ids of its models."""
         named = (self.examples, self.funnel, self.outcomes)
         return [unique_id for unique_id in named if unique_id]
 
@@ -55,20 +55,20 @@ class DataSet(NamedTuple):
         if self.system_prompt is None:
             return None
         if not self.system_prompt.strip():
-            raise self.wrong(
+            raise self.error(
                 "system_prompt",
                 "the system prompt is empty; write one that fits your columns, or "
                 "export with --system-prompt TEXT or --no-system",
             )
         return self.system_prompt.strip()
 
-    def wrong(self, key: str, what: str) -> FinetuneError:
-        """Return the error that a key of the declaration is wrong."""
-        return FinetuneError(f"{self.path}.{key}: {what}")
+    def error(self, key: str, message: str) -> FinetuneError:
+        """Return an error about a key of the declaration, with its path."""
+        return FinetuneError(f"{self.path}.{key}: {message}")
 
 
 def node(manifest: dict[str, Any], unique_id: str) -> dict[str, Any]:
-    """Return what dbt's manifest.json says of a model, source or test."""
+    """Return the entry of a model, source or test in dbt's manifest.json."""
     found: dict[str, Any] = (
         manifest["nodes"].get(unique_id) or manifest["sources"][unique_id]
     )
@@ -88,8 +88,8 @@ def read(manifest: dict[str, Any], name: str) -> DataSet:
     """Return the data set that the exposure of this name declares.
 
     Raises:
-        FinetuneError: A key is missing, unknown or makes no sense; the message
-            begins with its path in YAML.
+        FinetuneError: A key is missing, unknown or has a wrong value; the message
+            begins with its path in the YAML.
     """
     exposure = declared(manifest)[name]
     path = (
@@ -97,8 +97,8 @@ def read(manifest: dict[str, Any], name: str) -> DataSet:
         ".config.meta.finetune"
     )
     keys = exposure["config"]["meta"]["finetune"]
-    for fault in _faults(exposure, keys):
-        raise FinetuneError(f"{path}{fault}")
+    for error in _errors(exposure, keys):
+        raise FinetuneError(f"{path}{error}")
     values: dict[str, Any] = {key: keys.get(key) for key in _KEYS}
     for key in ("examples", "funnel", "outcomes"):
         model = values[key]
@@ -115,8 +115,8 @@ def read(manifest: dict[str, Any], name: str) -> DataSet:
     return DataSet(exposure["unique_id"], path, **values)
 
 
-def _faults(exposure: dict[str, Any], keys: Any) -> Iterator[str]:  # noqa: ANN401
-    """Yield what is wrong with a declaration, from its path on."""
+def _errors(exposure: dict[str, Any], keys: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield the errors of a declaration, each with its path below `finetune`."""
     if not isinstance(keys, dict):
         yield f": must have the keys {', '.join(_REQUIRED)}"
     for key in keys:

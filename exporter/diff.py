@@ -1,7 +1,7 @@
-"""What two exports differ in: examples that came, went or changed side, and why.
+"""Compare two exports: examples that came, went or changed side, and changed settings.
 
-Both clean files stand in the order of their ids, so they are merged line by line; of
-the different questions (titles) 64 bits each are kept.
+Both clean files are sorted by id, so they are merged line by line. Of each different
+question (title), only a hash of 64 bits is kept.
 """
 
 import os
@@ -17,21 +17,21 @@ from exporter import manifest
 from exporter.errors import FinetuneError
 from exporter.progress import Step, step
 
-# How many examples of each kind are shown.
+# At most this many examples of each kind are shown.
 SAMPLES = 5
 
 _KINDS = ("came", "went", "changed_side")
 
-# What else in the manifest decides the files.
+# Other parts of the manifest that affect the bytes of the files.
 _SETTINGS = ("data_set", "system_prompt", "dialect", "vars", "engine", "relation")
 
-# Where a question stands, as bits: a side of the old export, or of the new one.
+# One bit for each export and side that a question is in.
 _OLD = {"train": 1, "validation": 2}
 _NEW = {"train": 4, "validation": 8}
 
 
 class _Example(NamedTuple):
-    """A line of a clean file, by what the data set calls its columns."""
+    """A line of a clean file."""
 
     id: str
     question: str
@@ -39,18 +39,19 @@ class _Example(NamedTuple):
 
 
 def compare(old: Path, new: Path) -> dict[str, Any]:
-    """Return what differs between the exports in two folders.
+    """Return the differences between the exports in two folders.
 
-    `pairs` and `titles` have the counts `came`, `went`, `changed_side` and `kept`,
-    `pairs` has `samples` of the first three; `settings`, `rules` and `tests` name
-    what changed, each with its values `old` and `new`; `equal` says whether all of
-    this is empty.
+    `pairs` and `titles` have the counts `came`, `went`, `changed_side` and `kept`;
+    `pairs` has `samples` of the first three. `settings`, `rules` and `tests` have each
+    changed entry with its values `old` and `new`. `equal` is true if there is no
+    difference.
 
     Raises:
-        FinetuneError: A folder holds no export, or its clean file is not the one in
-            its manifest.
+        FinetuneError: A folder contains no export, or its clean file changed.
     """
-    before, after = manifest.document(old), manifest.document(new)
+    before, after = (
+        manifest.read(folder, complete=True).document for folder in (old, new)
+    )
     for folder in (old, new):
         manifest.verify(folder, leave_out=(manifest.TRAINING, manifest.VALIDATION))
     with ExitStack() as stack:
@@ -61,7 +62,7 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
         size = sum(os.fstat(file.fileno()).st_size for file in files)
         work = Step("comparing", size, "bytes", lambda: sum(f.tell() for f in files))
         stack.enter_context(step(work))
-        found = _examples_differ(*map(_examples, files, (before, after)))
+        found = _compare_examples(*map(_examples, files, (before, after)))
     found["settings"] = _changed(
         {key: before.get(key) for key in _SETTINGS},
         {key: after.get(key) for key in _SETTINGS},
@@ -91,14 +92,14 @@ def _examples(file: IO[bytes], document: dict[str, Any]) -> Iterator[_Example]:
             ) from error
 
 
-def _examples_differ(
+def _compare_examples(
     old: Iterator[_Example], new: Iterator[_Example]
 ) -> dict[str, dict[str, Any]]:
     """Return the counts of pairs and of titles, with the first pairs of each kind."""
     pairs: Counter[str] = Counter()
     samples: dict[str, list[dict[str, str]]] = {kind: [] for kind in _KINDS}
     sides: dict[int, int] = {}
-    for before, after in _merged(old, new):
+    for before, after in _side_by_side(old, new):
         shown = after or before
         if before and after:
             kind = "kept" if before.side == after.side else "changed_side"
@@ -119,16 +120,17 @@ def _examples_differ(
 
 
 def _kind(bits: int) -> str:
+    """Return the kind of a question from its bits in `_OLD` and `_NEW`."""
     old, new = bits & 3, bits >> 2
     if not old or not new:
         return "went" if old else "came"
     return "kept" if old == new else "changed_side"
 
 
-def _merged(
+def _side_by_side(
     old: Iterator[_Example], new: Iterator[_Example]
 ) -> Iterator[tuple[_Example | None, _Example | None]]:
-    """Yield the examples of both, in the order of their ids, side by side."""
+    """Yield the examples of both by id, each with its counterpart or None."""
     before, after = next(old, None), next(new, None)
     while before or after:
         if before and (not after or before.id < after.id):
@@ -145,7 +147,7 @@ def _merged(
 def _changed(
     old: dict[str, Any], new: dict[str, Any]
 ) -> dict[str, dict[str, dict[str, Any] | Any]]:
-    """Return what differs, by name, with the values before and after."""
+    """Return the entries that differ, by name, with their old and new values."""
     return {
         name: {"old": old.get(name), "new": new.get(name)}
         for name in [*old, *(name for name in new if name not in old)]

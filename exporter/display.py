@@ -1,11 +1,13 @@
-"""Foreign text, made fit to be shown on a terminal."""
+"""Text from data, servers and endpoints, made safe to print on a terminal."""
+
+from collections.abc import Mapping
 
 
 def visible(text: object) -> str:
-    r"""Return text on one line, with what is not printable as an escape.
+    r"""Return text on one line, with every nonprintable character as an escape.
 
-    Data, a server or an endpoint could steer a terminal with it, forge a line of
-    ours with a newline, or turn the order of letters: ESC becomes \x1b, LF \n, a
+    Printed raw, such characters could control the terminal, add a false line of
+    output, or reverse the order of letters: ESC becomes \x1b, LF \n, a
     right-to-left override \u202e.
     """
     return "".join(
@@ -16,3 +18,11 @@ def visible(text: object) -> str:
 def counted(number: int, thing: str) -> str:
     """Return "1 row", or "1,234 rows" of a thing with a plain plural."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def row_preview(row: Mapping[str, object]) -> str:
+    """Return a row on one line, each value cut to 60 characters."""
+    # Cut before escaping: the escaped text takes many times the memory.
+    cut = {n: v[:60] if isinstance(v, str) else v for n, v in row.items()}
+    cells = (visible(f"{name}={value!r}") for name, value in cut.items())
+    return ", ".join(c if len(c) <= 60 else f"{c[:57]}..." for c in cells)

@@ -1,4 +1,4 @@
-"""The export: test, then stream one snapshot into files that prove themselves."""
+"""The export: test a snapshot, then write its rows and a manifest with their hashes."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -8,13 +8,13 @@ from typing import Any
 from exporter import manifest
 from exporter.artifacts import Build
 from exporter.chat import Prompt
-from exporter.display import counted
+from exporter.display import counted, row_preview
 from exporter.engines.relations import Relation, Snapshot
 from exporter.errors import FinetuneError
 from exporter.examples import Examples
 from exporter.files import drafts, publish
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
-from exporter.gate import run_gate, shortened
+from exporter.gate import run_gate
 from exporter.progress import say, waiting
 from exporter.readers import limits, read_readers
 from exporter.tokens import Counter
@@ -27,7 +27,7 @@ OpenSnapshot = Callable[
 def export(
     build: Build,
     *,
-    snapshot: OpenSnapshot,
+    open_snapshot: OpenSnapshot,
     output_dir: Path,
     system: Prompt,
     gate: bool,
@@ -36,26 +36,26 @@ def export(
 ) -> list[Path]:
     """Write clean.jsonl, train.jsonl, valid.jsonl and manifest.json.
 
-    Everything is read in one snapshot. The old files stay as they are until all of
-    the new ones are on the disk; the manifest comes last. Returns the files written.
+    All queries read one snapshot. The old files stay until all new ones are on the
+    disk; the manifest is renamed last. Returns the paths of the new files.
 
     Raises:
-        FinetuneError: The gate refuses, there is no example, or the database or
-            the folder does.
+        FinetuneError: A test fails, there is no training example, or the database or
+            the folder refuses.
     """
     with ExitStack() as stack:
         with waiting("the server, or for a build there that holds the tables"):
-            moment = stack.enter_context(snapshot(build.examples, build.read))
+            snapshot = stack.enter_context(open_snapshot(build.examples, build.reads))
         examples = Examples(
-            moment, build, system=system, dialect=dialect, counter=counter
+            snapshot, build, system=system, dialect=dialect, counter=counter
         )
-        funnel = read_funnel(moment, build)
-        results = run_gate(moment, build) if gate else []
+        funnel = read_funnel(snapshot, build)
+        results = run_gate(snapshot, build) if gate else None
         for line in funnel_table(funnel.rules).splitlines():
             say(line)
         expected = examples.count()
         if not expected.keys() - {"validation"}:
-            _say_what_was_dropped(moment, build, funnel)
+            _show_last_dropped_rows(snapshot, build, funnel)
             raise FinetuneError(
                 f"{build.examples} has no pair to train on, so nothing was written; "
                 "change the rule that dropped the last rows, or its var"
@@ -71,32 +71,30 @@ def export(
                     dialect=dialect,
                     system_prompt=examples.system_prompt,
                     funnel=funnel,
-                    gate=results if gate else None,
-                    moment=moment.facts(),
+                    gate=results,
+                    snapshot=snapshot.metadata(),
                 )
             )
             proof.finish()
             publish(*written, proof, absent=[] if valid in written else [valid])
-    _say_of_the_result(splits, funnel, dialect)
+    _report_splits(splits, funnel, dialect)
     return [draft.path for draft in [*written, proof]]
 
 
-def _say_what_was_dropped(moment: Snapshot, build: Build, funnel: Funnel) -> None:
-    """Show a few rows that the rule dropped after which none was left."""
-    fatal = next((r["rule"] for r in funnel.rules if r.get("rows_after") == 0), "")
-    rows = dropped_samples(moment, build, funnel, limit=3).get(fatal, [])
+def _show_last_dropped_rows(snapshot: Snapshot, build: Build, funnel: Funnel) -> None:
+    """Show a few rows that were dropped by the first rule that left no row."""
+    last = next((r["rule"] for r in funnel.rules if r.get("rows_after") == 0), "")
+    rows = dropped_samples(snapshot, build, funnel, limit=3).get(last, [])
     if rows:
-        say(f"{fatal} dropped the last rows, such as:")
+        say(f"{last} dropped the last rows, such as:")
     for row in rows:
-        say(f"  {shortened(row)}")
+        say(f"  {row_preview(row)}")
 
 
-def _say_of_the_result(
-    splits: dict[str, dict[str, Any]],
-    funnel: Funnel,
-    dialect: str,
+def _report_splits(
+    splits: dict[str, dict[str, Any]], funnel: Funnel, dialect: str
 ) -> None:
-    """Say what share went to validation, and whether there are enough examples."""
+    """Report the share of the validation split; warn of too few training examples."""
     train, valid = splits["train"], splits["validation"]
     asked = funnel.vars.get("validation_percent")
     if valid["pairs"] or asked:

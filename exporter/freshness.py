@@ -1,10 +1,11 @@
-"""Whether what dbt built is what the files of the project say now.
+"""Whether the last build of dbt was made from the files of the project as they are now.
 
-A question of content, never of clocks: a file that is merely newer changes nothing,
-and a clock that was wrong hides nothing.
+Contents are compared, never times: a file that is only newer is not a change, and a
+wrong clock hides none.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,27 +23,24 @@ from exporter.artifacts import Artifacts, Build, read_build
 from exporter.errors import FinetuneError
 from exporter.progress import waiting
 
-# Commands of dbt that build what they have results for; the others only compile.
-_BUILDS = {"build", "run", "seed", "snapshot", "retry"}
+# Statuses in dbt's run_results.json (v6) of a node that was not built, or whose test
+# failed.
+_BAD_STATUSES = {"error", "fail", "skipped", "runtime error", "partial success"}
 
-# The statement that builds these holds their compiled SQL word by word.
-_VERBATIM = {"view", "table", "materialized_view"}
+# dbt's commands that build the nodes in their results; the others only compile them.
+_BUILD_COMMANDS = {"build", "run", "seed", "snapshot", "retry"}
 
-# One that is there already dbt only refreshes, whatever its SQL is by now (dbt-postgres
-# 1.11). The results of the run hold this SQL all the same, the statement does not.
-_REFRESHED = "materialized_view"
+# The statement that builds these materializations contains their compiled SQL as it is.
+_BUILT_FROM_SQL = {"view", "table", "materialized_view"}
 
-# Options of the build that decide what is compiled.
-_SAME = ("target", "profile")
-
-# What dbt may put in the SQL that differs from run to run: its invocation_id and
-# run_started_at.
-_OF_THE_RUN = re.compile(
+# Values that differ from run to run, if the SQL has dbt's invocation_id or
+# run_started_at in it.
+_RUN_VALUES = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     r"|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d+(\+\d\d:?\d\d|Z)?"
 )
 
-# Where dbt looks unless dbt_project.yml says otherwise (dbt 1.11).
+# The folders that dbt reads by default (dbt 1.11).
 _FOLDERS = {
     "model-paths": ["models"],
     "seed-paths": ["seeds"],
@@ -54,38 +52,50 @@ _FOLDERS = {
 _SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
 
 
-def verified(build: Build) -> Build:
+def require_fresh(build: Build) -> Build:
     """Return the build with its tests as they compile now.
 
-    What dbt's target folder holds is compared with the files of the project; where
-    a file differs from what dbt read last, dbt compiles them anew.
+    If a file of the project differs from the one that dbt read last, dbt compiles the
+    project again, into a temporary folder.
 
     Raises:
-        FinetuneError: Something that has a part in the data set changed since it was
-            built, or was not built well.
+        FinetuneError: A part of the data set failed in dbt's last run, or changed since
+            it was built.
     """
-    faults = [*build.faults()]
-    if faults:
-        raise FinetuneError(f"{'; '.join(faults[:3])}; run dbt build")
-    changed = _changed_files(build.artifacts)
+    failures = [*_failures(build)]
+    if failures:
+        raise FinetuneError(f"{'; '.join(failures[:3])}; run dbt build")
+    files = _changed_files(build.artifacts)
     now = build
-    if changed is None or changed or not _is_compiled(build):
-        now = _compiled_anew(build)
-    differences = [*_differences(build, now)]
-    if differences:
-        files = f" ({', '.join(changed[:3])})" if changed else ""
+    if files is None or files or not _is_compiled(build):
+        now = _recompiled(build)
+    changes = [*_changes(build, now)]
+    if changes:
+        where = f" ({', '.join(files[:3])})" if files else ""
         raise FinetuneError(
-            f"changed since the build{files}: {', '.join(differences[:3])}; "
-            "run dbt build"
+            f"changed since the build{where}: {', '.join(changes[:3])}; run dbt build"
         )
     return now
 
 
-def _changed_files(artifacts: Artifacts) -> list[str] | None:
-    """Return the files that are not as dbt read them last, or None to ask dbt.
+def _failures(build: Build) -> Iterator[str]:
+    """Yield what failed in dbt's last run, and whether it built in another schema."""
+    needed = build.unique_ids
+    for result in build.artifacts.results["results"]:
+        if result["unique_id"] in needed and result["status"] in _BAD_STATUSES:
+            name = result["unique_id"].split(".")[2]
+            yield f"{name}: {result['status']} in dbt's last run"
+    wanted = os.environ.get("DBT_SCHEMA")
+    schema = build.examples.schema
+    if wanted and schema != wanted and not schema.startswith(f"{wanted}_"):
+        yield f"built in schema {schema}, but DBT_SCHEMA is {wanted}"
 
-    dbt keeps the hash of each file in partial_parse.msgpack, of the text without
-    white space at either end (1.11; read in its source, November 2026).
+
+def _changed_files(artifacts: Artifacts) -> list[str] | None:
+    """Return the files that changed since dbt read them, or None if that is unknown.
+
+    dbt keeps a hash of each file in partial_parse.msgpack: of the text without white
+    space at either end (1.11; read in its source, November 2026).
     """
     try:
         read = msgpack.unpackb(
@@ -95,14 +105,14 @@ def _changed_files(artifacts: Artifacts) -> list[str] | None:
             read["metadata"]["generated_at"]
             > artifacts.manifest["metadata"]["generated_at"]
         ):
-            return None  # Of a later command, which left no manifest.
+            return None  # Written by a later command, which wrote no manifest.
         root = artifacts.manifest["metadata"]["project_name"]
         known: dict[Path, str] = {}
         projects = {root: artifacts.project_dir}
         for file in read["files"].values():
             project, path = file["project_name"], file["path"]
             if project in ("dbt", f"dbt_{artifacts.engine}"):
-                continue  # They come with dbt's version.
+                continue  # Part of dbt itself.
             installed = artifacts.project_dir / "dbt_packages" / project
             if project not in projects:
                 elsewhere = Path(path["project_root"])
@@ -110,21 +120,20 @@ def _changed_files(artifacts: Artifacts) -> list[str] | None:
             name = projects[project] / path["searched_path"] / path["relative_path"]
             known[name] = file["checksum"]["checksum"]
         for project, folder in projects.items():
-            configuration = folder / "dbt_project.yml"
             hashes = read["state_check"]["project_hashes"]
-            known[configuration] = hashes[project]["checksum"]
+            known[folder / "dbt_project.yml"] = hashes[project]["checksum"]
         there = {path for folder in projects.values() for path in _files(folder)}
         return sorted(
             str(path)
             for path in there | known.keys()
-            if path not in there or _hash(path) != known.get(path)
+            if path not in there or _checksum(path) != known.get(path)
         )
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return None
 
 
 def _files(project_dir: Path) -> Iterator[Path]:
-    """Yield the files that say what dbt builds."""
+    """Yield the files that dbt reads."""
     configuration = project_dir / "dbt_project.yml"
     settings = yaml.safe_load(configuration.read_bytes())
     yield configuration
@@ -139,15 +148,24 @@ def _files(project_dir: Path) -> Iterator[Path]:
                 yield path
 
 
-def _hash(path: Path) -> str:
+def _checksum(path: Path) -> str:
     text = path.read_bytes().decode()
     if path.name != "dbt_project.yml":
         text = text.strip()
     return sha256(text.encode()).hexdigest()
 
 
-def _compiled_anew(build: Build) -> Build:
-    """Return the data set as dbt compiles it now, in a folder of its own."""
+def _is_compiled(build: Build) -> bool:
+    """Return whether dbt's last command compiled all nodes of the data set."""
+    return all(
+        node.get("compiled_code")
+        for node in map(build.artifacts.node, build.unique_ids)
+        if node["resource_type"] in ("model", "test")
+    )
+
+
+def _recompiled(build: Build) -> Build:
+    """Return the data set as dbt compiles it now, in a temporary folder."""
     artifacts, arguments = build.artifacts, build.artifacts.results["args"]
     dbt = shutil.which("dbt", path=Path(sys.executable).parent) or shutil.which("dbt")
     if dbt is None:
@@ -155,16 +173,16 @@ def _compiled_anew(build: Build) -> Build:
             "dbt is not installed, so nothing can be compared; run dbt build"
         )
     _, package, name = build.data_set.unique_id.split(".")
+    same = [f"--{k}={v}" for k in ("target", "profile") if (v := arguments.get(k))]
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(dbt, "--quiet", "--no-use-colors", "compile"),
             *("--select", f"+exposure:{package}.{name}"),
             *("--project-dir", str(artifacts.project_dir)),
             *("--target-path", folder, "--log-path", folder),
-            *("--vars", json.dumps(arguments.get("vars") or {})),
-            *(f"--{key}={arguments[key]}" for key in _SAME if arguments.get(key)),
+            *("--vars", json.dumps(arguments.get("vars") or {}), *same),
         ]
-        with waiting("dbt, which compiles the project anew"):
+        with waiting("dbt to compile the project again"):
             done = subprocess.run(
                 command,
                 check=False,
@@ -173,54 +191,55 @@ def _compiled_anew(build: Build) -> Build:
                 stdin=subprocess.DEVNULL,
             )
         if done.returncode:
-            said = " ".join((done.stdout or done.stderr).split())
+            output = " ".join((done.stdout or done.stderr).split())
             raise FinetuneError(
-                f"dbt cannot compile the project: {said[:300]}; run dbt build"
+                f"dbt cannot compile the project: {output[:300]}; run dbt build"
             )
         manifest = json.loads(Path(folder, "manifest.json").read_bytes())
     return read_build(artifacts._replace(manifest=manifest), name)
 
 
-def _is_compiled(build: Build) -> bool:
-    """Return whether dbt's last command compiled all that the data set needs."""
-    return all(
-        node.get("compiled_code")
-        for node in map(build.artifacts.node, build.unique_ids)
-        if node["resource_type"] in ("model", "test")
-    )
-
-
-def _differences(build: Build, now: Build) -> Iterator[str]:
-    """Yield what is not as it was built, by its name."""
-    if now is not build:
-        if now.data_set != build.data_set:
-            yield f"the data set {now.data_set.name} ({now.data_set.path})"
-        yield from _declared_otherwise(build, now)
-    executed = _executed(build.artifacts)
+def _changes(build: Build, now: Build) -> Iterator[str]:
+    """Yield the name of each part of the data set that changed since it was built."""
+    if now.data_set != build.data_set:
+        yield f"the data set {now.data_set.name} ({now.data_set.path})"
+    yield from _changed_nodes(build, now)
+    artifacts = build.artifacts
+    built_sql: dict[str, str | None] = {}
+    if artifacts.results["args"].get("which") in _BUILD_COMMANDS:
+        built_sql = {
+            result["unique_id"]: result.get("compiled_code")
+            for result in artifacts.results["results"]
+        }
     for unique_id in sorted(now.unique_ids):
         node = now.artifacts.node(unique_id)
         kind = node["config"].get("materialized")
-        if node["resource_type"] != "model" or kind not in _VERBATIM:
+        if node["resource_type"] != "model" or kind not in _BUILT_FROM_SQL:
             continue
-        ran = None if kind == _REFRESHED else executed.get(unique_id)
-        if not _was_built_as(build.artifacts, ran, node):
-            advice = ", which needs the config full_refresh: true"
-            yield f"model {node['name']}{advice if kind == _REFRESHED else ''}"
+        sql = _without_run_values(node["compiled_code"])
+        built, advice = built_sql.get(unique_id), ""
+        if kind == "materialized_view":
+            # dbt-postgres 1.11 only refreshes one that exists, whatever its SQL is now.
+            # The results have the new SQL all the same, the statement does not.
+            built, advice = None, ", which needs the config full_refresh: true"
+        if built:
+            is_same = _without_run_values(built) == sql
+        else:
+            is_same = sql in _without_run_values(_statement(artifacts, node))
+        if not is_same:
+            yield f"model {node['name']}{advice}"
 
 
-def _declared_otherwise(build: Build, now: Build) -> Iterator[str]:
-    """Yield what the manifest of the build has otherwise, but for views and tables.
-
-    An incremental model, too, which a build does not make anew.
-    """
+def _changed_nodes(build: Build, now: Build) -> Iterator[str]:
+    """Yield the nodes whose manifest entry changed, except views and tables."""
     before, after = (
         {
             unique_id: (node["config"], node["checksum"], node["raw_code"])
-            for unique_id in of.unique_ids
-            if (node := of.artifacts.node(unique_id))["resource_type"] != "source"
-            and node["config"].get("materialized") not in _VERBATIM
+            for unique_id in each.unique_ids
+            if (node := each.artifacts.node(unique_id))["resource_type"] != "source"
+            and node["config"].get("materialized") not in _BUILT_FROM_SQL
         }
-        for of in (build, now)
+        for each in (build, now)
     )
     for unique_id in sorted(before.keys() | after.keys()):
         if before.get(unique_id) != after.get(unique_id):
@@ -228,35 +247,15 @@ def _declared_otherwise(build: Build, now: Build) -> Iterator[str]:
             yield f"{kind} {name}"
 
 
-def _executed(artifacts: Artifacts) -> dict[str, str]:
-    """Return the SQL by unique id that dbt's last run built with, if it did build."""
-    if artifacts.results["args"].get("which") not in _BUILDS:
-        return {}
-    return {
-        result["unique_id"]: result["compiled_code"]
-        for result in artifacts.results["results"]
-        if result.get("compiled_code")
-    }
-
-
-def _was_built_as(
-    artifacts: Artifacts, executed: str | None, node: dict[str, Any]
-) -> bool:
-    """Return whether the last statement that built a model holds its SQL of now.
-
-    It stands in the results of the run, or in the file that dbt writes for it.
-    """
-    wanted = _without_run(node["compiled_code"])
-    if executed:
-        return _without_run(executed) == wanted
+def _statement(artifacts: Artifacts, node: dict[str, Any]) -> str:
+    """Return the last statement that built a model, or "" if dbt kept none."""
     path = Path("run", node["package_name"], node["original_file_path"])
     try:
-        # As bytes, so that a carriage return stays one.
-        statement = (artifacts.target_path / path).read_bytes().decode()
+        # Read as bytes, because text mode would change a carriage return.
+        return (artifacts.target_path / path).read_bytes().decode()
     except OSError:
-        return False
-    return wanted in _without_run(statement)
+        return ""
 
 
-def _without_run(sql: str) -> str:
-    return _OF_THE_RUN.sub("", sql).strip()
+def _without_run_values(sql: str) -> str:
+    return _RUN_VALUES.sub("", sql).strip()

@@ -1,4 +1,4 @@
-"""What each rule dropped: read from the funnel of a data set, and shown."""
+"""The funnel of a data set: what each rule dropped, as a table and as sample rows."""
 
 import json
 from collections.abc import Sequence
@@ -10,17 +10,19 @@ from exporter.display import visible
 from exporter.engines.relations import Column, Kind, Relation, Snapshot
 from exporter.errors import FinetuneError
 
-# What is shown of a rule; a funnel that lacks one of them is only recorded.
+# The columns of the table. A funnel without one of them is recorded, but not shown.
 _SHOWN = (
     *("rule", "rows_before", "rows_dropped", "rows_after"),
     *("titles_before", "titles_dropped", "titles_after"),
 )
-# The columns of the examples that show merged rows, and the length of a sample's text.
-_LINEAGE = {"copies", "first_uid"}
-_CUT = 200
+# The columns about the build, the same in each row, and the one that sorts the rows.
+_HIDDEN = {"dbt_invocation_id", "built_at", "vars", "position"}
 
-# The columns about the run of dbt that counted, the same on every row.
-_OF_THE_RUN = ("dbt_invocation_id", "built_at", "vars")
+# The columns of the examples that merged rows are found by.
+_LINEAGE = {"copies", "first_uid"}
+
+# Samples show at most this many characters of a text.
+_CUT = 200
 
 
 class Funnel(NamedTuple):
@@ -32,34 +34,32 @@ class Funnel(NamedTuple):
     vars: dict[str, Any]
 
 
-def read_funnel(moment: Snapshot, build: Build) -> Funnel:
+def read_funnel(snapshot: Snapshot, build: Build) -> Funnel:
     """Read the funnel of a data set; without one there are no rules.
 
     Raises:
         FinetuneError: It is empty, or cannot be read.
     """
+    rows: list[dict[str, Any]] = []
+    if build.funnel:
+        rows = snapshot.query(f"select * from {snapshot.quoted(*build.funnel.path)}")
+        if not rows:
+            raise FinetuneError(f"{build.funnel} is empty; run dbt build")
+        if "position" in rows[0]:
+            rows.sort(key=itemgetter("position"))
     results = build.artifacts.results
     run = {
         "dbt_invocation_id": results["metadata"]["invocation_id"],
         "built_at": results["metadata"]["generated_at"],
         "vars": results["args"].get("vars") or {},
+        **(rows[0] if rows else {}),
     }
-    rules: list[dict[str, Any]] = []
-    if build.funnel:
-        rows = moment.query(f"select * from {moment.quoted(*build.funnel.path)}")
-        if not rows:
-            raise FinetuneError(f"{build.funnel} is empty; run dbt build")
-        if "position" in rows[0]:
-            rows.sort(key=itemgetter("position"))
-        run |= {name: rows[0][name] for name in _OF_THE_RUN if name in rows[0]}
-        hidden = {*_OF_THE_RUN, "position"}
-        rules = [{n: v for n, v in row.items() if n not in hidden} for row in rows]
     vars_ = run["vars"]
     return Funnel(
-        rules,
-        str(run["built_at"]),
-        str(run["dbt_invocation_id"]),
-        json.loads(vars_) if isinstance(vars_, str) else vars_,
+        rules=[{n: v for n, v in row.items() if n not in _HIDDEN} for row in rows],
+        built_at=str(run["built_at"]),
+        invocation_id=str(run["dbt_invocation_id"]),
+        vars=json.loads(vars_) if isinstance(vars_, str) else vars_,
     )
 
 
@@ -82,69 +82,73 @@ def funnel_table(rules: list[dict[str, Any]]) -> str:
 
 
 def dropped_samples(
-    moment: Snapshot, build: Build, funnel: Funnel, *, limit: int
+    snapshot: Snapshot, build: Build, funnel: Funnel, *, limit: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return up to `limit` of the rows that each rule dropped, by the rule's name.
+    """Return at most `limit` rows that each rule dropped, by the rule's name.
 
-    The rules come in the order of the funnel; a row has the columns of the outcomes,
-    long texts cut. A hash of the rows chooses them: the same rows give the same
-    samples, on every engine. Of rows merged into an equal pair it is one with another
-    uid than `first_uid`, which the sample names. Without outcomes there are none.
+    The rules are in the order of the funnel; a row has the columns of the outcomes,
+    long texts cut. Rows are chosen by their hash, so the same rows give the same
+    samples on every engine. Of rows merged into one pair, the sample is one whose uid
+    is not `first_uid`, and has `first_uid` too. Without outcomes there are no samples.
 
     Raises:
         FinetuneError: The outcomes cannot be read.
     """
     if not build.outcomes or not limit:
         return {}
-    columns = moment.columns(build.outcomes)
-    rows = moment.query(_dropped(moment, build.outcomes, columns, limit))
+    columns = snapshot.columns(build.outcomes)
+    rows = snapshot.query(_dropped_query(snapshot, build.outcomes, columns, limit))
     merging = [r["rule"] for r in funnel.rules if r.get("applies_to") == "pair"]
-    lineage = {column.name for column in moment.columns(build.examples)}
+    lineage = {column.name for column in snapshot.columns(build.examples)}
     known = {column.name for column in columns}
     if merging and lineage >= _LINEAGE and known >= {"uid", "pair_id"}:
-        merged = moment.query(_merged(moment, build, columns, limit))
-        rows += [{"dropped_by": merging[0], **row} for row in merged]
+        query = _merged_query(snapshot, build, build.outcomes, columns, limit)
+        rows += [{"dropped_by": merging[0], **row} for row in snapshot.query(query)]
     samples: dict[str, list[dict[str, Any]]] = {r["rule"]: [] for r in funnel.rules}
     for row in rows:
         samples.setdefault(row.pop("dropped_by"), []).append(row)
     return {rule: found for rule, found in samples.items() if found}
 
 
-def _dropped(
-    moment: Snapshot, outcomes: Relation, columns: Sequence[Column], limit: int
+def _dropped_query(
+    snapshot: Snapshot, outcomes: Relation, columns: Sequence[Column], limit: int
 ) -> str:
     """Return the query for a few rows of each rule that the outcomes name."""
     cells = _cells(columns)
     return (
-        f"select dropped_by, {', '.join(map(moment.quoted, cells))}"
-        f" from (select dropped_by, {_selected(moment, cells)}, row_number() over"
+        f"select dropped_by, {', '.join(map(snapshot.quoted, cells))}"
+        f" from (select dropped_by, {_select_list(snapshot, cells)}, row_number() over"
         f" (partition by dropped_by order by {_hash(cells)}) as sample_place"
-        f" from {moment.quoted(*outcomes.path)} where dropped_by is not null) t"
+        f" from {snapshot.quoted(*outcomes.path)} where dropped_by is not null) t"
         f" where sample_place <= {limit} order by dropped_by, sample_place"
     )
 
 
-def _merged(
-    moment: Snapshot, build: Build, columns: Sequence[Column], limit: int
+def _merged_query(
+    snapshot: Snapshot,
+    build: Build,
+    outcomes: Relation,
+    columns: Sequence[Column],
+    limit: int,
 ) -> str:
-    """Return the query for a row each of a few pairs that hold several."""
+    """Return the query for one merged row of each of a few pairs."""
     cells = _cells(columns)
-    key = moment.quoted(build.data_set.id)
+    key = snapshot.quoted(build.data_set.id)
     place = f"case when uid = first_uid then 0 else 1 end, {_hash(cells)}"
-    outcomes = moment.quoted(*build.outcomes.path) if build.outcomes else ""
     return (
-        f"select {', '.join(map(moment.quoted, cells))}, first_uid"
-        f" from (select {_selected(moment, cells)}, first_uid, pair_key, row_number()"
+        f"select {', '.join(map(snapshot.quoted, cells))}, first_uid from"
+        f" (select {_select_list(snapshot, cells)}, first_uid, pair_key, row_number()"
         f" over (partition by pair_key order by {place}) as sample_place"
-        f" from {outcomes} o join (select {key} as pair_key, first_uid"
-        f" from {moment.quoted(*build.examples.path)} where copies > 1"
+        f" from {snapshot.quoted(*outcomes.path)} o"
+        f" join (select {key} as pair_key, first_uid"
+        f" from {snapshot.quoted(*build.examples.path)} where copies > 1"
         f" order by {key} limit {limit}) p on pair_id = pair_key) t"
         " where sample_place = 2 order by pair_key"
     )
 
 
 def _cells(columns: Sequence[Column]) -> dict[str, str]:
-    """Return the SQL of each value that a sample shows, by the column's name."""
+    """Return the SQL of each value in a sample, by the column's name."""
     return {
         column.name: f"left({column.expression}, {_CUT})"
         if column.kind is Kind.TEXT
@@ -154,8 +158,8 @@ def _cells(columns: Sequence[Column]) -> dict[str, str]:
     }
 
 
-def _selected(moment: Snapshot, cells: dict[str, str]) -> str:
-    return ", ".join(f"{sql} as {moment.quoted(name)}" for name, sql in cells.items())
+def _select_list(snapshot: Snapshot, cells: dict[str, str]) -> str:
+    return ", ".join(f"{sql} as {snapshot.quoted(name)}" for name, sql in cells.items())
 
 
 def _hash(cells: dict[str, str]) -> str:

@@ -1,16 +1,16 @@
-"""dbt's data tests, run again on the very rows that will be written."""
+"""The gate: dbt's data tests, run again on the rows that the export will write."""
 
 from typing import Any, NamedTuple
 
 from exporter.artifacts import Build, DataTest
-from exporter.display import counted, visible
+from exporter.display import counted, row_preview
 from exporter.engines.relations import Snapshot
 from exporter.errors import FinetuneError
 from exporter.progress import Step, say, step
 
 
 class TestResult(NamedTuple):
-    """How a data test ended: "pass", "warn" or "fail", with dbt's meaning."""
+    """The result of a data test; the status is "pass", "warn" or "fail", as in dbt."""
 
     name: str
     status: str
@@ -21,11 +21,11 @@ def run_test(snapshot: Snapshot, test: DataTest) -> TestResult:
     """Run one data test as dbt 1.11 does.
 
     Raises:
-        FinetuneError: The test cannot be run or counts nothing.
+        FinetuneError: The test cannot be run, or its `fail_calc` is null.
     """
     limit = "" if test.limit is None else f"limit {test.limit}"
     try:
-        [counted] = snapshot.query(
+        [found] = snapshot.query(
             f"select {test.fail_calc} as failures,"
             f" {test.fail_calc} {test.warn_if} as should_warn,"
             f" {test.fail_calc} {test.error_if} as should_error"
@@ -33,31 +33,31 @@ def run_test(snapshot: Snapshot, test: DataTest) -> TestResult:
         )
     except FinetuneError as error:
         raise FinetuneError(f"test {test.name} could not run: {error}") from error
-    failures = counted["failures"]
+    failures = found["failures"]
     if failures is None:
         raise FinetuneError(
             f"test {test.name}: fail_calc {test.fail_calc} is null; it must be a number"
         )
-    if test.severity.lower() == "error" and counted["should_error"]:
+    if test.severity.lower() == "error" and found["should_error"]:
         status = "fail"
-    elif counted["should_warn"]:
+    elif found["should_warn"]:
         status = "warn"
     else:
         status = "pass"
     return TestResult(test.name, status, int(failures))
 
 
-def offending_rows(
+def failing_rows(
     snapshot: Snapshot, test: DataTest, *, limit: int
 ) -> list[dict[str, Any]]:
-    """Return up to `limit` of the rows that a failed test found."""
+    """Return at most `limit` rows that a test returns."""
     return snapshot.query(
         f"select * from (\n{test.sql}\n) dbt_internal_test limit {limit}"
     )
 
 
 def run_gate(snapshot: Snapshot, build: Build) -> list[TestResult]:
-    """Run every test of the data set in the snapshot and report what fails.
+    """Run every test of the data set in the snapshot and report those that fail.
 
     Raises:
         FinetuneError: A test fails.
@@ -77,8 +77,8 @@ def run_gate(snapshot: Snapshot, build: Build) -> list[TestResult]:
             if result.status != "pass":
                 say(f"{result.status}: {test.name}: {result.failures:,} found")
             if result.status == "fail":
-                for row in offending_rows(snapshot, test, limit=3):
-                    say(f"  {shortened(row)}")
+                for row in failing_rows(snapshot, test, limit=3):
+                    say(f"  {row_preview(row)}")
                 say(f"  show more: dbt show --limit 100 --select {test.name}")
             results.append(result)
     failed = [result.name for result in results if result.status == "fail"]
@@ -89,11 +89,3 @@ def run_gate(snapshot: Snapshot, build: Build) -> list[TestResult]:
         )
     say(f"gate: {counted(len(results), 'test')} on the rows to be written, none failed")
     return results
-
-
-def shortened(row: dict[str, Any]) -> str:
-    """Return a row on one line, each value cut to 60 characters."""
-    # Cut before it is made visible, which takes many times the memory of a text.
-    cut = {n: v[:60] if isinstance(v, str) else v for n, v in row.items()}
-    cells = (visible(f"{name}={value!r}") for name, value in cut.items())
-    return ", ".join(c if len(c) <= 60 else f"{c[:57]}..." for c in cells)

@@ -1,4 +1,4 @@
-"""manifest.json: what an export wrote, and whether the files are still that."""
+"""manifest.json: what an export wrote, and whether its files are still the same."""
 
 import hashlib
 import subprocess
@@ -11,7 +11,7 @@ import orjson
 
 from exporter import __version__
 from exporter.chat import DIALECTS
-from exporter.dataset import ROLES
+from exporter.dataset import COLUMN_KEYS
 from exporter.errors import FinetuneError
 from exporter.files import FileFacts
 from exporter.progress import reading, step
@@ -25,13 +25,16 @@ CLEAN, TRAINING, VALIDATION = "clean.jsonl", "train.jsonl", "valid.jsonl"
 MANIFEST = "manifest.json"
 NAMES = (CLEAN, TRAINING, VALIDATION, MANIFEST)
 
+# The parts that a report or a diff shows.
+_SHOWN = {"data_set", "funnel", "gate"}
+
 _CHUNK_BYTES = 1 << 20
 
 
 class Manifest(NamedTuple):
-    """manifest.json as it stands, and what is needed of it most.
+    """The document of a manifest.json, and its most used parts.
 
-    `sha256` is of its own bytes.
+    `sha256` is the hash of manifest.json itself.
     """
 
     sha256: str
@@ -41,7 +44,7 @@ class Manifest(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A file that is not the one in the manifest, and why."""
+    """A file that differs from the manifest, and the difference."""
 
     file: Path
     what: str
@@ -56,14 +59,14 @@ def content(
     system_prompt: str | None,
     funnel: "Funnel",
     gate: "list[TestResult] | None",
-    moment: dict[str, str],
+    snapshot: dict[str, str],
 ) -> bytes:
-    """Return manifest.json, of the form in manifest.schema.json.
+    """Return the text of manifest.json, whose form is manifest.schema.json.
 
-    `gate` is None where no test ran, `moment` what names the snapshot.
+    `gate` is None if no test ran; `snapshot` is the metadata of the snapshot.
     """
     artifacts, data_set = build.artifacts, build.data_set
-    declared = {key: getattr(data_set, key) for key in ROLES}
+    declared = {key: getattr(data_set, key) for key in COLUMN_KEYS}
     written = {
         "manifest_version": 1,
         "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -87,56 +90,44 @@ def content(
             "ran": gate is not None,
             "tests": [result._asdict() for result in gate or []],
         },
-        **moment,
+        **snapshot,
     }
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps(written, default=str, option=options)
 
 
-def document(folder: Path) -> dict[str, Any]:
-    """Return the folder's manifest.json whole.
-
-    Raises:
-        FinetuneError: It is missing or not a manifest.
-    """
-    found = read(folder).document
-    if not {"data_set", "funnel", "gate"} <= found.keys():
-        raise _not_ours(folder / MANIFEST)
-    return found
-
-
-def read(folder: Path) -> Manifest:
+def read(folder: Path, *, complete: bool = False) -> Manifest:
     """Read the folder's manifest.json.
+
+    To upload files, their facts are enough; with `complete` it must also have the parts
+    that a report or a diff shows.
 
     Raises:
         FinetuneError: It is missing or not a manifest.
     """
     path = folder / MANIFEST
+    wrong = FinetuneError(f"{path}: not a manifest of finetune export; run it again")
     try:
         content = path.read_bytes()
-        found = orjson.loads(content)
-        files = {name: FileFacts(**facts) for name, facts in found["files"].items()}
-        dialect = found.get("dialect", "messages")
-        if dialect not in DIALECTS or not all(
-            tuple(map(type, facts)) == (str, int, int) for facts in files.values()
-        ):
-            raise _not_ours(path)
+        document = orjson.loads(content)
+        files = {name: FileFacts(**facts) for name, facts in document["files"].items()}
+        dialect = document.get("dialect", "messages")
+        if dialect not in DIALECTS or (complete and _SHOWN - document.keys()):
+            raise wrong
     except OSError as error:
         raise FinetuneError(f"{path}: {error.strerror}; run finetune export") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _not_ours(path) from error
-    return Manifest(hashlib.sha256(content).hexdigest(), files, dialect, found)
-
-
-def _not_ours(path: Path) -> FinetuneError:
-    return FinetuneError(f"{path}: not a manifest of finetune export; run it again")
+        raise wrong from error
+    if {tuple(map(type, facts)) for facts in files.values()} - {(str, int, int)}:
+        raise wrong
+    return Manifest(hashlib.sha256(content).hexdigest(), files, dialect, document)
 
 
 def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:
-    """Return each file that differs from the manifest.
+    """Return each file that differs from the manifest, unless it is in `leave_out`.
 
     Raises:
-        FinetuneError: The manifest is missing or not one.
+        FinetuneError: manifest.json is missing or not a manifest.
     """
     found = []
     for name, facts in read(folder).files.items():
@@ -155,10 +146,10 @@ def problems(folder: Path, *, leave_out: Collection[str] = ()) -> list[Problem]:
 
 
 def verify(folder: Path, *, leave_out: Collection[str] = ()) -> None:
-    """Compare the files with the manifest.
+    """Refuse files that differ from the manifest, unless they are in `leave_out`.
 
     Raises:
-        FinetuneError: A file is missing or not as it was written.
+        FinetuneError: A file is missing or changed.
     """
     for problem in problems(folder, leave_out=leave_out):
         raise FinetuneError(f"{problem.file}: {problem.what}; run finetune export")
@@ -176,7 +167,7 @@ def _facts(path: Path) -> FileFacts:
 
 
 def _git_commit(folder: Path) -> str | None:
-    """Return the commit of the project, "+changes" added if it has any."""
+    """Return the commit of the project, with "+changes" if it has uncommitted ones."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

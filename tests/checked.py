@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from exporter.chat import chat_line
 from exporter.checking.files import check_file
 from exporter.checking.rules import Finding, read_rules
 from tests.corpus import encoded, lines
+from tests.lines import chat_line
 
 
 def finetune(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

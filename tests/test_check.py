@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from exporter.chat import chat_line, chat_messages
+from exporter.chat import chat_messages
 from exporter.checking import files as check_module
 from exporter.checking.fast_path import FastPath
 from exporter.checking.files import check_file
@@ -20,6 +20,7 @@ from exporter.checking.rules import Finding, read_rules
 from tests.checked import findings
 from tests.corpus import Case, Json, chat, clean, encoded, good, lines, message, swapped
 from tests.faulty import faulty
+from tests.lines import chat_line
 from tests.odd_files import FILES, NAMED
 from tests.rows import DATA_SETS, each, pairs
 from tests.workspace import REPOSITORY

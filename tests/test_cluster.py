@@ -191,10 +191,10 @@ def test_parts_are_alike_and_each_is_read_from_files_of_its_own(
     relation = Relation(None, "finetune", "training_pairs")
     session = import_module("pyspark.sql").SparkSession.builder.remote(cluster.remote)
     table = session.create().table("finetune.training_pairs__finetune_parts")
-    with spark.snapshot(relation, []) as moment:
-        columns = moment.columns(relation)
+    with spark.open_snapshot(relation, []) as snapshot:
+        columns = snapshot.columns(relation)
         began = time.time()
-        with closing(moment.rows(relation, columns, columns[0])) as rows:
+        with closing(snapshot.rows(relation, columns, columns[0])) as rows:
             next(rows)
             written = time.time()
             sizes = dict(table.groupBy("part").count().collect())
@@ -218,7 +218,7 @@ def test_what_spark_refuses_is_one_line(
     monkeypatch.setenv("SPARK_REMOTE", cluster.remote)
     with (
         pytest.raises(FinetuneError, match=r"^Spark: \[TABLE_OR_VIEW_NOT_FOUND\].*"),
-        spark.snapshot(Relation(None, "nowhere", "absent"), []),
+        spark.open_snapshot(Relation(None, "nowhere", "absent"), []),
     ):
         pass
 

@@ -179,8 +179,8 @@ def test_a_cut_while_the_rows_are_committed_does_not_promise_too_much(
         done = workspace.finetune("load", "rows.csv", **through(place))
     assert done.returncode == 1
     assert done.stderr.endswith(
-        "; whether the rows are in the table is not known: look, or load them again "
-        "with --replace\n"
+        "; the rows may or may not be in the table: check it, or load them again with "
+        "--replace\n"
     )
     assert "nothing was changed" not in done.stderr
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.chat import DIALECTS, chat_line
+from exporter.chat import DIALECTS
 from exporter.checking.dialects import ROW_KEYS, Conversation
 from exporter.readers import read_readers
 from tests.checked import ROWS, findings, finetune, write_rows
+from tests.lines import chat_line
 from tests.workspace import REPOSITORY, Workspace, json_lines
 
 OTHERS = [name for name in DIALECTS if name != "messages"]

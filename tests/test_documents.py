@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "openai": {"endpoint"},
     "psycopg": {"engines/connection", "engines/postgres", "engines/raw_table"},
     "pyspark": {"engines/spark"},
-    "grpc": {"engines/silence"},
+    "grpc": {"engines/idle_timeout"},
     "yaml": {"artifacts", "checking", "freshness", "readers"},
 }
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from exporter.chat import DIALECTS, chat_line
+from exporter.chat import DIALECTS
 from exporter.checking.fast_path import FastPath, Texts
 from exporter.checking.rules import read_rules
+from tests.lines import chat_line
 
 SHARED = 'Say "bag" or "sack", and no more.'
 PROMPTS: dict[str, list[str | None]] = {

@@ -83,7 +83,7 @@ def build(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Build:
         funnel,
         outcomes,
         tests=[],
-        read=[],
+        reads=[],
     )
 
 
@@ -98,21 +98,26 @@ def shown(row: tuple[str, str, str]) -> dict[str, str]:
 
 
 def test_rules_come_in_their_order_with_the_run_that_counted_them(build: Build) -> None:
-    with postgres.snapshot(build.examples, []) as moment:
-        assert read_funnel(moment, build) == (RULES, "now", "of the funnel", {"n": 10})
+    with postgres.open_snapshot(build.examples, []) as snapshot:
+        assert read_funnel(snapshot, build) == (
+            RULES,
+            "now",
+            "of the funnel",
+            {"n": 10},
+        )
         without = build._replace(funnel=None)
         run = "2026-11-26", "of the results"
-        assert read_funnel(moment, without) == ([], *run, {})
+        assert read_funnel(snapshot, without) == ([], *run, {})
         results = {"metadata": METADATA, "args": {"vars": {"n": 3}}}
         artifacts = build.artifacts._replace(results=results)
-        found = read_funnel(moment, without._replace(artifacts=artifacts))
+        found = read_funnel(snapshot, without._replace(artifacts=artifacts))
         assert found == ([], *run, {"n": 3})
 
 
 def test_a_funnel_of_one_rule_is_read(build: Build, workspace: Workspace) -> None:
     workspace.sql("delete from funnel where position > 0")
-    with postgres.snapshot(build.examples, []) as moment:
-        found = read_funnel(moment, build)
+    with postgres.open_snapshot(build.examples, []) as snapshot:
+        found = read_funnel(snapshot, build)
     assert found == (RULES[:1], "now", "of the funnel", {"n": 10})
 
 
@@ -123,8 +128,8 @@ def test_a_funnel_of_other_columns_is_taken_as_it_stands(
     workspace.sql(
         "create table funnel as select 'b' as rule, 5 as n union all select 'a', 6"
     )
-    with postgres.snapshot(build.examples, []) as moment:
-        rules = read_funnel(moment, build).rules
+    with postgres.open_snapshot(build.examples, []) as snapshot:
+        rules = read_funnel(snapshot, build).rules
     assert rules == [{"rule": "b", "n": 5}, {"rule": "a", "n": 6}]
     assert funnel_table(rules) == funnel_table([]) == ""
 
@@ -132,16 +137,16 @@ def test_a_funnel_of_other_columns_is_taken_as_it_stands(
 def test_an_empty_funnel_is_refused(build: Build, workspace: Workspace) -> None:
     workspace.sql("truncate funnel")
     with (
-        postgres.snapshot(build.examples, []) as moment,
+        postgres.open_snapshot(build.examples, []) as snapshot,
         pytest.raises(FinetuneError, match=r"public\.funnel is empty; run dbt build$"),
     ):
-        read_funnel(moment, build)
+        read_funnel(snapshot, build)
 
 
 def samples_of(build: Build, *, limit: int) -> dict[str, list[dict[str, Any]]]:
-    with postgres.snapshot(build.examples, []) as moment:
+    with postgres.open_snapshot(build.examples, []) as snapshot:
         funnel = Funnel(RULES, "now", "0", {})
-        return dropped_samples(moment, build, funnel, limit=limit)
+        return dropped_samples(snapshot, build, funnel, limit=limit)
 
 
 def test_samples_are_chosen_by_their_hash(build: Build) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from exporter.artifacts import DataTest
+from exporter.display import row_preview
 from exporter.engines.relations import Column, Relation, Row
 from exporter.errors import FinetuneError
-from exporter.gate import offending_rows, run_test, shortened
+from exporter.gate import failing_rows, run_test
 
 TEST = DataTest(
     unique_id="test.shop.few",
@@ -50,7 +51,7 @@ class Snapshot:
     ) -> Generator[Row]:
         raise NotImplementedError
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         return {}
 
 
@@ -94,12 +95,12 @@ def test_a_test_that_cannot_run_is_named() -> None:
 
 
 def test_so_many_rows_are_shown_and_no_more() -> None:
-    rows = offending_rows(Snapshot(5), TEST, limit=3)
+    rows = failing_rows(Snapshot(5), TEST, limit=3)
     assert rows == [{"n": n, "copies": 2} for n in range(3)]
 
 
 def test_a_row_is_shown_on_one_line_with_its_values_cut() -> None:
-    assert shortened({"id": 7, "text": "a\n"}) == "id=7, text='a\\n'"
-    assert shortened({"t": "x" * 56}) == f"t='{'x' * 56}'"
-    assert shortened({"t": "x" * 57}) == f"t='{'x' * 54}..."
-    assert shortened({"n": 10**70}) == f"n=1{'0' * 54}..."
+    assert row_preview({"id": 7, "text": "a\n"}) == "id=7, text='a\\n'"
+    assert row_preview({"t": "x" * 56}) == f"t='{'x' * 56}'"
+    assert row_preview({"t": "x" * 57}) == f"t='{'x' * 54}..."
+    assert row_preview({"n": 10**70}) == f"n=1{'0' * 54}..."

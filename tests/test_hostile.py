@@ -214,7 +214,7 @@ def test_a_var_that_dbt_would_take_for_code_is_refused(
     (workspace.folder / "rows.jsonl").write_text("{}")
     done = workspace.finetune("load", "rows.jsonl")
     assert done.returncode == 1
-    assert f"the var {name!r} is no name that dbt can use" in done.stderr
+    assert f"dbt cannot use the name {name!r}" in done.stderr
     # What the options name is a name for load alone, whatever it is.
     (workspace.folder / "rows.jsonl").write_text(
         json.dumps({"uid": "1", name: "lamp", "content": "bright"})

@@ -28,7 +28,7 @@ SPLITS = {
     "train": {"titles": 1, "pairs": 2, "characters": 30},
     "validation": {"titles": 0, "pairs": 0, "characters": 0},
 }
-MOMENT = {
+SNAPSHOT = {
     "snapshot": "1:2:",
     "snapshot_at": "2026-11-26T00:00:00+00:00",
     "server_version": "18.1",
@@ -70,7 +70,7 @@ def written(folder: Path, tests: list[gate.TestResult] | None) -> dict[str, Any]
         funnel=None,
         outcomes=None,
         tests=[],
-        read=[],
+        reads=[],
     )
     content = manifest.content(
         build,
@@ -80,7 +80,7 @@ def written(folder: Path, tests: list[gate.TestResult] | None) -> dict[str, Any]
         system_prompt="Write.",
         funnel=Funnel([RULE], "2026-11-25", "0-1", {"n": 10, "from": date(2026, 1, 1)}),
         gate=tests,
-        moment=MOMENT,
+        snapshot=SNAPSHOT,
     )
     assert content.startswith(b'{\n  "manifest_version": 1,')
     assert content.endswith(b"\n}\n")
@@ -117,7 +117,7 @@ def test_what_was_written_of_what_and_by_whom_is_said(tmp_path: Path) -> None:
             "ran": True,
             "tests": [{"name": "unique", "status": "warn", "failures": 3}],
         },
-        **MOMENT,
+        **SNAPSHOT,
     }
     assert written(tmp_path, None)["gate"] == {"ran": False, "tests": []}
     assert written(tmp_path, [])["gate"] == {"ran": True, "tests": []}
@@ -214,7 +214,7 @@ def test_a_manifest_is_read_with_the_hash_of_its_bytes(folder: Path) -> None:
         "messages",  # As all rows were before a manifest named their dialect.
         document,
     )
-    assert manifest.document(folder) == document
+    assert manifest.read(folder, complete=True).document == document
     path.write_text(json.dumps(document | {"dialect": "nova"}))
     assert manifest.read(folder).dialect == "nova"
 
@@ -236,7 +236,7 @@ def test_what_is_no_manifest_of_ours_is_one_clear_line(
 ) -> None:
     path = folder / "manifest.json"
     path.write_text(content)
-    for read in manifest.read, manifest.document, manifest.problems:
+    for read in manifest.read, manifest.problems:
         with pytest.raises(FinetuneError) as refused:
             read(folder)
         assert str(refused.value) == (
@@ -252,7 +252,7 @@ def test_a_manifest_of_files_alone_is_no_whole_one(folder: Path, key: str) -> No
     path.write_text(json.dumps(document))
     assert manifest.read(folder).document == document
     with pytest.raises(FinetuneError) as refused:
-        manifest.document(folder)
+        manifest.read(folder, complete=True)
     assert str(refused.value) == (
         f"{path}: not a manifest of finetune export; run it again"
     )

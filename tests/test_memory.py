@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.gate import shortened
+from exporter.display import row_preview
 from tests import oracle
 from tests.workspace import MEASURED, Workspace
 
@@ -109,7 +109,7 @@ def test_a_million_rows_come_out_in_level_memory(
 def test_a_row_that_is_shown_is_cut_before_it_is_made_visible() -> None:
     row = {"title": "lamp", "description": "\x1b" * (TEXT_MB << 20)}
     tracemalloc.start()
-    shown = shortened(row)
+    shown = row_preview(row)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert shown.startswith("title='lamp', description='")

@@ -170,9 +170,9 @@ CONVERSE = {
 }
 WRITE = """
 import sys
-from exporter.chat import chat_line
-texts = {"system": "Be brief.", "title": "lamp", "description": "bright"}
-sys.stdout.buffer.write(chat_line(**texts, dialect="converse"))
+from exporter.chat import encoded, fill, line_template
+template = line_template("Be brief.", "converse")
+sys.stdout.buffer.write(fill(template, encoded("lamp"), encoded("bright")))
 """
 
 

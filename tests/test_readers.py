@@ -14,11 +14,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter.chat import chat_line
 from exporter.readers import read_readers, recipes
 from tests.checked import ROWS, findings, write_rows
 from tests.corpus import clean, encoded, lines
 from tests.faulty import faulty
+from tests.lines import chat_line
 from tests.measured import PACKAGES, record
 from tests.rows import pairs
 from tests.workspace import REPOSITORY, SHARED_DATA

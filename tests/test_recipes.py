@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from exporter import tokens
-from exporter.chat import chat_line
 from exporter.readers import read_readers, recipes
 from tests.checked import finetune, write_export
 from tests.corpus import chat, encoded, message
+from tests.lines import chat_line
 from tests.workspace import Workspace
 
 RECIPES = {name: reader for name, reader in read_readers().items() if reader.recipe}

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from exporter.chat import chat_line
 from exporter.readers import read_readers, recipes
 from exporter.tokens import BYTES, from_file
+from tests.lines import chat_line
 from tests.measured import record
 from tests.workspace import REPOSITORY, SHARED_DATA
 

@@ -110,8 +110,8 @@ def export(
         stands(_standing(output_dir / manifest.MANIFEST))
         with server(target):
             written = run_export(
-                build if no_gate else freshness.verified(build),
-                snapshot=SNAPSHOTS[target],
+                build if no_gate else freshness.require_fresh(build),
+                open_snapshot=SNAPSHOTS[target],
                 output_dir=output_dir,
                 system=prompt,
                 gate=not no_gate,

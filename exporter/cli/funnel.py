@@ -10,8 +10,8 @@ from exporter.artifacts import Build
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, TARGET_PATH, option
 from exporter.cli.project import SNAPSHOTS, choose
 from exporter.cli.server import pasteable_remedies, server
+from exporter.display import row_preview
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
-from exporter.gate import shortened
 from exporter.progress import waiting
 
 Samples = dict[str, list[dict[str, Any]]]
@@ -53,7 +53,7 @@ def funnel(
         return
     table = funnel_table(found.rules)
     if not table:
-        raise build.data_set.wrong(
+        raise build.data_set.error(
             "funnel",
             f"{build.funnel} has other columns than filter_funnel; finetune funnel "
             f"{build.data_set.name} --json shows them",
@@ -64,7 +64,7 @@ def funnel(
         verb = "merged" if "first_uid" in rows[0] else "dropped"
         click.echo(f"\n{rule} {verb} {', '.join(f'{c:,}' for c in counts)}, such as:")
         for row in rows:
-            click.echo(f"  {shortened(row)}")
+            click.echo(f"  {row_preview(row)}")
 
 
 def read_last_build(build: Build, target: str, limit: int) -> tuple[Funnel, Samples]:
@@ -75,17 +75,17 @@ def read_last_build(build: Build, target: str, limit: int) -> tuple[Funnel, Samp
     """
     data_set = build.data_set
     if build.funnel is None:
-        raise data_set.wrong(
+        raise data_set.error(
             "funnel", "missing; name the model that counts what each rule drops"
         )
     if limit and build.outcomes is None:
-        raise data_set.wrong(
+        raise data_set.error(
             "outcomes", "missing; name the model that says which rule dropped a row"
         )
     used = [build.funnel]
     if limit and build.outcomes:
         used += [build.examples, build.outcomes]
-    with SNAPSHOTS[target](build.examples, used) as moment:
-        found = read_funnel(moment, build)
+    with SNAPSHOTS[target](build.examples, used) as snapshot:
+        found = read_funnel(snapshot, build)
         with waiting("the server to find the samples"):
-            return found, dropped_samples(moment, build, found, limit=limit)
+            return found, dropped_samples(snapshot, build, found, limit=limit)

@@ -95,7 +95,7 @@ def _raw_table(
         default = RawTable("public", name, ("", "", ""))
     else:
         try:
-            default = artifacts.raw_names(project_dir)
+            default = artifacts.read_raw_table(project_dir)
         except FinetuneError as error:
             raise FinetuneError(
                 f"{error}, or give --table, --id, --title and --content"
@@ -167,7 +167,7 @@ def _refuse(bad: Reject) -> None:
 def _say_next_steps(project_dir: Path, raw: RawTable) -> None:
     """Show the next command, and the vars to set if they name another table."""
     try:
-        in_vars = artifacts.raw_names(project_dir)
+        in_vars = artifacts.read_raw_table(project_dir)
     except FinetuneError:
         in_vars = None
     if in_vars != raw:

@@ -128,7 +128,7 @@ def local_seed(
     Nothing is loaded into a server that PG* names, or into a table of your own
     vars: load your rows there.
     """
-    table = artifacts.raw_names(project_dir)
+    table = artifacts.read_raw_table(project_dir)
     with server():
         if raw_table.exists(table):
             if own_server():

@@ -11,8 +11,8 @@ from exporter.errors import FinetuneError
 from exporter.export import OpenSnapshot
 
 SNAPSHOTS: dict[str, OpenSnapshot] = {
-    "postgres": postgres.snapshot,
-    "spark": spark.snapshot,
+    "postgres": postgres.open_snapshot,
+    "spark": spark.open_snapshot,
 }
 
 

@@ -1,7 +1,7 @@
-"""The connection to PostgreSQL: how long it waits, and what it says when it ends.
+"""The connection to PostgreSQL: its timeouts, and its errors with their remedies.
 
-libpq's own settings win over those made here. While nothing comes from the server, a
-second connection looks at what the first one is waiting for.
+Settings of libpq's variables and files override the defaults here. While the server
+does not answer, a second connection finds out what the first one waits for.
 """
 
 import logging
@@ -20,12 +20,12 @@ from exporter.progress import say
 
 Value = TypeVar("Value")
 
-# psycopg warns here of what it ignores while it ends a broken connection; the error
-# that broke it is reported anyway.
+# psycopg logs errors that it ignores while it closes a broken connection; the first
+# error is reported anyway.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 # In seconds, tcp_user_timeout in milliseconds (PostgreSQL 18 documentation, "Parameter
-# Key Words"). By themselves libpq waits for ever and Linux for two hours.
+# Key Words"). By default libpq has no timeout, and that of Linux is two hours.
 _DEFAULTS = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
@@ -35,14 +35,14 @@ _DEFAULTS = {
     "fallback_application_name": "finetune",
 }
 
-# When a silent server is looked at first, and how long to wait at most between looks.
-_FIRST_LOOK, _LONGEST_PAUSE = 2.0, 30.0
+# Seconds without an answer before the first poll, and at most between two polls.
+_FIRST_POLL, _LONGEST_PAUSE = 2.0, 30.0
 
 _AGAIN = "nothing was changed; run the command again"
 _ENDED = "nothing was changed; see that the server runs, then run the command again"
 _LONGER = "nothing was changed; wait longer with PGOPTIONS='-c {}=0'"
 
-# What helps, by SQLSTATE (PostgreSQL 18 documentation, "Error Codes").
+# Remedies by SQLSTATE (PostgreSQL 18 documentation, "Error Codes").
 _REMEDIES = {
     "25006": "name a server that takes changes in PGHOST",
     "25P03": _LONGER.format("idle_in_transaction_session_timeout"),
@@ -59,7 +59,7 @@ _REMEDIES = {
     "57P05": _ENDED,
 }
 
-# What helps where there is no connection yet, by what libpq or the server says.
+# Remedies of a failed connection, by a part of the message; the last one is for all.
 _CONNECT_REMEDIES = {
     "timeout expired": "check PGHOST and PGPORT, or wait longer with PGCONNECT_TIMEOUT",
     "does not match host name": "set PGHOST to the name in the certificate",
@@ -70,14 +70,15 @@ _CONNECT_REMEDIES = {
     "the database system is": "wait until the server is up",
     "too many": "wait until others have left",
     "No space left on device": "make room on the server and run the command again",
+    "": "check PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE",
 }
 
 
 def connection_environment() -> dict[str, str]:
-    """Return libpq's variables with what it takes from a service file added.
+    """Return libpq's variables, with the values of a service file added.
 
-    Programs such as dbt need host, user and database spelled out; with this
-    they see what libpq sees when only `PGSERVICE` is set.
+    Programs such as dbt need host, user and database as variables, even if libpq finds
+    them by `PGSERVICE` alone.
     """
     return {
         option.envvar.decode(): option.val.decode()
@@ -87,7 +88,7 @@ def connection_environment() -> dict[str, str]:
 
 
 def _settings() -> dict[str, str]:
-    """Return our settings, each as the user has it if at all."""
+    """Return the defaults, each replaced by the user's setting if there is one."""
     chosen = {
         option.keyword.decode(): option.val.decode()
         for option in pq.Conninfo.get_defaults()
@@ -97,28 +98,28 @@ def _settings() -> dict[str, str]:
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that is watched while it waits, and can be stopped then."""
+    """A connection that calls `on_idle` with the seconds without an answer."""
 
-    look: Callable[[float], None]
+    on_idle: Callable[[float], None]
 
-    def wait(  # As psycopg has it; a release adds options to it.
+    def wait(  # As in psycopg; releases add options to it.
         self,
         gen: PQGen[Value],
         *args: Any,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Value:
-        """Wait as psycopg does, and after a stop for nothing more.
+        """Wait as psycopg does, but close the connection after a signal.
 
-        psycopg itself cancels then what the server does for us.
+        psycopg itself has then cancelled the query on the server.
         """
         try:
-            return super().wait(self._heard(gen), *args, **options)
+            return super().wait(self._timed(gen), *args, **options)
         except SystemExit:
             self.pgconn.finish()
             raise
 
-    def _heard(self, gen: PQGen[Value]) -> Generator[Any, Any, Value]:
-        """Pass everything on; call `look` with the seconds without an answer."""
+    def _timed(self, gen: PQGen[Value]) -> Generator[Any, Any, Value]:
+        """Run psycopg's generator; call `on_idle` while the server does not answer."""
         since = None
         try:
             state = next(gen)
@@ -129,38 +130,38 @@ class Connection(psycopg.Connection[Any]):
                 elif since is None:
                     since = time.monotonic()
                 else:
-                    self.look(time.monotonic() - since)
+                    self.on_idle(time.monotonic() - since)
                 state = gen.send(ready)
         except StopIteration as done:
             value: Value = done.value
             return value
 
 
-class _Watch:
-    """Looks from a second connection at what the first one waits for."""
+class _Monitor:
+    """Finds out with a second connection what the first one waits for."""
 
     def __init__(self, connection: Connection, settings: dict[str, str]) -> None:
         self._connection, self._settings = connection, settings
-        # Also the bound for a peer that acknowledges bytes and sends none.
-        self._patience = int(settings["tcp_user_timeout"]) / 1000 or 30.0
-        self._next, self._stalled, self._said = _FIRST_LOOK, False, ""
+        # Applied also to a peer that acknowledges bytes, but sends none.
+        self._timeout = int(settings["tcp_user_timeout"]) / 1000 or 30.0
+        self._next_poll, self._stalled, self._reported = _FIRST_POLL, False, ""
 
-    def look(self, seconds: float) -> None:
-        """Say what is waited for; end the connection if nobody is at work for it."""
-        if seconds < _FIRST_LOOK:
-            self._next, self._stalled = _FIRST_LOOK, False
-        if seconds < self._next:
+    def poll(self, seconds: float) -> None:
+        """Report the lock that the query waits for; close a stalled connection."""
+        if seconds < _FIRST_POLL:
+            self._next_poll, self._stalled = _FIRST_POLL, False
+        if seconds < self._next_poll:
             return
-        self._next += min(self._next, _LONGEST_PAUSE)
+        self._next_poll += min(self._next_poll, _LONGEST_PAUSE)
         before, self._stalled = self._stalled, self._is_stalled()
-        if before and self._stalled and seconds >= self._patience:
+        if before and self._stalled and seconds >= self._timeout:
             self._connection.pgconn.finish()
             raise FinetuneError(
                 f"PostgreSQL: no answer for {seconds:.0f} seconds; {_ENDED}"
             )
 
     def _is_stalled(self) -> bool:
-        """Return whether the server is out of reach, or waits for us as we for it."""
+        """Return whether the server is unreachable, or waits for this client."""
         info = self._connection.info
         place = {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
         place = {name: value for name, value in place.items() if value}
@@ -170,26 +171,28 @@ class _Watch:
                 autocommit=True,
                 client_encoding="utf8",
             ) as second:
-                second.look = _give_up
-                found = second.execute(_LOOK, {"pid": info.backend_pid}).fetchone()
+                second.on_idle = _require_answer
+                found = second.execute(
+                    _WAIT_QUERY, {"pid": info.backend_pid}
+                ).fetchone()
         except psycopg.Error as error:
-            # A server that refuses us is there; one that is starting has lost us.
-            said = str(error)
-            return "FATAL" not in said or "the database system is" in said
-        if found is None:  # Behind a pool the number may be the pool's own.
+            # A server that refuses it is running; one that starts lost the first one.
+            message = str(error)
+            return "FATAL" not in message or "the database system is" in message
+        if found is None:  # A connection pool may return a pid of its own.
             return False
         relation, holder, stalled = found
         if holder:
             line = f"waiting for a lock{relation or ''} held by {holder}"
-            if line != self._said:
+            if line != self._reported:
                 say(line)
-            self._said = line
+            self._reported = line
         return bool(stalled)
 
 
-# One row, if the server knows the process: the relation whose lock it waits for, who
-# holds that, and whether the process waits for its client.
-_LOOK = """
+# One row if the process exists: the relation whose lock it waits for, the holder of the
+# lock, and whether the process waits for its client.
+_WAIT_QUERY = """
 select
     (
         select format(' on %%s.%%s', nspname, relname)
@@ -225,18 +228,18 @@ where waiting.pid = %(pid)s
 """
 
 
-def _give_up(seconds: float) -> None:
+def _require_answer(seconds: float) -> None:
     if seconds > 5:
         raise psycopg.OperationalError("no answer")
 
 
 @contextmanager
 def connected() -> Iterator[Connection]:
-    """Connect as libpq's variables say; turn what goes wrong into one line.
+    """Connect with libpq's variables; raise errors as a FinetuneError of one line.
 
     Raises:
-        FinetuneError: No connection, it broke, the server refuses something, or the
-            database is not in UTF8.
+        FinetuneError: The connection fails or breaks, the server reports an error, or
+            the encoding of the database is not UTF8.
     """
     settings = _settings()
     try:
@@ -244,8 +247,10 @@ def connected() -> Iterator[Connection]:
             make_conninfo("", **settings), client_encoding="utf8"
         )
     except psycopg.Error as error:
-        raise _not_connected(error) from error
-    connection.look = _Watch(connection, settings).look
+        message = " ".join(str(error).split())
+        remedy = next(r for part, r in _CONNECT_REMEDIES.items() if part in message)
+        raise FinetuneError(f"PostgreSQL: {message}; {remedy}") from error
+    connection.on_idle = _Monitor(connection, settings).poll
     try:
         with connection:
             encoding = connection.info.parameter_status("server_encoding")
@@ -256,45 +261,38 @@ def connected() -> Iterator[Connection]:
                 )
             yield connection
     except psycopg.Error as error:
-        raise explained(error) from error
+        raise with_remedy(error) from error
 
 
-def _not_connected(error: psycopg.Error) -> FinetuneError:
-    said = " ".join(str(error).split())
-    fitting = [remedy for part, remedy in _CONNECT_REMEDIES.items() if part in said]
-    usual = "check PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE"
-    return FinetuneError(f"PostgreSQL: {said}; {[*fitting, usual][0]}")
-
-
-def _is_ended(error: psycopg.Error) -> bool:
-    """Return whether it was the connection that ended, not a statement."""
+def _is_disconnect(error: psycopg.Error) -> bool:
+    """Return whether the connection ended, and not only a statement."""
     return error.sqlstate is None or _REMEDIES.get(error.sqlstate) == _ENDED
 
 
-def primary(error: psycopg.Error) -> str:
-    """Return what the server said, or libpq of the connection, on one line."""
-    said = error.diag.message_primary or str(error).partition("\n")[0]
+def server_message(error: psycopg.Error) -> str:
+    """Return the message of the server, or of libpq, on one line."""
+    message = error.diag.message_primary or str(error).partition("\n")[0]
     context = error.diag.context or ""
     where = f" ({context.splitlines()[0]})" if context else ""
-    return f"PostgreSQL: {said}{where}"
+    return f"PostgreSQL: {message}{where}"
 
 
-def explained(error: psycopg.Error) -> FinetuneError:
-    """Return what went wrong on a connection that was there, with what helps."""
-    remedy = _ENDED if _is_ended(error) else _REMEDIES.get(error.sqlstate or "")
+def with_remedy(error: psycopg.Error) -> FinetuneError:
+    """Return an error on an open connection, with its remedy if there is one."""
+    remedy = _ENDED if _is_disconnect(error) else _REMEDIES.get(error.sqlstate or "")
     if error.sqlstate == "57014" and "statement timeout" in str(error):
         remedy = _LONGER.format("statement_timeout")
-    return FinetuneError("; ".join(filter(None, [primary(error), remedy])))
+    return FinetuneError("; ".join(filter(None, [server_message(error), remedy])))
 
 
 def commit(connection: Connection) -> None:
-    """Commit; a connection that ends meanwhile leaves open whether it happened."""
+    """Commit; if the connection ends meanwhile, the result is unknown."""
     try:
         connection.commit()
     except psycopg.Error as error:
-        if not _is_ended(error):
+        if not _is_disconnect(error):
             raise
         raise FinetuneError(
-            f"{primary(error)}; whether the rows are in the table is not known: look, "
-            "or load them again with --replace"
+            f"{server_message(error)}; the rows may or may not be in the table: check "
+            "it, or load them again with --replace"
         ) from error

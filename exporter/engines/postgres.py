@@ -8,17 +8,17 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from exporter.engines.connection import connected, explained, primary
+from exporter.engines.connection import connected, server_message, with_remedy
 from exporter.engines.relations import Column, Kind, Relation, Row, column
 from exporter.errors import FinetuneError
 
-# How many rows are fetched at once, and how many bytes of them at most, unless one
-# row alone has more.
+# At most this many rows are fetched at once, and at most this many bytes, except for
+# one row that is larger.
 _CHUNK_ROWS, _CHUNK_BYTES = 100, 1 << 25
 
-# How values of each type are written; to_json has numbers as they are, and dates
-# and times in ISO 8601 (PostgreSQL 18 documentation, "JSON Functions").
-_FORMS = {
+# The kind of each type, and the SQL of its values; to_json writes numbers in full, and
+# dates and times in ISO 8601 (PostgreSQL 18 documentation, "JSON Functions").
+_TYPES = {
     **dict.fromkeys(("text", "varchar"), (Kind.TEXT, "{}")),
     **dict.fromkeys(("bpchar", "name", "uuid"), (Kind.TEXT, "{}::text")),
     **dict.fromkeys(("int2", "int4", "int8"), (Kind.WHOLE, "{}")),
@@ -29,13 +29,13 @@ _FORMS = {
         ("date", "timestamp", "timestamptz"),
         (Kind.TEXT, "to_json({}) #>> array[]::text[]"),
     ),
-    # Through jsonb, because the text of a json value may span several lines.
+    # Cast to jsonb, because the text of a json value may have several lines.
     **dict.fromkeys(("json", "jsonb"), (Kind.JSON, "{}::jsonb::text")),
 }
 
 
 class Snapshot:
-    """One moment of the database, read in one read-only transaction."""
+    """A snapshot of the database in one read-only transaction."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
@@ -46,11 +46,11 @@ class Snapshot:
         try:
             cursor.execute(statement.encode())
         except psycopg.Error as error:
-            raise explained(error) from error
+            raise with_remedy(error) from error
         return cursor.fetchall()
 
-    def facts(self) -> dict[str, str]:
-        """Return what names this moment: snapshot, time, server version."""
+    def metadata(self) -> dict[str, str]:
+        """Return the snapshot, its time and the version of the server."""
         return self.query(
             "select pg_current_snapshot()::text as snapshot,"
             " to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
@@ -59,11 +59,11 @@ class Snapshot:
 
     @staticmethod
     def quoted(*names: str) -> str:
-        """Return a name of one or more parts as it stands in a query."""
+        """Return a name of one or more parts, quoted for a query."""
         return sql.Identifier(*names).as_string()
 
     def columns(self, relation: Relation) -> list[Column]:
-        """Return the columns of a relation in their order."""
+        """Return the columns of a relation, in their order."""
         cursor = self._connection.execute(
             sql.SQL("select * from {} limit 0").format(
                 sql.Identifier(relation.schema, relation.name)
@@ -75,7 +75,7 @@ class Snapshot:
                 found.name,
                 self.quoted(found.name),
                 self._type(found.type_code),
-                _FORMS,
+                _TYPES,
             )
             for found in cursor.description or ()
         ]
@@ -94,7 +94,7 @@ class Snapshot:
 
         Memory is bounded by `_CHUNK_BYTES` and the largest row.
         """
-        # Timestamps with a zone are written in UTC, wherever the server is.
+        # Timestamps with a time zone are written in UTC, whatever the server's is.
         self._connection.execute("set local timezone to 'UTC'")
         order = key.expression + ("" if key.kind is Kind.TEXT else "::text")
         query = (
@@ -102,20 +102,20 @@ class Snapshot:
             f" from {self.quoted(*relation.path)}"
             f' order by {order} collate "C"'
         )
-        # Chunks of rows cost half the time of row after row, by COPY or not
-        # (psycopg 3.3); libpq has them from version 17.
+        # Chunks take half the time of single rows, with COPY or without (psycopg
+        # 3.3); libpq supports them from version 17.
         size = 1
         if psycopg.capabilities.has_stream_chunked():
-            fitting = _CHUNK_BYTES // self._widest(relation, columns)
-            size = max(1, min(_CHUNK_ROWS, fitting))
+            size = _CHUNK_BYTES // self._longest_row(relation, columns)
+            size = max(1, min(_CHUNK_ROWS, size))
         yield from self._connection.cursor().stream(
             query.encode(), binary=True, size=size
         )
 
-    def _widest(self, relation: Relation, columns: Sequence[Column]) -> int:
-        """Return the bytes of the longest row; the server keeps the lengths.
+    def _longest_row(self, relation: Relation, columns: Sequence[Column]) -> int:
+        """Return the bytes of the longest row; the server stores the lengths.
 
-        Asked before, as libpq takes the number of rows in a chunk once.
+        libpq needs the number of rows in a chunk before the query runs.
         """
         lengths = [
             f"coalesce(octet_length({column.expression}), 0)"
@@ -130,17 +130,17 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]:
-    """Open a snapshot in which none of the relations that are read can be replaced.
+def open_snapshot(examples: Relation, reads: Sequence[Relation]) -> Iterator[Snapshot]:
+    """Open a snapshot during which no relation in `reads` can be replaced.
 
-    The locks come before the snapshot: a relation that dbt puts in place after
-    the snapshot would be found by name and look empty (PostgreSQL 15 and 18,
-    November 2026). Readers and writers of rows are not held up; only a change
-    of the relations themselves waits until the snapshot ends.
+    The relations are locked before the snapshot is taken. Without the lock, dbt could
+    replace one after the snapshot: its name would then lead to the new table, which
+    looks empty (PostgreSQL 15 and 18, November 2026). The locks do not block queries
+    or changes of rows; changes of the relations wait until the snapshot ends.
 
     Raises:
-        FinetuneError: No server, another database, or a relation that is missing or
-            may not be read.
+        FinetuneError: There is no server, it is another database, or a relation is
+            missing or may not be read.
     """
     with connected() as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -152,20 +152,20 @@ def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]
                 f"{wanted}; set PGDATABASE={wanted} or run dbt build again"
             )
         try:
-            if read:
-                _lock(connection, read)
+            if reads:
+                _lock(connection, reads)
         except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
-            raise FinetuneError(f"{primary(error)}; run dbt build") from error
+            raise FinetuneError(f"{server_message(error)}; run dbt build") from error
         yield Snapshot(connection)
 
 
-def _lock(connection: psycopg.Connection, read: Sequence[Relation]) -> None:
-    """Lock the relations; once more where a build took them the other way round.
+def _lock(connection: psycopg.Connection, relations: Sequence[Relation]) -> None:
+    """Lock the relations; retry after a deadlock with a build.
 
-    Nothing is read yet, so that nothing is lost with the transaction.
+    Nothing was read before, so a rollback loses nothing.
     """
     statement = sql.SQL("lock table {} in access share mode").format(
-        sql.SQL(", ").join(sql.Identifier(*relation.path) for relation in read)
+        sql.SQL(", ").join(sql.Identifier(*relation.path) for relation in relations)
     )
     for _ in range(3):
         try:

@@ -1,4 +1,4 @@
-"""What the engines share: relations, columns, rows, and the snapshot of them."""
+"""What the engines share: relations, columns, rows and snapshots."""
 
 from collections.abc import Generator, Mapping, Sequence
 from enum import Enum
@@ -8,7 +8,7 @@ from exporter.errors import FinetuneError
 
 
 class Relation(NamedTuple):
-    """The full name of a table or view; on Spark there is no database."""
+    """The full name of a table or view; Spark has no databases."""
 
     database: str | None
     schema: str
@@ -16,7 +16,7 @@ class Relation(NamedTuple):
 
     @property
     def path(self) -> tuple[str, str]:
-        """Return its name within the database that is connected to."""
+        """Return its name within the database, as schema and name."""
         return self.schema, self.name
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class RawTable(NamedTuple):
 
 
 class Kind(Enum):
-    """The form in which an engine hands out the values of a column."""
+    """The kind of value that an engine returns for a column."""
 
     TEXT = "text"
     WHOLE = "whole number"
@@ -43,40 +43,40 @@ class Kind(Enum):
 
 
 class Column(NamedTuple):
-    """A column, the form of its values, and the SQL that gives them that form."""
+    """A column, the kind of its values, and the SQL that converts them to it."""
 
     name: str
     kind: Kind
     expression: str
 
 
-# A row holds a text, a whole number, JSON as text, or null for each column.
+# A text, a whole number, JSON as text, or null for each column.
 Row = Sequence[Any]
 
 
 class Snapshot(Protocol):
-    """The relations as they were at one moment, whatever the engine.
+    """The relations as they were at one moment, on any engine.
 
-    Its methods raise a FinetuneError if the server refuses a query, or a column is of
-    a type that no file can hold.
+    Its methods raise a FinetuneError if the server refuses a query, or values of a
+    column cannot be written as JSON.
     """
 
     def query(self, statement: str) -> list[dict[str, Any]]:
         """Return the rows of a query as dictionaries."""
 
     def quoted(self, *names: str) -> str:
-        """Return a name of one or more parts as it stands in a query."""
+        """Return a name of one or more parts, quoted for a query."""
 
     def columns(self, relation: Relation) -> list[Column]:
-        """Return the columns of a relation in their order."""
+        """Return the columns of a relation, in their order."""
 
     def rows(
         self, relation: Relation, columns: Sequence[Column], key: Column
     ) -> Generator[Row]:
-        """Yield the rows in the order of a key; close it if that ends early."""
+        """Yield the rows in the order of a key; a caller that stops early closes it."""
 
-    def facts(self) -> dict[str, str]:
-        """Return what names the moment."""
+    def metadata(self) -> dict[str, str]:
+        """Return the manifest's `snapshot`, `snapshot_at` and `server_version`."""
 
 
 def column(
@@ -84,17 +84,17 @@ def column(
     name: str,
     quoted: str,
     type_: str,
-    forms: Mapping[str, tuple[Kind, str]],
+    types: Mapping[str, tuple[Kind, str]],
 ) -> Column:
-    """Return the column in the form for its type; in a form {} is its quoted name.
+    """Return a column; `types` has the kind and the SQL of each type, {} its name.
 
     Raises:
-        FinetuneError: Values of the type have no form.
+        FinetuneError: `types` has no such type.
     """
-    if type_ not in forms:
+    if type_ not in types:
         raise FinetuneError(
             f"{relation}: column {name} is of type {type_}, which cannot be "
             "written as JSON; cast it to text in the model, or leave it out"
         )
-    kind, form = forms[type_]
-    return Column(name, kind, form.replace("{}", quoted))
+    kind, expression = types[type_]
+    return Column(name, kind, expression.replace("{}", quoted))

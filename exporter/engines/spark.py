@@ -1,4 +1,4 @@
-"""Spark: the session, and an export that proves what it cannot lock."""
+"""Spark: the session, and a snapshot that detects changes, because it cannot lock."""
 
 import os
 import socket
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pyarrow
     from pyspark.sql import SparkSession
 
-# How values of each type are written, as PostgreSQL writes them.
-_FORMS = {
+# The kind of each type, and the SQL that writes its values as PostgreSQL does.
+_TYPES = {
     "string": (Kind.TEXT, "{}"),
     **dict.fromkeys(
         ("tinyint", "smallint", "int", "bigint"), (Kind.WHOLE, "cast({} as bigint)")
@@ -28,18 +28,20 @@ _FORMS = {
     "date": (Kind.TEXT, "cast({} as string)"),
     "timestamp_ntz": (Kind.TEXT, "replace(cast({} as string), ' ', 'T')"),
 }
+
+# Hexadecimal digits of the md5 of a row that are summed.
 _DIGITS = 15
 
-# What the driver and the client hold, twice. Of a sorted result of 256 MB a driver with
-# the default 1 GiB of heap runs out of it and never answers (Spark 4.3, November 2026).
+# The driver and the client each hold a part twice. For a sorted result of 256 MB, the
+# default heap of 1 GiB is too small: Spark 4.3 never answers (November 2026).
 _PART_BYTES = 20_000_000
 
-# Rows that Spark sends at once; while they are taken apart, they take more memory.
+# Rows in one Arrow batch; as Python objects they take more memory.
 _BATCH_ROWS = 1_000
 
 
 class Digest(NamedTuple):
-    """How many rows a relation has, and a sum over them that knows no order."""
+    """The number of rows of a relation, and a checksum that ignores their order."""
 
     rows: int
     checksum: int
@@ -49,22 +51,22 @@ class Digest(NamedTuple):
 
 
 class Snapshot:
-    """Relations that were looked at once, and must be the same at the end.
+    """Relations whose digests are compared before and after they are read.
 
-    Spark has no snapshot over several statements. So the examples are counted and
-    summed before the first test, and again, in Python, as they are handed out;
-    whatever else the tests read is summed before and after.
+    Spark has no snapshot over several statements. So Spark computes a digest of the
+    examples before the first test, and Python computes it again from the rows that it
+    yields. Spark computes the digests of the other relations before and after.
     """
 
     def __init__(
-        self, session: "SparkSession", examples: Relation, read: Sequence[Relation]
+        self, session: "SparkSession", examples: Relation, reads: Sequence[Relation]
     ) -> None:
         self._session = session
         self._opened_at = datetime.now(timezone.utc)
         self._examples = examples
-        self._before, self._bytes = self._digest_of_rows(self.columns(examples))
+        self._before, self._bytes = self._digest_of_examples()
         self._others = {
-            other: self._digest_of(other) for other in read if other != examples
+            other: self._digest_of(other) for other in reads if other != examples
         }
 
     def query(self, statement: str) -> list[dict[str, Any]]:
@@ -72,8 +74,8 @@ class Snapshot:
         with _one_line_errors():
             return [row.asDict() for row in self._session.sql(statement).collect()]
 
-    def facts(self) -> dict[str, str]:
-        """Return what names these rows: their checksum, time, server version."""
+    def metadata(self) -> dict[str, str]:
+        """Return the digest of the examples, its time and the version of the server."""
         return {
             "snapshot": str(self._before),
             "snapshot_at": self._opened_at.isoformat(),
@@ -82,28 +84,25 @@ class Snapshot:
 
     @staticmethod
     def quoted(*names: str) -> str:
-        """Return a name of one or more parts as it stands in a query."""
+        """Return a name of one or more parts, quoted for a query."""
         return ".".join("`{}`".format(name.replace("`", "``")) for name in names)
 
     def columns(self, relation: Relation) -> list[Column]:
-        """Return the columns of a relation in their order."""
+        """Return the columns of a relation, in their order."""
         with _one_line_errors("; run dbt build"):
             found = self._session.table(self.quoted(*relation.path)).dtypes
         return [
-            column(relation, name, self.quoted(name), type_.partition("(")[0], _FORMS)
+            column(relation, name, self.quoted(name), type_.partition("(")[0], _TYPES)
             for name, type_ in found
         ]
 
     def rows(
         self, relation: Relation, columns: Sequence[Column], key: Column
     ) -> Generator[Row]:
-        """Yield the examples in the order of a key's code points.
-
-        Memory is constant.
+        """Yield the examples in the order of a key's code points, in constant memory.
 
         Raises:
-            FinetuneError: After the last, they or what the tests read are not what
-                they were before.
+            FinetuneError: After the last row, a digest differs from the one before.
         """
         rows = checksum = 0
         for row in self._stream(relation, columns, key):
@@ -112,26 +111,26 @@ class Snapshot:
             digest = md5(text.encode(), usedforsecurity=False).hexdigest()
             checksum += int(digest[:_DIGITS], 16)
             rows += 1
-        self._require_same(relation, self._before, Digest(rows, checksum))
+        _require_unchanged(relation, self._before, Digest(rows, checksum))
         for other, before in self._others.items():
-            self._require_same(other, before, self._digest_of(other))
+            _require_unchanged(other, before, self._digest_of(other))
 
     def _stream(
         self, relation: Relation, columns: Sequence[Column], key: Column
     ) -> Iterator[Row]:
-        """Yield the rows in order: one part is written while the next is read."""
+        """Yield the rows in order; read each part while the one before is written."""
         names = ", ".join(f"c{place}" for place in range(len(columns)))
 
-        def fetched(part: str) -> "pyarrow.Table":
+        def fetch(part: str) -> "pyarrow.Table":
             with _one_line_errors():
-                # In one task, because a part is small.
+                # One task sorts a part, because it is small.
                 return self._session.sql(
                     f"select {names} from (select /*+ coalesce(1) */ * from {part})"
                     " order by k"
                 ).toArrow()
 
         with self._parts(relation, columns, key) as parts:
-            for table in _ahead(fetched, parts):
+            for table in _prefetched(fetch, parts):
                 for batch in table.to_batches():
                     cells = [column.to_pylist() for column in batch.columns]
                     yield from zip(*cells, strict=True)
@@ -140,11 +139,11 @@ class Snapshot:
     def _parts(
         self, relation: Relation, columns: Sequence[Column], key: Column
     ) -> Iterator[list[str]]:
-        """Yield what to select from, each a range of the key, in its order.
+        """Yield the parts to select from: ranges of the key, in its order.
 
-        Of more rows than one part may have, the executors write a table of parts.
-        So however many there are, each is read and sorted twice, and who reads a
-        part opens no file of another.
+        If the rows do not fit into one part, the executors write them to a table that
+        is partitioned by part. So each row is read and sorted only twice, and the
+        query of a part opens no file of another part.
         """
         chosen = [f"{column.expression} as c{n}" for n, column in enumerate(columns)]
         chosen.append(f"cast({key.expression} as string) as k")
@@ -153,7 +152,7 @@ class Snapshot:
         if count < 2:
             yield [rows]
             return
-        # A killed export leaves it behind, and the next one replaces it.
+        # A killed export does not drop the table; the next export does.
         table = self.quoted(relation.schema, f"{relation.name}__finetune_parts")
         self._run(f"drop table if exists {table}")
         try:
@@ -170,35 +169,28 @@ class Snapshot:
         with _one_line_errors():
             self._session.sql(command)
 
-    def _require_same(self, relation: Relation, before: Digest, after: Digest) -> None:
-        if before != after:
-            raise FinetuneError(
-                f"{relation} changed during the export: {before} before the tests, "
-                f"{after} at the end; nothing was written, so export again when no "
-                "build runs"
-            )
-
-    def _digest_of_rows(self, columns: Sequence[Column]) -> tuple[Digest, int]:
-        """Return the digest of the examples, and how many bytes their texts have."""
-        # The values as one text, the same in Spark and in Python.
+    def _digest_of_examples(self) -> tuple[Digest, int]:
+        """Return the digest of the examples, and the bytes of their text."""
+        # All values as one text, the same that `rows` builds in Python.
         values = ", ".join(
             f"coalesce(cast({column.expression} as string), chr(30))"
-            for column in columns
+            for column in self.columns(self._examples)
         )
         text = f"concat_ws(chr(31), {values})"
-        number = f"conv(substr(md5({text}), 1, {_DIGITS}), 16, 10)"
-        return self._summed(self._examples, number, f"sum(octet_length({text}))")
+        checksum = f"conv(substr(md5({text}), 1, {_DIGITS}), 16, 10)"
+        return self._sums(self._examples, checksum, f"sum(octet_length({text}))")
 
     def _digest_of(self, relation: Relation) -> Digest:
         with _one_line_errors():
             columns = self._session.table(self.quoted(*relation.path)).columns
-        number = f"xxhash64({', '.join(map(self.quoted, columns))})"
-        return self._summed(relation, number, "0")[0]
+        checksum = f"xxhash64({', '.join(map(self.quoted, columns))})"
+        return self._sums(relation, checksum, "0")[0]
 
-    def _summed(self, relation: Relation, number: str, size: str) -> tuple[Digest, int]:
+    def _sums(self, relation: Relation, checksum: str, size: str) -> tuple[Digest, int]:
+        """Return the number of rows with the sum of a checksum, and the size."""
         [found] = self.query(
             f"select count(*) as row_count,"
-            f" coalesce(sum(cast({number} as decimal(20, 0))), 0) as checksum,"
+            f" coalesce(sum(cast({checksum} as decimal(20, 0))), 0) as checksum,"
             f" coalesce({size}, 0) as size"
             f" from {self.quoted(*relation.path)}"
         )
@@ -206,51 +198,61 @@ class Snapshot:
         return digest, int(found["size"])
 
 
-def _ahead(
-    make: Callable[[str], "pyarrow.Table"], parts: Sequence[str]
+def _require_unchanged(relation: Relation, before: Digest, after: Digest) -> None:
+    if before != after:
+        raise FinetuneError(
+            f"{relation} changed during the export: {before} before the tests, "
+            f"{after} at the end; nothing was written, so export again when no "
+            "build runs"
+        )
+
+
+def _prefetched(
+    fetch: Callable[[str], "pyarrow.Table"], parts: Sequence[str]
 ) -> Iterator["pyarrow.Table"]:
-    """Yield what is made of each part, the next while this one is used."""
+    """Yield each part; fetch the next one while the caller uses it."""
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(make, parts[0])
+        following = pool.submit(fetch, parts[0])
         for part in parts[1:]:
-            made = following.result()
-            following = pool.submit(make, part)
-            yield made
+            table = following.result()
+            following = pool.submit(fetch, part)
+            yield table
         yield following.result()
 
 
 @contextmanager
-def snapshot(examples: Relation, read: Sequence[Relation]) -> Iterator[Snapshot]:
-    """Look at the examples, and at whatever else the tests read.
+def open_snapshot(examples: Relation, reads: Sequence[Relation]) -> Iterator[Snapshot]:
+    """Open a snapshot of the examples, and of the other relations in `reads`.
 
     Raises:
-        FinetuneError: No pyspark, no server, or a relation that is missing or may
-            not be read.
+        FinetuneError: pyspark is not installed, there is no server, or a relation is
+            missing or may not be read.
     """
     session = _connected()
     try:
         with _one_line_errors("; run dbt build"):
-            moment = Snapshot(session, examples, read)
-        yield moment
+            snapshot = Snapshot(session, examples, reads)
+        yield snapshot
     finally:
-        # Not stopped: a session that SPARK_REMOTE names has other users.
+        # Closed, not stopped: the session in SPARK_REMOTE may have other users.
         session.client.close()
 
 
 def _connected() -> "SparkSession":
-    """Return a session that ends by itself when the server falls silent."""
+    """Return a session whose calls fail if the server stops answering."""
     try:
         connect = import_module("pyspark.sql.connect.session")
     except ImportError as error:
         raise FinetuneError(
             f"--target spark: {error}; pip install 'finetune-exporter[spark]'"
         ) from error
-    # Else it logs each error with its query and the stack of the server.
+    # This logger prints the query and the server's stack trace of each error.
     logger = import_module("pyspark.logger").PySparkLogger
     logger.getLogger("SQLQueryContextLogger").disabled = True
     with _one_line_errors():
         channel = connect.DefaultChannelBuilder(_remote())
-        channel.add_interceptor(import_module("exporter.engines.silence").Limit())
+        timeout = import_module("exporter.engines.idle_timeout")
+        channel.add_interceptor(timeout.IdleTimeout())
         builder = connect.SparkSession.builder.channelBuilder(channel)
         session: SparkSession = builder.create()
         session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _BATCH_ROWS)
@@ -258,15 +260,15 @@ def _connected() -> "SparkSession":
 
 
 def _remote() -> str:
-    """Return where Spark Connect is, as dbt's profile has it."""
+    """Return the address of the Spark Connect server, as dbt's profile has it."""
     return os.environ.get("SPARK_REMOTE") or "sc://127.0.0.1:15002"
 
 
 def require_server() -> None:
-    """Connect to the port, because the client itself would try for ten minutes.
+    """Refuse a server whose port does not answer; its client retries for ten minutes.
 
     Raises:
-        FinetuneError: Nobody answers.
+        FinetuneError: SPARK_REMOTE is wrong, or the port does not answer.
     """
     try:
         parts = urlsplit(_remote())
@@ -274,7 +276,7 @@ def require_server() -> None:
     except ValueError:
         parts, host, port = urlsplit(""), None, 0
     if parts.scheme != "sc" or not host:
-        # It is not shown, as it may hold a token.
+        # The value is not shown, because it may have a token in it.
         raise FinetuneError(
             "SPARK_REMOTE is not an address such as sc://HOST:PORT; fix or unset it"
         )
@@ -290,7 +292,7 @@ def require_server() -> None:
 
 @contextmanager
 def _one_line_errors(hint: str = "") -> Iterator[None]:
-    """Turn what Spark says into one line."""
+    """Raise Spark's errors as a FinetuneError of one line."""
     try:
         yield
     except import_module("pyspark.errors").PySparkException as error:

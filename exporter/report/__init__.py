@@ -48,7 +48,7 @@ def write(
     Raises:
         FinetuneError: The folder holds no export, or not as it was written.
     """
-    doc = manifest.document(folder)
+    doc = manifest.read(folder, complete=True).document
     _refuse_other_version(folder, doc)
     names = [PAGE] if _is_foreign(folder / CARD) else [PAGE, CARD]
     with drafts(folder, *names) as opened:

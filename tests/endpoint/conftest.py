@@ -12,11 +12,11 @@ import orjson
 import pytest
 
 from exporter import cli
-from exporter.chat import chat_line
 from exporter.files import drafts, publish
 from tests.endpoint.description import check
 from tests.endpoint.raw import Raw
 from tests.endpoint.server import Server
+from tests.lines import chat_line
 
 KEY = "sk-test-1234567890"
 MODEL = "gpt-4.1-mini-2025-04-14"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.chat import chat_line
+from tests.lines import chat_line
 from tests.workspace import MakeWorkspace, Workspace
 
 MEGABYTE = "x" * 1_000_000

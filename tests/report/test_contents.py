@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.chat import chat_line
 from exporter.checking.rules import read_rules
 from exporter.report.survey import Survey
+from tests.lines import chat_line
 from tests.report.conftest import write_export
 from tests.workspace import Workspace, json_lines
 

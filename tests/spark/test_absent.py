@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.engines import silence, spark
+from exporter.engines import idle_timeout, spark
 from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
 from tests.spark.sail import sail, session_of
@@ -22,18 +22,18 @@ from tests.workspace import REPOSITORY, Workspace
 def test_a_server_that_falls_silent_or_dies_ends_a_query_in_time(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(silence, "LONGEST", 2.0)
+    monkeypatch.setattr(idle_timeout, "SECONDS", 2.0)
     relation = Relation(None, "default", "one")
     with sail(1, tmp_path / "log") as (server, process):
         remote = f"{server}/;session_id={uuid.uuid4()}"
         monkeypatch.setenv("SPARK_REMOTE", remote)
         with session_of(remote) as session:
             session.sql("create view one as select 'a' as pair_id")
-        with spark.snapshot(relation, []) as moment:
+        with spark.open_snapshot(relation, []) as snapshot:
             process.send_signal(number)
             began = time.monotonic()
             with pytest.raises(FinetuneError, match=r"^Spark Connect: no answer for 2"):
-                moment.query("select 1")
+                snapshot.query("select 1")
         took = time.monotonic() - began
         process.send_signal(signal.SIGCONT)
     assert took < 15
@@ -42,14 +42,14 @@ def test_a_server_that_falls_silent_or_dies_ends_a_query_in_time(
 def test_a_port_where_nobody_answers_is_left_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(silence, "LONGEST", 1.0)
+    monkeypatch.setattr(idle_timeout, "SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"sc://127.0.0.1:{mute.getsockname()[1]}"
         monkeypatch.setenv("SPARK_REMOTE", address)
         spark.require_server()
         with (
             pytest.raises(FinetuneError, match=r"^Spark Connect: no answer for 1 "),
-            spark.snapshot(Relation(None, "default", "one"), []),
+            spark.open_snapshot(Relation(None, "default", "one"), []),
         ):
             pass
 
@@ -58,13 +58,13 @@ def test_silence_is_counted_from_the_last_word_of_the_server(
     server_of_spark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARK_REMOTE", f"{server_of_spark}/;session_id={uuid.uuid4()}")
-    monkeypatch.setattr(silence, "LONGEST", 1.0)
+    monkeypatch.setattr(idle_timeout, "SECONDS", 1.0)
     with session_of(os.environ["SPARK_REMOTE"]) as session:
         session.sql("create view one as select 'a' as pair_id")
-        with spark.snapshot(Relation(None, "default", "one"), []) as moment:
+        with spark.open_snapshot(Relation(None, "default", "one"), []) as snapshot:
             for _ in range(3):
                 time.sleep(0.6)
-                assert moment.query("select 1 as n") == [{"n": 1}]
+                assert snapshot.query("select 1 as n") == [{"n": 1}]
 
 
 def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:

@@ -50,15 +50,15 @@ def test_rows_that_change_during_the_export_are_refused(
         examples: Relation, read: Sequence[Relation]
     ) -> Iterator[spark.Snapshot]:
         with (
-            spark.snapshot(examples, read) as moment,
+            spark.open_snapshot(examples, read) as snapshot,
             changed(built_on_spark, PAIRS, first_uid="upper(first_uid)"),
         ):
-            yield moment
+            yield snapshot
 
     with pytest.raises(FinetuneError, match=r"training_pairs changed during the exp"):
         export(
             build,
-            snapshot=disturbed,
+            open_snapshot=disturbed,
             output_dir=tmp_path / "files",
             system=None,
             gate=gate,
@@ -73,14 +73,14 @@ def test_a_build_during_the_export_is_refused_though_the_pairs_are_the_same(
     pairs, funnel = (
         Relation(None, "finetune", name) for name in ("training_pairs", "filter_funnel")
     )
-    with spark.snapshot(pairs, [pairs, funnel]) as moment:
-        columns = moment.columns(pairs)
-        assert len([*moment.rows(pairs, columns, columns[0])]) == 303
+    with spark.open_snapshot(pairs, [pairs, funnel]) as snapshot:
+        columns = snapshot.columns(pairs)
+        assert len([*snapshot.rows(pairs, columns, columns[0])]) == 303
         with (
             changed(built_on_spark, str(funnel), dbt_invocation_id="'another'"),
             pytest.raises(FinetuneError, match=r"finetune\.filter_funnel changed"),
         ):
-            [*moment.rows(pairs, columns, columns[0])]
+            [*snapshot.rows(pairs, columns, columns[0])]
 
 
 def test_pairs_come_in_order_or_not_at_all(
@@ -103,10 +103,10 @@ def test_pairs_come_in_order_or_not_at_all(
         data_set = dataset.DataSet("exposure.p.many", "many.yml", "model.p.many", *keys)
         build = artifacts.Build(artifacts_, data_set, relation, None, None, [], [])
         with (
-            spark.snapshot(relation, []) as moment,
+            spark.open_snapshot(relation, []) as snapshot,
             drafts(tmp_path, *manifest.NAMES[:3]) as files,
         ):
-            examples = Examples(moment, build, system=None, counter=None)
+            examples = Examples(snapshot, build, system=None, counter=None)
             try:
                 counts = examples.write({}, *files)
                 outcome = f"{counts['train']['pairs']} in order"
@@ -131,15 +131,15 @@ def test_parts_hold_each_row_once_whatever_the_key_and_are_gone_at_the_end(
             found = session.sql("show tables in finetune").collect()
             return {row["tableName"] for row in found}
 
-        with spark.snapshot(relation, []) as moment:
-            columns = moment.columns(relation)
-            assert [*moment.rows(relation, columns, columns[0])] == sorted(rows)
+        with spark.open_snapshot(relation, []) as snapshot:
+            columns = snapshot.columns(relation)
+            assert [*snapshot.rows(relation, columns, columns[0])] == sorted(rows)
             monkeypatch.setattr(spark, "_PART_BYTES", 10_000)
             # As an export leaves it that was killed.
             session.sql("create table finetune.pairs__finetune_parts as select 1 as n")
-            assert [*moment.rows(relation, columns, columns[0])] == sorted(rows)
+            assert [*snapshot.rows(relation, columns, columns[0])] == sorted(rows)
             assert tables() == {"pairs"}
-            with closing(moment.rows(relation, columns, columns[0])) as begun:
+            with closing(snapshot.rows(relation, columns, columns[0])) as begun:
                 next(begun)
                 assert tables() == {"pairs", "pairs__finetune_parts"}
             assert tables() == {"pairs"}
