@@ -45,22 +45,26 @@ FAULTY: dict[str, tuple[dict[str, Any], list[Any], tuple[str, str, str]]] = {
     "a text in place of parts": (
         {"contents": [{"role": "user", "parts": "Bag"}, MODEL]},
         [ASKED, SAID],
-        ("row-form", "contents[0].parts", "a text, not a list of texts"),
+        ("row-form", "contents[0].parts", "a string, not a list of parts"),
     ),
     "a prompt in place of its parts": (
         {"contents": [USER, MODEL], "systemInstruction": {"parts": "Write."}},
         [{"role": "system", "content": "Write."}, ASKED, SAID],
-        ("row-form", "systemInstruction.parts", "a text, not a list of texts"),
+        ("row-form", "systemInstruction.parts", "a string, not a list of parts"),
     ),
     "the role of another dialect": (
         {"contents": [USER, {**MODEL, "role": "assistant"}]},
-        [ASKED, {**SAID, "role": "assistant, which has no meaning here"}],
-        ("role-unknown", "contents[1].role", "assistant, which has no meaning here"),
+        [ASKED, {**SAID, "role": "assistant, not in this dialect"}],
+        (
+            "role-unknown",
+            "contents[1].role",
+            "assistant, not in this dialect",
+        ),
     ),
     "a turn that is no object": (
         {"contents": [USER, "A bag."]},
         [ASKED, "A bag."],
-        ("message-not-object", "contents[1]", "a text"),
+        ("message-not-object", "contents[1]", "a string"),
     ),
     "a turn without parts": (
         {"contents": [USER, {"role": "model"}]},
@@ -91,7 +95,7 @@ def test_a_fault_names_the_key_of_the_row(name: str) -> None:
 def test_a_fault_of_turns_that_are_no_list_names_their_key() -> None:
     conversation = Conversation({"contents": "Bag"}, "gemini")
     assert conversation.messages == "Bag"
-    assert [*conversation.faults()] == [("messages-not-list", "contents", "a text")]
+    assert [*conversation.faults()] == [("messages-not-list", "contents", "a string")]
 
 
 def test_the_system_prompt_of_nova_is_a_list_of_texts() -> None:

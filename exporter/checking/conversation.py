@@ -16,7 +16,7 @@ _API_MESSAGE_KEYS = {
 }
 _CALL_KEYS = {"tool_calls", "function_call"}
 _INVISIBLE = "".join(INVISIBLE)
-_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "a boolean"}
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
 _PARTS = {"image_url": "content-image", "text": "content-parts"}
 
 

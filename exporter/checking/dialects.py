@@ -123,7 +123,7 @@ class Conversation:
         message = {key: turn[key] for key in turn if key != layout.texts}
         role = turn.get("role")
         if isinstance(role, str):
-            unknown = f"{role}, which has no meaning here"
+            unknown = f"{role}, not in this dialect"
             message["role"] = layout.roles.get(role, unknown)
         text_path = f"{path}.{layout.texts}"
         if layout.texts in turn:
@@ -135,7 +135,7 @@ class Conversation:
     def _text(self, parts: Any, path: str, text_path: str) -> dict[str, Any]:  # noqa: ANN401
         """Return the content of a message from a list of parts."""
         if isinstance(parts, str):
-            self._report(text_path, "a text, not a list of texts")
+            self._report(text_path, "a string, not a list of parts")
         elif isinstance(parts, list):
             texts = [
                 part.get("text") if isinstance(part, dict) else None for part in parts
