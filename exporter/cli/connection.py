@@ -1,9 +1,13 @@
-"""The options of every command that talks to an endpoint."""
+"""What the commands that use an endpoint share: their options and the connection."""
+
+from typing import TYPE_CHECKING
 
 import click
 
 from exporter.cli.console import ABOVE_ZERO, EXIT_CODES, Command, option, say, today
-from exporter.endpoint.client import Endpoint
+
+if TYPE_CHECKING:
+    from exporter.endpoint.client import Endpoint
 
 EPILOG = f"""\b
 Environment:
@@ -27,26 +31,35 @@ def connection_options(command: Command) -> Command:
     return timeout(retries(command))
 
 
-IGNORE_DATES = option("--ignore-dates", "Send even if the provider has closed.")
+IGNORE_DATES = option("--ignore-dates", "Try even after the provider's closing dates.")
 
 
-def connect(
-    route: str, model: str | None, ignore_dates: bool, *, timeout: float, retries: int
-) -> Endpoint:
-    """Return the endpoint of the environment; say which of its dates are near.
+def connect(route: str, *, timeout: float, retries: int) -> "Endpoint":
+    """Return the endpoint of the environment, which must have a route, such as "jobs".
 
-    The route, "files" or "jobs", is one that it must have. Its connections are
-    closed when the command ends.
+    Its connections are closed when the command ends.
 
     Raises:
-        FinetuneError: The provider is known to have another API, or to train nothing
-            any more, or not this model.
+        FinetuneError: The address or the key cannot be used, or the provider is known
+            to have another API.
     """
+    # Here, because openai takes half a second to import.
+    from exporter.endpoint.client import Endpoint  # noqa: PLC0415
+
     endpoint = Endpoint(timeout=timeout, retries=retries)
     click.get_current_context().call_on_close(endpoint.close)
     endpoint.provider.refuse_route(route)
+    return endpoint
+
+
+def check_dates(endpoint: "Endpoint", model: str | None, *, ignore: bool) -> None:
+    """Warn of the provider's closing dates that are near; refuse after them.
+
+    Raises:
+        FinetuneError: The provider is known to train nothing any more, or not this
+            model.
+    """
     for note in endpoint.provider.dates(today()):
         say(f"warning: {note}")
-    if not ignore_dates:
+    if not ignore:
         endpoint.provider.refuse_closed(today(), model)
-    return endpoint

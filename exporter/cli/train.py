@@ -2,28 +2,36 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from exporter import manifest
-from exporter.cli.connection import EPILOG, IGNORE_DATES, connect, connection_options
+from exporter.cli.connection import (
+    EPILOG,
+    IGNORE_DATES,
+    check_dates,
+    connect,
+    connection_options,
+)
 from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, QUIET, option, say, today
 from exporter.cli.stops import stands
 from exporter.cli.watch import watch
 from exporter.endpoint import jobs
-from exporter.endpoint import upload as uploads
-from exporter.endpoint.client import Endpoint
-from exporter.endpoint.source import checked_sources
+from exporter.endpoint.upload import await_processed, find_file
+from exporter.endpoint.upload_file import validated_files
 from exporter.errors import FinetuneError
 from exporter.locks import locked
 
+if TYPE_CHECKING:
+    from exporter.endpoint.client import Endpoint
 
-def _extra(
+
+def _parse_extra(
     _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the pairs of KEY=JSON."""
+    """Return the values of KEY=JSON by their keys."""
     extra = {}
     for value in values:
         key, equals, text = value.partition("=")
@@ -41,8 +49,10 @@ def _extra(
 @click.command(epilog=EPILOG)
 @option("--model NAME", "Model to train.", click.STRING, required=True)
 @option("--suffix WORD", "Part of the new model's name.", click.STRING)
-@option("--seed N", "Random seed, to repeat a training.", click.IntRange(0, 2147483647))
-@option("--epochs N", "Times that the data is trained on.", click.IntRange(1, 50))
+@option(
+    "--seed N", "Random seed, to repeat the training.", click.IntRange(0, 2147483647)
+)
+@option("--epochs N", "Number of passes over the data.", click.IntRange(1, 50))
 @option("--batch-size N", "Examples in a batch.", click.IntRange(1, 256))
 @option(
     "--learning-rate-multiplier X",
@@ -54,12 +64,12 @@ def _extra(
     "Set a key of the request; A.B is key B in A, null removes it.",
     click.STRING,
     multiple=True,
-    callback=_extra,
+    callback=_parse_extra,
 )
 @option("--dry-run", "Print the request and create no job.")
 @option("--yes", "Do not ask before paid work.")
 @option("--again", "Create the job even if an equal one exists.")
-@option("--watch follow", "Follow the job to its end.")
+@option("--watch follow", "Follow the job until it ends.")
 @IGNORE_DATES
 @OUTPUT_DIR
 @connection_options
@@ -85,8 +95,8 @@ def train(
 ) -> None:
     """Create a fine-tuning job of the uploaded files; print its id.
 
-    Options that are not given are left to the endpoint. If a job of the same
-    request runs or has succeeded, no other one is created; its id is printed.
+    The endpoint chooses the options that are not given. If a job of the same
+    request runs or has succeeded, no new one is created; its id is printed.
     """
     hyperparameters = {
         "n_epochs": epochs,
@@ -95,17 +105,18 @@ def train(
     }
     given = {key: value for key, value in hyperparameters.items() if value is not None}
     method = {"type": "supervised", "supervised": {"hyperparameters": given}}
-    wanted = {"model": model, "suffix": suffix, "seed": seed, "method": method}
-    endpoint = connect("jobs", model, ignore_dates, timeout=timeout, retries=retries)
+    options = {"model": model, "suffix": suffix, "seed": seed, "method": method}
+    endpoint = connect("jobs", timeout=timeout, retries=retries)
+    check_dates(endpoint, model, ignore=ignore_dates)
     with locked(output_dir):
         stands(f"no job was created at {endpoint.name}")
-        body = _request(endpoint, wanted, extra, output_dir)
+        body = _request(endpoint, options, extra, output_dir)
         if dry_run:
             click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
             return
         job = None if again else jobs.find_equal(endpoint, body)
         if job is None:
-            _ask(endpoint, body, yes=yes)
+            _confirm(endpoint, body, yes=yes)
             stands(
                 f"a job may have been created at {endpoint.name}; finetune train "
                 "again finds it before it creates one"
@@ -113,7 +124,7 @@ def train(
             job = jobs.create(endpoint, body, again=again)
             say(f"created {job.id}; follow it with: finetune watch {job.id}")
         else:
-            status = endpoint.clean(job.status)
+            status = endpoint.redact(job.status)
             say(f"{job.id} is an equal job and {status}; to create another: --again")
     stands(f"the job goes on: finetune watch {job.id} follows it")
     click.echo(job.id)
@@ -124,28 +135,30 @@ def train(
 
 
 def _request(
-    endpoint: Endpoint, wanted: dict[str, Any], extra: dict[str, Any], folder: Path
+    endpoint: "Endpoint", options: dict[str, Any], extra: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
-    sources = checked_sources(endpoint, folder)
+    """Return the body of the request for the uploaded files; print warnings."""
+    files = validated_files(endpoint, folder)
     for key, note in endpoint.provider.wants.items():
-        if not any(given.startswith(key.split(".")[0]) for given in extra):
+        if not any(name.startswith(key.split(".")[0]) for name in extra):
             say(f"warning: {note}")
-    for note in jobs.model_notes(endpoint, wanted["model"], today()):
+    for note in jobs.model_notes(endpoint, options["model"], today()):
         say(f"warning: {note}")
     file_ids = []
-    for source in sources:
-        file = uploads.find(endpoint, source)
+    for upload in files:
+        file = find_file(endpoint, upload)
         if file is None:
             raise FinetuneError(
-                f"{endpoint.name}: {source.name} is not there; run finetune upload"
+                f"{endpoint.name}: {upload.remote_name} is not there; run finetune "
+                "upload"
             )
-        uploads.await_processed(endpoint, file, wait=60)
+        await_processed(endpoint, file, wait=60)
         file_ids.append(file.id)
-    return jobs.request(wanted, extra, manifest.read(folder), sources, file_ids)
+    return jobs.request(options, extra, manifest.read(folder), file_ids)
 
 
-def _ask(endpoint: Endpoint, body: dict[str, Any], *, yes: bool) -> None:
-    """Ask on a terminal before the paid work."""
+def _confirm(endpoint: "Endpoint", body: dict[str, Any], *, yes: bool) -> None:
+    """Ask on a terminal before work that costs money."""
     if yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():

@@ -1,18 +1,23 @@
 """`finetune upload`: the exported files to an endpoint."""
 
 import math
-from functools import partial
 from pathlib import Path
 
 import click
 
-from exporter.cli.connection import EPILOG, IGNORE_DATES, connect, connection_options
+from exporter.cli.connection import (
+    EPILOG,
+    IGNORE_DATES,
+    check_dates,
+    connect,
+    connection_options,
+)
 from exporter.cli.console import OUTPUT_DIR, QUIET, option, say, today
 from exporter.cli.stops import stands
-from exporter.endpoint import jobs, parts
-from exporter.endpoint import upload as uploads
-from exporter.endpoint.client import Endpoint
-from exporter.endpoint.source import MEGABYTE, Source, checked_sources
+from exporter.endpoint.jobs import model_notes
+from exporter.endpoint.parts import cancel_open_uploads
+from exporter.endpoint.upload import Transfer, await_processed, find_file
+from exporter.endpoint.upload_file import MEGABYTE, validated_files
 from exporter.locks import locked
 
 
@@ -24,16 +29,16 @@ def _bytes(
 
 @click.command(epilog=EPILOG)
 @OUTPUT_DIR
-@option("--force", "Send again what is there already.")
+@option("--force", "Send files even if they are at the endpoint already.")
 @option(
     "--parts-above MB",
-    "Send larger files in parts.  [default: the endpoint's limit]",
+    "Send files larger than this in parts.  [default: the endpoint's limit]",
     click.FloatRange(0),
     callback=_bytes,
 )
 @option(
     "--part-size MB",
-    "Size of a part; only a lost part is sent again.",
+    "Size of a part; after a failure only that part is sent again.",
     # OpenAI takes parts of up to 64 MB (API reference, read 2026-11-22).
     click.FloatRange(0, 64, min_open=True),
     default=32,
@@ -47,7 +52,7 @@ def _bytes(
 )
 @option(
     "--model NAME",
-    "Model to be trained: refuse now if the provider has shut it down.",
+    "Model to train: refuse now if the provider has shut it down.",
     click.STRING,
 )
 @IGNORE_DATES
@@ -69,33 +74,24 @@ def upload(
     The files must have the hashes in the manifest. A file that is at the endpoint
     already is not sent again.
     """
-    endpoint = connect("files", model, ignore_dates, timeout=timeout, retries=retries)
+    endpoint = connect("files", timeout=timeout, retries=retries)
+    check_dates(endpoint, model, ignore=ignore_dates)
     with locked(output_dir):
         stands(f"nothing was created at {endpoint.name}")
-        sources = checked_sources(endpoint, output_dir)
-        for note in jobs.model_notes(endpoint, model, today()) if model else []:
+        files = validated_files(endpoint, output_dir)
+        for note in model_notes(endpoint, model, today()) if model else []:
             say(f"warning: {note}")
-        parts.cancel_left_open(endpoint, output_dir)
-        found = [
-            None if force else uploads.find(endpoint, source) for source in sources
-        ]
-        for source, there in zip(sources, found, strict=True):
-            if there:
-                say(f"{source.name} is at {endpoint.name} already, not sent again")
-                file = there
+        cancel_open_uploads(endpoint, output_dir)
+        found = [None if force else find_file(endpoint, upload) for upload in files]
+        for upload, existing in zip(files, found, strict=True):
+            if existing:
+                file = existing
+                name = upload.remote_name
+                say(f"{name} is at {endpoint.name} already, not sent again")
             else:
-                sending = uploads.Sending(endpoint, source)
-                stands(partial(_standing, endpoint, source, sending))
-                file = sending.run(parts_above=parts_above, part_bytes=part_size)
+                transfer = Transfer(endpoint, upload)
+                stands(transfer.outcome_if_stopped)
+                file = transfer.send(parts_above=parts_above, part_bytes=part_size)
             stands(f"{file.id} is at {endpoint.name}; finetune upload again finds it")
-            uploads.await_processed(endpoint, file, wait=wait)
+            await_processed(endpoint, file, wait=wait)
             click.echo(file.id)
-
-
-def _standing(endpoint: Endpoint, source: Source, sending: uploads.Sending) -> str:
-    if sending.sent() < source.facts.bytes:
-        return f"{source.name} was not uploaded to {endpoint.name}"
-    return (
-        f"{source.name} may be at {endpoint.name}; finetune upload again finds it, "
-        "or sends it"
-    )

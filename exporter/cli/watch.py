@@ -5,25 +5,24 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.connection import EPILOG, connection_options
+from exporter.cli.connection import EPILOG, connect, connection_options
 from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, option, say
 from exporter.cli.stops import stands
 from exporter.display import visible
-from exporter.endpoint import watch as watching
-from exporter.endpoint.client import Endpoint
+from exporter.endpoint.watch import follow, record_outcome
 from exporter.errors import FinetuneError
 
 
-def _job(_context: click.Context, _argument: click.Parameter, value: str) -> str:
-    """Return the id, which also is part of a file's name."""
+def _job_id(_context: click.Context, _argument: click.Parameter, value: str) -> str:
+    """Return the id if it can be part of a file name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.:-]*", value, re.ASCII):
         raise click.BadParameter(f"{value!r} is not the id of a job")
     return value
 
 
 @click.command(epilog=EPILOG)
-@click.argument("job", callback=_job)
-@option("--interval SECONDS", "Time between two looks.", ABOVE_ZERO, 10)
+@click.argument("job", callback=_job_id)
+@option("--interval SECONDS", "Time between two requests.", ABOVE_ZERO, 10)
 @OUTPUT_DIR
 @connection_options
 def watch(
@@ -39,13 +38,12 @@ def watch(
     added to jobs.jsonl beside the manifest. Exits with 0 if the job succeeded,
     else 1.
     """
-    endpoint = Endpoint(timeout=timeout, retries=retries)
-    endpoint.provider.refuse_route("jobs")
+    endpoint = connect("jobs", timeout=timeout, retries=retries)
     stands(f"the job goes on: finetune watch {job} follows it again")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        ended = watching.follow(endpoint, job, folder=output_dir, interval=interval)
-        outcome = watching.record(endpoint, ended, output_dir)
+        ended = follow(endpoint, job, folder=output_dir, interval=interval)
+        outcome = record_outcome(endpoint, ended, output_dir)
     except OSError as error:
         raise FinetuneError(
             f"{error.filename or output_dir}: {error.strerror}"

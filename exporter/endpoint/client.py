@@ -1,205 +1,178 @@
-"""One endpoint: where it is, its key, and what its answers mean to a user."""
+"""One endpoint: its address, its key, and the ways to send it a request."""
 
 import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
+
+from openai import OpenAI, Timeout
 
 from exporter.display import visible
+from exporter.endpoint.answers import NoAnswerError, has_id
+from exporter.endpoint.errors import translate_errors
+from exporter.endpoint.exchange import GuardedClient, parse_address
 from exporter.errors import FinetuneError
 from exporter.readers import reader_at
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 OPENAI = "https://api.openai.com/v1"
 
 # More pages or items than any account has of files, jobs, models or events.
-_PAGES = 1000
-_ITEMS = 100_000
+_MAX_PAGES = 1000
+_MAX_ITEMS = 100_000
 
-_ID_CHARACTERS = 256
-
-# Seconds that a server may ask to wait, as the openai client has it.
-_LONGEST_WAIT = 120
-
-
-class NoAnswerError(FinetuneError):
-    """A request without a usable answer: it may have been carried out.
-
-    `not_done` is true where the server said that it was not; `wait` is how many
-    seconds it asked for, or zero.
-    """
-
-    not_done = False
-    wait = 0.0
+# Seconds that a server may ask to wait; the openai client has the same limit.
+_MAX_RETRY_AFTER = 120
 
 
 class Endpoint:
-    """An endpoint and the two clients for it.
+    """An endpoint and its clients, which differ in how they retry.
 
-    `patient` repeats by itself what may be repeated; `once` sends once. Use both
-    inside of `ask`, `listed` or `deliver`, which turn each error into one line
-    without the key.
+    Use them only in functions for `call`, `paginate` or `create_once`, which turn every
+    error into a FinetuneError of one line without the key.
     """
 
     def __init__(self, *, timeout: float, retries: int) -> None:
-        """Take address and key from the environment; send nothing.
+        """Read address and key from the environment; send nothing.
 
         Raises:
             FinetuneError: Either cannot be used.
         """
-        from openai import OpenAI, Timeout  # noqa: PLC0415 (half a second)
-
-        from exporter.endpoint.exchange import GuardedClient, place  # noqa: PLC0415
-        from exporter.endpoint.faults import explained  # noqa: PLC0415
-
-        self._key = _key()
+        self._key = _api_key()
         url = (os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
-        host, self.name = place(url)
+        host, self.name = parse_address(url)
         self.provider = reader_at(host)
         self.retries, self.timeout = retries, timeout
-        self._explained = partial(explained, self)
-        self.patient = OpenAI(
+        # For requests that may be sent twice.
+        self.retrying = OpenAI(
             api_key=self._key,
             base_url=url,
             timeout=Timeout(timeout, connect=min(timeout, 10)),
             max_retries=retries,
             http_client=GuardedClient(),
         )
-        self.once = self.patient.with_options(max_retries=0)
-        # For what is put in order while a command is being stopped.
-        self.hasty = self.once.with_options(timeout=min(timeout, 5))
+        # For `create_once`.
+        self.without_retries = self.retrying.with_options(max_retries=0)
+        # For the cleanup while a command is being stopped.
+        self.short_timeout = self.without_retries.with_options(timeout=min(timeout, 5))
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name})"
 
     def close(self) -> None:
-        """Close the connections, which both clients share."""
-        self.patient.close()
+        """Close the connections, which the clients share."""
+        self.retrying.close()
 
-    def ask(
-        self, doing: str, send: Callable[P, T], *args: P.args, **options: P.kwargs
-    ) -> T:
+    def call(self, action: str, send: Callable[[], T]) -> T:
         """Send a request and return its answer, an object with an id.
 
         Raises:
-            NoAnswerError: It may or may not have been carried out.
+            NoAnswerError: The endpoint may or may not have carried it out.
             FinetuneError: The endpoint refuses it.
         """
-        with self._explained(doing):
-            answer = send(*args, **options)
-        if not _has_id(answer):
-            raise self.no_sense(doing)
+        with translate_errors(self, action):
+            answer = send()
+        if not has_id(answer):
+            raise self.invalid_answer(action)
         return answer
 
-    def listed(
-        self,
-        doing: str,
-        send: Callable[P, Iterable[T]],
-        *args: P.args,
-        **options: P.kwargs,
-    ) -> Iterator[T]:
-        """Yield the items of a listing, page after page; raise as `ask` does."""
+    def paginate(self, action: str, send: Callable[[], Iterable[T]]) -> Iterator[T]:
+        """Yield the items of a listing, page after page; raise as `call` does."""
         seen: set[str] = set()
-        ask: Callable[[], Any] = partial(send, *args, **options)
-        for _ in range(_PAGES):
-            with self._explained(doing):
-                page = ask()
+        next_page: Callable[[], Any] = send
+        for _ in range(_MAX_PAGES):
+            with translate_errors(self, action):
+                page = next_page()
             items = getattr(page, "data", None)
             # A wrong body must not pass for an empty list.
-            if not isinstance(items, list) or not all(map(_has_id, items)):
-                raise self.no_sense(doing)
-            # Some servers give the first page whatever they are asked.
-            fresh = [item for item in items if item.id not in seen]
-            yield from fresh
-            seen.update(item.id for item in fresh)
-            if not fresh or not page.has_next_page():
+            if not isinstance(items, list) or not all(map(has_id, items)):
+                raise self.invalid_answer(action)
+            # Some servers return the first page for every page.
+            new = [item for item in items if item.id not in seen]
+            yield from new
+            seen.update(item.id for item in new)
+            if not new or not page.has_next_page():
                 return
-            if len(seen) > _ITEMS:
+            if len(seen) > _MAX_ITEMS:
                 break
-            ask = page.get_next_page
+            next_page = page.get_next_page
         raise FinetuneError(
-            f"{self.name}: {doing} does not end after {len(seen):,}; check "
+            f"{self.name}: {action} does not end after {len(seen):,}; check "
             "OPENAI_BASE_URL, or delete what is not needed there"
         )
 
-    def deliver(
+    def create_once(
         self,
-        doing: str,
-        send: Callable[[], T],
+        action: str,
+        create: Callable[[], T],
         *,
-        arrived: Callable[[], T | None],
-        repeat: Callable[[NoAnswerError], bool],
+        find: Callable[[], T | None],
+        may_repeat: Callable[[NoAnswerError], bool],
     ) -> T:
-        """Send something that must not be there twice, and return its answer.
+        """Create something that must not exist twice, and return the answer.
 
-        After a lost answer the endpoint is asked whether it arrived; it is sent
-        again only if not, and if `repeat` says that it cannot arrive later. Raises as
-        `ask` does.
+        After a request without an answer, `find` looks for the result at the endpoint.
+        The request is sent again only if nothing is found and `may_repeat` returns that
+        the first request cannot succeed later. Raises as `call` does.
         """
         for attempt in range(self.retries + 1):
             try:
-                return self.ask(doing, send)
+                return self.call(action, create)
             except NoAnswerError as error:
-                lost = error
-            again = (
-                attempt < self.retries and lost.wait <= _LONGEST_WAIT and repeat(lost)
+                failure = error
+            repeat = (
+                attempt < self.retries
+                and failure.retry_after <= _MAX_RETRY_AFTER
+                and may_repeat(failure)
             )
-            # What may still arrive is looked for as often as it would be sent.
-            last = attempt if again or lost.not_done else self.retries
-            for look in range(attempt, last + 1):
-                if again or not lost.not_done:
-                    time.sleep((again and lost.wait) or min(0.5 * 2**look, 8))
+            if repeat:
+                pauses = [failure.retry_after or _backoff(attempt)]
+            elif failure.not_executed:
+                pauses = [0]
+            else:
+                # The result may come later: look as often as it would be sent.
+                pauses = [_backoff(n) for n in range(attempt, self.retries + 1)]
+            for pause in pauses:
+                time.sleep(pause)
                 try:
-                    found = arrived()
+                    found = find()
                 except NoAnswerError:
-                    raise lost from None  # It was asked for often enough.
+                    raise failure from None  # `find` has retried enough.
                 if found is not None:
                     return found
-            if not again:
+            if not repeat:
                 break
-        raise lost
+        raise failure
 
-    def no_sense(self, doing: str) -> NoAnswerError:
-        """Return the error that an answer has not the form of its route."""
+    def invalid_answer(self, action: str) -> NoAnswerError:
+        """Return the error for an answer that OpenAI's API would not give."""
         return NoAnswerError(
-            f"{self.name}: the answer to {doing} is not what OpenAI's API answers; "
+            f"{self.name}: the answer to {action} is not what OpenAI's API answers; "
             "check OPENAI_BASE_URL, most end in /v1"
         )
 
-    def clean(self, text: object) -> str:
+    def redact(self, text: object) -> str:
         """Return foreign text as one line, at most 300 characters, without the key."""
         words = str(text or "").replace(self._key, "[key]").split()
         return visible(" ".join(words)[:300]).rstrip(" .")
 
 
-def _has_id(value: object) -> bool:
-    """Return whether a value of an answer has an id that can be shown and named."""
-    text = getattr(value, "id", None)
-    return (
-        isinstance(text, str) and 0 < len(text) <= _ID_CHARACTERS and text.isprintable()
-    )
+def _backoff(attempt: int) -> float:
+    """Return the seconds to wait after an attempt, counted from zero."""
+    return min(0.5 * (1 << attempt), 8)
 
 
-def number(value: object) -> float:
-    """Return a number of an answer, or 0 if it is none or out of range."""
-    if isinstance(value, int | float) and 0 <= value < 1e11:
-        return float(value)
-    return 0.0
-
-
-def _key() -> str:
+def _api_key() -> str:
     key = os.environ.get("OPENAI_API_KEY", "")
     if not key:
         raise FinetuneError("OPENAI_API_KEY is not set; export OPENAI_API_KEY=KEY")
-    for place, character in enumerate(key, 1):
+    for position, character in enumerate(key, 1):
         if not "!" <= character <= "~":
             what = unicodedata.name(character, "a control character").lower()
             raise FinetuneError(
-                f"OPENAI_API_KEY holds {what} as character {place} of {len(key)}, "
-                "which no key does; copy it again"
+                f"OPENAI_API_KEY contains {what} as character {position} of "
+                f"{len(key)}, which no key does; copy it again"
             )
     return key

@@ -1,4 +1,4 @@
-"""One request and its answer: in time, of bounded size, at one origin."""
+"""HTTP requests that end in time, in bounded memory, and stay at one origin."""
 
 import socket
 import threading
@@ -14,32 +14,32 @@ import httpx2
 
 from exporter.errors import FinetuneError, exhausted
 
-# Listings of a thousand files or of a hundred jobs take less than one.
+# Listings of a thousand files or of a hundred jobs are smaller than 1 MB.
 ANSWER_MEGABYTES = 16
 ANSWER_VALUES = 200_000
 _ANSWER_BYTES = ANSWER_MEGABYTES << 20
-_HOPS = 10
+_MAX_REDIRECTS = 10
 
 
 class TooLargeError(Exception):
-    """An answer is larger than any that is expected."""
+    """An answer is larger than any expected one."""
 
 
 class GuardedClient(httpx2.Client):
-    """A client whose `send` ends, in bounded memory, and stays at one origin.
+    """A client whose `send` ends in time, in bounded memory, and stays at one origin.
 
-    Each piece of a body must go within the timeout, and the whole answer come
-    within it. The work is done by a thread of its own, as neither a look-up of a
-    name nor an answer of a byte a second can be ended otherwise.
+    The timeout is for each piece of the body that is sent, and for the whole answer. A
+    thread sends each request, because nothing else can end a DNS lookup or an answer of
+    a byte a second.
     """
 
     def __init__(self) -> None:
         """Read the variables of proxies and certificates; send nothing.
 
         Raises:
-            FinetuneError: One of them cannot be used; what is in it is not shown.
+            FinetuneError: One of them cannot be used; its value is not shown.
         """
-        # A connection serves one exchange, so that it can be cut with it.
+        # One connection for each exchange, so that it can be closed with it.
         limits = httpx2.Limits(max_keepalive_connections=0)
         try:
             super().__init__(limits=limits)
@@ -49,7 +49,7 @@ class GuardedClient(httpx2.Client):
                 "pip install socksio, or unset it"
             ) from error
         except (httpx2.InvalidURL, ValueError):
-            # Not from it, as it holds the password of the proxy.
+            # Without the cause, which contains the password of the proxy.
             raise FinetuneError(
                 "ALL_PROXY, HTTPS_PROXY or HTTP_PROXY is not an address such as "
                 "http://HOST:PORT; fix or unset it"
@@ -66,19 +66,19 @@ class GuardedClient(httpx2.Client):
         """Return the whole answer; a redirect to another origin is not followed.
 
         Raises:
-            httpx2.TransportError: There is none, or not in time.
-            TooLargeError: It is too large.
+            httpx2.TransportError: There is no answer, or not in time.
+            TooLargeError: The answer is too large.
         """
         options |= {"stream": True, "follow_redirects": False}
         exchange = _Exchange(request, partial(super().send, **options))
         threading.Thread(target=exchange.run, daemon=True).start()
-        return exchange.awaited()
+        return exchange.wait()
 
 
 class _Exchange(httpx2.SyncByteStream):
-    """A request on its way, and its body, which reports each piece that goes.
+    """A request and its answer; it is also the body, to see each piece that is sent.
 
-    The thread that sends and the one that waits share it.
+    One thread runs it, and another waits for it.
     """
 
     def __init__(
@@ -91,26 +91,26 @@ class _Exchange(httpx2.SyncByteStream):
         self._deadline = time.monotonic() + self._seconds
         self._streams: list[Any] = []
         self._answer: Future[httpx2.Response] = Future()
-        # Both stay with a request that follows a redirect.
-        request.extensions = {**request.extensions, "trace": self._traced}
+        # A request that follows a redirect has both, too.
+        request.extensions = {**request.extensions, "trace": self._trace}
         self._body = cast("httpx2.SyncByteStream", request.stream)
         request.stream = self
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._body:
-            self._moved()
+            self._extend_deadline()
             yield piece
-        self._moved()
+        self._extend_deadline()
 
     def run(self) -> None:
-        """Bring the answer or the error to the thread that waits."""
+        """Send the request; the waiting thread gets the answer or the error."""
         try:
-            self._answer.set_result(self._read(self._followed()))
+            self._answer.set_result(self._read(self._follow_redirects()))
         except BaseException as error:
             self._answer.set_exception(error)
 
-    def awaited(self) -> httpx2.Response:
-        """Return the answer, or cut the connection when its time is over."""
+    def wait(self) -> httpx2.Response:
+        """Return the answer, or close the connection at the deadline."""
         try:
             while (left := self._deadline - time.monotonic()) > 0:
                 wait([self._answer], left)
@@ -123,31 +123,32 @@ class _Exchange(httpx2.SyncByteStream):
                 with suppress(OSError):
                     stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
-    def _go_on(self) -> None:
-        """End the sending thread when nobody waits any more."""
+    def _check_deadline(self) -> None:
+        """End the sending thread if nobody waits for it any more."""
         if time.monotonic() > self._deadline:
             raise httpx2.ReadTimeout("too slow", request=self._request)
 
-    def _moved(self) -> None:
-        """Start the time of the next piece."""
-        self._go_on()
+    def _extend_deadline(self) -> None:
+        """Allow the full timeout for the next piece."""
+        self._check_deadline()
         self._deadline = time.monotonic() + self._seconds
 
-    def _traced(self, event: str, info: dict[str, Any]) -> None:
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        """Keep each connection that is opened."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._streams.append(info["return_value"])
-            self._go_on()
+            self._check_deadline()
 
-    def _followed(self) -> httpx2.Response:
-        """Return the answer after the redirects within the origin."""
+    def _follow_redirects(self) -> httpx2.Response:
+        """Return the answer after any redirects within the origin."""
         request = self._request
-        for _ in range(_HOPS):
+        for _ in range(_MAX_REDIRECTS):
             response = self._send(request)
-            further = response.next_request
-            if not further or origin(further.url) != origin(request.url):
+            redirected = response.next_request
+            if not redirected or origin(redirected.url) != origin(request.url):
                 return response
             response.close()
-            request = further
+            request = redirected
         raise httpx2.TooManyRedirects("too many redirects")
 
     def _read(self, response: httpx2.Response) -> httpx2.Response:
@@ -155,16 +156,16 @@ class _Exchange(httpx2.SyncByteStream):
         raw = bytearray()
         with closing(response):
             for chunk in response.iter_raw():
-                self._go_on()
+                self._check_deadline()
                 raw += chunk
                 _refuse_size(len(raw))
         content = bytes(raw)
         coding = response.headers.get("content-encoding", "identity").lower()
         if coding == "gzip":
-            content = _unzipped(content)
+            content = _gunzip(content)
         elif coding != "identity":
             raise httpx2.DecodingError(f"the answer is compressed by {coding}")
-        # Each becomes an object, which takes far more memory than its text.
+        # Each value becomes an object, which takes far more memory than its text.
         if sum(content.count(sign) for sign in b",[{") > ANSWER_VALUES:
             raise TooLargeError
         headers = response.headers.copy()
@@ -179,12 +180,12 @@ class _Exchange(httpx2.SyncByteStream):
 
 
 def origin(url: httpx2.URL) -> str:
-    """Return scheme, host and port, as they may be shown."""
+    """Return scheme, host and port of an address, without its password."""
     return str(httpx2.URL(scheme=url.scheme, host=url.host, port=url.port))
 
 
-def place(address: str) -> tuple[str, str]:
-    """Return the host of an address, and the address as it may be shown.
+def parse_address(address: str) -> tuple[str, str]:
+    """Return the host of an address, and the address without password and query.
 
     Raises:
         FinetuneError: It is not an address.
@@ -200,12 +201,12 @@ def place(address: str) -> tuple[str, str]:
     )
 
 
-def _unzipped(content: bytes) -> bytes:
+def _gunzip(content: bytes) -> bytes:
     with suppress(zlib.error):
-        found = zlib.decompressobj(31).decompress(content, _ANSWER_BYTES + 1)
-        _refuse_size(len(found))
-        return found
-    raise httpx2.DecodingError("the answer is no gzip")
+        data = zlib.decompressobj(31).decompress(content, _ANSWER_BYTES + 1)
+        _refuse_size(len(data))
+        return data
+    raise httpx2.DecodingError("the answer is not gzip")
 
 
 def _refuse_size(size: int) -> None:

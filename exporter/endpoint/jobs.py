@@ -1,4 +1,4 @@
-"""Fine-tuning jobs: the request for one, and one job for each request."""
+"""Fine-tuning jobs: the request for a job, and one job for each request."""
 
 import difflib
 import hashlib
@@ -10,11 +10,9 @@ import msgspec
 import orjson
 from msgspec import Meta
 
-from exporter import __version__
-from exporter.endpoint.client import Endpoint, NoAnswerError
-from exporter.endpoint.source import Source
+from exporter import __version__, manifest
+from exporter.endpoint.answers import NoAnswerError
 from exporter.errors import FinetuneError
-from exporter.manifest import Manifest
 from exporter.readers import ending
 
 if TYPE_CHECKING:
@@ -22,15 +20,21 @@ if TYPE_CHECKING:
 
     from openai.types.fine_tuning import FineTuningJob
 
-# Jobs that ended without a model; whatever else is alive or has succeeded. The
-# third spelling is for endpoints other than OpenAI's.
+    from exporter.endpoint.client import Endpoint
+
+# Statuses of a job that ended without a model; with any other status it runs or has
+# succeeded. Endpoints other than OpenAI's use the third spelling.
 WITHOUT_MODEL = {"failed", "cancelled", "canceled"}
 
-_FILES = ("training_file", "validation_file")
+# The keys of a request for the ids of files.
+_FILE_KEYS = {
+    "training_file": manifest.TRAINING,
+    "validation_file": manifest.VALIDATION,
+}
 
 
-def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
-    """Return what to say of the model: that it ends soon, or is not listed.
+def model_notes(endpoint: "Endpoint", model: str, today: date) -> list[str]:
+    """Return warnings: that the model will be shut down soon, or is not listed.
 
     Raises:
         FinetuneError: The endpoint has no such model, or it has been shut down.
@@ -38,13 +42,15 @@ def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
     notes = []
     shutdown = None
     try:
-        look = endpoint.patient.models.retrieve
-        found = endpoint.ask(f"looking for model {model}", look, model)
+        models = endpoint.retrying.models
+        found = endpoint.call(
+            f"retrieving model {model}", lambda: models.retrieve(model)
+        )
         shutdown = _date(getattr(found, "shutdown_date", None))
     except NoAnswerError:
         raise
     except FinetuneError as refusal:
-        notes = [_unlisted(endpoint, model, refusal)]
+        notes = [_check_listed(endpoint, model, refusal)]
     if shutdown and shutdown <= today:
         raise FinetuneError(
             f"{endpoint.name}: {model} was shut down on {shutdown}; choose another "
@@ -54,11 +60,16 @@ def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
     return notes + ending(model, shutdown, today)
 
 
-def _unlisted(endpoint: Endpoint, model: str, refusal: FinetuneError) -> str:
-    """Return a note if the endpoint lists no models at all, else refuse."""
+def _check_listed(endpoint: "Endpoint", model: str, refusal: FinetuneError) -> str:
+    """Return a warning if the model may exist.
+
+    Raises:
+        FinetuneError: The endpoint lists other models, or no list can be had.
+    """
     try:
-        models = endpoint.listed("listing the models", endpoint.patient.models.list)
-        names = [found.id for found in models]
+        models = endpoint.retrying.models
+        found = endpoint.paginate("listing the models", models.list)
+        names = [listed.id for listed in found]
     except FinetuneError:
         raise refusal from None
     if model in names:
@@ -70,7 +81,7 @@ def _unlisted(endpoint: Endpoint, model: str, refusal: FinetuneError) -> str:
 
 
 def _date(value: object) -> date | None:
-    """Return the day of a shutdown_date, seconds since 1970 or ISO 8601."""
+    """Return the date of a shutdown_date: seconds since 1970, or ISO 8601."""
     try:
         if isinstance(value, int | float):
             return datetime.fromtimestamp(value, timezone.utc).date()
@@ -80,54 +91,54 @@ def _date(value: object) -> date | None:
 
 
 def request(
-    wanted: dict[str, Any],
+    options: dict[str, Any],
     extra: dict[str, Any],
-    manifest: Manifest,
-    sources: list[Source],
+    export: manifest.Manifest,
     file_ids: list[str],
 ) -> dict[str, Any]:
     """Return the body of the request, checked against OpenAI's limits.
 
-    Of `wanted`, what is None is the endpoint's choice; `extra` has values by the path
-    of their key.
+    Options that are None are left to the endpoint. `extra` maps the path of a key, such
+    as "method.type", to its value. The ids are those of the exported files, in the
+    order of training and validation.
 
     Raises:
         FinetuneError: The endpoint would refuse it.
     """
-    files = dict(zip(_FILES, file_ids, strict=False))
-    body = {k: v for k, v in {**files, **wanted}.items() if v is not None}
+    files = dict(zip(_FILE_KEYS, file_ids, strict=False))
+    body = {k: v for k, v in {**files, **options}.items() if v is not None}
     for key, value in extra.items():
-        _put(body, key.split("."), value)
+        _set_path(body, key.split("."), value)
     given = body.get("metadata", {})
-    # Some endpoints take none.
+    # Some endpoints accept no metadata.
     if extra.get("metadata", {}) is not None and isinstance(given, dict):
-        body["metadata"] = _metadata(body, manifest, sources) | given
+        body["metadata"] = _metadata(body, export) | given
     try:
         msgspec.convert(body, _Request)
     except msgspec.ValidationError as error:
         raise FinetuneError(
             f"the request: {error}; change --suffix or --extra (five keys of metadata "
-            "are ours)"
+            "are set by finetune)"
         ) from error
     return body
 
 
-def _metadata(
-    body: dict[str, Any], manifest: Manifest, sources: list[Source]
-) -> dict[str, str]:
-    """Return which bytes were asked to become which model.
+def _metadata(body: dict[str, Any], export: manifest.Manifest) -> dict[str, str]:
+    """Return which bytes become which model, so that an equal request is recognized.
 
-    So an equal request is known again: `request_sha256` is of everything but the ids
-    of the files, which are told apart by their bytes.
+    `request_sha256` is the hash of the request with the hashes of the files in place of
+    their ids.
     """
-    hashes = [source.facts.sha256 for source in sources]
-    named = dict.fromkeys(_FILES) | dict(zip(_FILES, hashes, strict=False))
-    request = orjson.dumps(body | named, option=orjson.OPT_SORT_KEYS)
+    hashes = {
+        key: export.files[name].sha256 if name in export.files else None
+        for key, name in _FILE_KEYS.items()
+    }
+    request = orjson.dumps(body | hashes, option=orjson.OPT_SORT_KEYS)
     return {
-        "dataset_sha256": hashes[0],
-        "manifest_sha256": manifest.sha256,
+        "dataset_sha256": export.files[manifest.TRAINING].sha256,
+        "manifest_sha256": export.sha256,
         "request_sha256": hashlib.sha256(request).hexdigest(),
-        "git_commit": manifest.document.get("git_commit") or "unknown",
+        "git_commit": export.document.get("git_commit") or "unknown",
         "tool": f"finetune-exporter {__version__}",
     }
 
@@ -137,7 +148,7 @@ _Value = Annotated[str, Meta(max_length=512)]
 
 
 class _Request(msgspec.Struct):
-    """What a request has, and its bounds (OpenAI's API reference, read 2026-11-22)."""
+    """The limits of a request (OpenAI's API reference, read 2026-11-22)."""
 
     model: str
     training_file: str
@@ -145,8 +156,8 @@ class _Request(msgspec.Struct):
     metadata: Annotated[dict[_Key, _Value], Meta(max_length=16)] = {}
 
 
-def _put(body: dict[str, Any], keys: list[str], value: object) -> None:
-    """Set a value at the path of keys; null takes it away."""
+def _set_path(body: dict[str, Any], keys: list[str], value: object) -> None:
+    """Set the value at a path of keys; None removes it."""
     *parents, last = keys
     for key in parents:
         child = body.setdefault(key, {})
@@ -160,15 +171,18 @@ def _put(body: dict[str, Any], keys: list[str], value: object) -> None:
 
 
 def find_equal(
-    endpoint: Endpoint, body: dict[str, Any], *, besides: frozenset[str] = frozenset()
+    endpoint: "Endpoint",
+    body: dict[str, Any],
+    *,
+    exclude: frozenset[str] = frozenset(),
 ) -> "FineTuningJob | None":
-    """Return a job of the same request that is alive or has succeeded.
+    """Return a job of the same request that runs or has succeeded.
 
-    Where an endpoint keeps no metadata, model, files, suffix and seed decide.
+    If the endpoint stores no metadata, compare model, files, suffix and seed.
     """
     for job in _jobs(endpoint):
         if (
-            job.id not in besides
+            job.id not in exclude
             and str(job.status) not in WITHOUT_MODEL
             and _is_equal(job, body)
         ):
@@ -176,17 +190,17 @@ def find_equal(
     return None
 
 
-def _jobs(endpoint: Endpoint) -> "Iterator[FineTuningJob]":
-    listing = endpoint.patient.fine_tuning.jobs.list
-    return endpoint.listed("listing the jobs", listing, limit=100)
+def _jobs(endpoint: "Endpoint") -> "Iterator[FineTuningJob]":
+    jobs = endpoint.retrying.fine_tuning.jobs
+    return endpoint.paginate("listing the jobs", lambda: jobs.list(limit=100))
 
 
 def _is_equal(job: "FineTuningJob", body: dict[str, Any]) -> bool:
     metadata = getattr(job, "metadata", None)
     if metadata and isinstance(metadata, dict) and "metadata" in body:
-        ours: str = body["metadata"]["request_sha256"]
-        return bool(metadata.get("request_sha256") == ours)
-    # An endpoint may name the dated version of the model that was asked for.
+        wanted: str = body["metadata"]["request_sha256"]
+        return bool(metadata.get("request_sha256") == wanted)
+    # The endpoint may return the dated version of the requested model.
     dated = re.escape(body["model"]) + r"(-\d{4}-\d{2}-\d{2})?"
     return bool(
         re.fullmatch(dated, str(job.model))
@@ -197,30 +211,32 @@ def _is_equal(job: "FineTuningJob", body: dict[str, Any]) -> bool:
     )
 
 
-def create(endpoint: Endpoint, body: dict[str, Any], *, again: bool) -> "FineTuningJob":
-    """Create a job, once; if the answer is lost, look for it among the jobs.
+def create(
+    endpoint: "Endpoint", body: dict[str, Any], *, again: bool
+) -> "FineTuningJob":
+    """Create a job once; if the answer is lost, look for it among the jobs.
 
-    With `again`, jobs that were there before are not taken for it.
+    With `again`, only jobs that did not exist before count as the created one.
 
     Raises:
-        FinetuneError: The endpoint refuses, or no job of the request is listed.
+        FinetuneError: The endpoint refuses, or does not list the job.
     """
     before = frozenset(job.id for job in _jobs(endpoint)) if again else frozenset()
     rest = {k: v for k, v in body.items() if k not in ("model", "training_file")}
     try:
-        return endpoint.deliver(
+        return endpoint.create_once(
             "creating the job",
-            lambda: endpoint.once.fine_tuning.jobs.create(
+            lambda: endpoint.without_retries.fine_tuning.jobs.create(
                 model=body["model"],
                 training_file=body["training_file"],
                 extra_body=rest,
             ),
-            arrived=lambda: find_equal(endpoint, body, besides=before),
-            # It would be a second job, and paid for.
-            repeat=lambda _: False,
+            find=lambda: find_equal(endpoint, body, exclude=before),
+            # A repeated request could create a second job, and cost money again.
+            may_repeat=lambda _: False,
         )
     except NoAnswerError as error:
-        doubt = "" if error.not_done else "; no such job is listed so far"
+        doubt = "" if error.not_executed else "; no such job is listed so far"
         raise FinetuneError(
             f"{error}{doubt}; finetune train looks for it before it creates one"
         ) from None

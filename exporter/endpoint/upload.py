@@ -1,19 +1,19 @@
-"""Files to an endpoint: found by name and size, else sent, never twice."""
+"""Files at an endpoint: found by name and size, else uploaded, never twice."""
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exporter.endpoint.client import Endpoint, number
+from exporter.endpoint.answers import number
 from exporter.endpoint.parts import send_parts
-from exporter.endpoint.source import (
+from exporter.endpoint.upload_file import (
     MEGABYTE,
     PURPOSE,
-    ChangedError,
-    Slice,
-    Source,
-    slices,
+    FileChangedError,
+    FilePart,
+    UploadFile,
+    split,
 )
 from exporter.errors import FinetuneError
 from exporter.progress import Step, say, step
@@ -21,143 +21,153 @@ from exporter.progress import Step, say, step
 if TYPE_CHECKING:
     from openai.types import FileObject
 
-# Statuses of Azure's files that are on their way out.
-_GONE = {"deleting", "deleted"}
+    from exporter.endpoint.client import Endpoint
+
+# Statuses of a file that Azure is deleting.
+_DELETED = {"deleting", "deleted"}
 
 
-def find(
-    endpoint: Endpoint, source: Source, *, besides: Collection[str] = ()
+def find_file(
+    endpoint: "Endpoint", upload: UploadFile, *, exclude: Collection[str] = ()
 ) -> "FileObject | None":
-    """Return the file of the same name and size at the endpoint, if any."""
-    same = [
+    """Return the file at the endpoint with the same name and size, if any."""
+    found = [
         file
-        for file in _named(endpoint, source)
-        if file.id not in besides
-        and file.bytes in (source.facts.bytes, None)
-        and str(file.status) not in _GONE
+        for file in _files_of_same_name(endpoint, upload)
+        if file.id not in exclude
+        and file.bytes in (upload.facts.bytes, None)
+        and str(file.status) not in _DELETED
     ]
-    # The newest that was not found faulty.
+    # The newest, if possible without an error.
     return max(
-        same,
+        found,
         key=lambda file: (file.status != "error", number(file.created_at)),
         default=None,
     )
 
 
-def _named(endpoint: Endpoint, source: Source) -> "Iterator[FileObject]":
-    """Yield the files at the endpoint that have the name of this one."""
-    files = endpoint.patient.files.list
-    for file in endpoint.listed(
-        "listing the files", files, purpose=PURPOSE, limit=1000
+def _files_of_same_name(
+    endpoint: "Endpoint", upload: UploadFile
+) -> "Iterator[FileObject]":
+    """Yield the files at the endpoint with the name of this one."""
+    files = endpoint.retrying.files
+    for file in endpoint.paginate(
+        "listing the files", lambda: files.list(purpose=PURPOSE, limit=1000)
     ):
-        if file.filename == source.name:
+        if file.filename == upload.remote_name:
             yield file
 
 
-class Sending:
-    """A file that is sent, in one piece or in parts, and how far it is."""
+class Transfer:
+    """A file on its way to an endpoint, whole or in parts."""
 
-    def __init__(self, endpoint: Endpoint, source: Source) -> None:
-        self._endpoint, self._source = endpoint, source
-        self._bodies: list[Slice] = []
+    def __init__(self, endpoint: "Endpoint", upload: UploadFile) -> None:
+        self._endpoint, self._upload = endpoint, upload
+        self._parts: list[FilePart] = []
+        # The ids of the files of the same name that are not the one sent here.
+        self._before: frozenset[str] = frozenset()
 
-    def sent(self) -> int:
+    def bytes_sent(self) -> int:
         """Return how many bytes have been sent."""
-        return sum(body.sent for body in self._bodies)
+        return sum(part.sent for part in self._parts)
 
-    def run(self, *, parts_above: int | None, part_bytes: int) -> "FileObject":
-        """Send it and return the endpoint's file; say what is sent, at what rate.
+    def outcome_if_stopped(self) -> str:
+        """Return what is at the endpoint if the command is stopped now."""
+        name, place = self._upload.remote_name, self._endpoint.name
+        if self.bytes_sent() < self._upload.facts.bytes:
+            return f"{name} was not uploaded to {place}"
+        return f"{name} may be at {place}; finetune upload again finds it, or sends it"
 
-        Larger files than `parts_above`, by default the endpoint's limit, go in
-        parts. After a lost answer the file is first looked for among those that are
-        new there. The bytes are hashed as they go: if they are not those that the
-        manifest names, the file is deleted at the endpoint.
+    def send(self, *, parts_above: int | None, part_bytes: int) -> "FileObject":
+        """Send the file, report the rate, and return the file at the endpoint.
+
+        A file larger than `parts_above`, by default the endpoint's limit, is sent in
+        parts. The bytes are hashed while they are sent: if they are not those of the
+        manifest, the file is deleted at the endpoint.
 
         Raises:
             FinetuneError: The endpoint or the file system refuses, or the file
                 changed.
         """
-        endpoint, source = self._endpoint, self._source
-        size, limits = source.facts.bytes, endpoint.provider.limits
+        endpoint, upload = self._endpoint, self._upload
+        size, limits = upload.facts.bytes, endpoint.provider.limits
         if parts_above is None:
             parts_above = limits.get("request_bytes", limits.get("bytes", size))
-        say(f"sending {source.path} ({size:,} bytes) to {endpoint.name}")
+        say(f"sending {upload.path} ({size:,} bytes) to {endpoint.name}")
         start = time.monotonic()
-        before = frozenset(file.id for file in _named(endpoint, source))
-        work = Step(f"sending {source.path.name}", size, "bytes", self.sent)
+        same_name = _files_of_same_name(endpoint, upload)
+        self._before = frozenset(file.id for file in same_name)
+        work = Step(f"sending {upload.path.name}", size, "bytes", self.bytes_sent)
         try:
-            with step(work), source.path.open("rb", buffering=0) as file:
-                arrived = partial(find, endpoint, source, besides=before)
+            with step(work), upload.path.open("rb", buffering=0) as file:
                 if size > parts_above:
-                    self._bodies = slices(file, source, part_bytes)
-                    sent = send_parts(endpoint, source, self._bodies, arrived)
+                    self._parts = split(file, upload, part_bytes)
+                    sent = send_parts(endpoint, upload, self._parts, self._find)
                 else:
-                    body = Slice(file, 0, size, source.facts.sha256)
-                    self._bodies = [body]
-                    sent = _send_whole(endpoint, source, body, arrived)
+                    self._parts = [FilePart(file, 0, size, upload.facts.sha256)]
+                    sent = self._send_whole()
         except OSError as error:
-            raise FinetuneError(f"{source.path}: {error.strerror}") from error
-        except ChangedError as error:
-            left = _remove_others(endpoint, source, before)
+            raise FinetuneError(f"{upload.path}: {error.strerror}") from error
+        except FileChangedError as error:
             raise FinetuneError(
-                f"{source.path}: {error}; {left}; run finetune export and upload again"
+                f"{upload.path}: {error}; {self._delete()}; run finetune export and "
+                "upload again"
             ) from error
-        rate = self.sent() / MEGABYTE / max(time.monotonic() - start, 1e-3)
+        rate = self.bytes_sent() / MEGABYTE / max(time.monotonic() - start, 1e-3)
         say(f"sent at {rate:,.1f} MB/s")
         return sent
 
+    def _find(self) -> "FileObject | None":
+        return find_file(self._endpoint, self._upload, exclude=self._before)
 
-def _remove_others(endpoint: Endpoint, source: Source, before: Collection[str]) -> str:
-    """Delete the new files of this name; return what is left of them."""
-    time.sleep(1)  # It may still be reading what was on its way.
-    try:
-        for file in [*_named(endpoint, source)]:
-            if file.id not in before:
-                delete = endpoint.patient.files.delete
-                endpoint.ask(f"deleting {file.id}", delete, file.id)
-    except FinetuneError as refusal:
-        return f"a part of it may be left there: {refusal}"
-    return f"nothing of it is left at {endpoint.name}"
+    def _send_whole(self) -> "FileObject":
+        [body] = self._parts
 
+        def create() -> "FileObject":
+            file = self._endpoint.without_retries.files.create(
+                file=(self._upload.remote_name, body.rewind(), "application/jsonl"),
+                purpose=PURPOSE,
+            )
+            self._upload.check_size(file)
+            return file
 
-def _send_whole(
-    endpoint: Endpoint,
-    source: Source,
-    body: Slice,
-    arrived: "Callable[[], FileObject | None]",
-) -> "FileObject":
-    def create() -> "FileObject":
-        file = endpoint.once.files.create(
-            file=(source.name, body.rewound(), "application/jsonl"),
-            purpose=PURPOSE,
+        return self._endpoint.create_once(
+            f"sending {self._upload.path.name}",
+            create,
+            find=self._find,
+            # A body that was not sent to its end cannot become a file.
+            may_repeat=lambda failure: failure.not_executed or not body.at_end(),
         )
-        source.refuse_other_size(file)
-        return file
 
-    return endpoint.deliver(
-        f"sending {source.path.name}",
-        create,
-        arrived=arrived,
-        # A body that was not sent to its end can be no file there.
-        repeat=lambda lost: lost.not_done or not body.at_end(),
-    )
+    def _delete(self) -> str:
+        """Delete what arrived at the endpoint; return what is left of it."""
+        time.sleep(1)  # The endpoint may still be receiving what was sent.
+        delete = self._endpoint.retrying.files.delete
+        try:
+            for file in [*_files_of_same_name(self._endpoint, self._upload)]:
+                if file.id not in self._before:
+                    action = f"deleting {file.id}"
+                    self._endpoint.call(action, partial(delete, file.id))
+        except FinetuneError as refusal:
+            return f"a part of it may be left there: {refusal}"
+        return f"nothing of it is left at {self._endpoint.name}"
 
 
-def await_processed(endpoint: Endpoint, file: "FileObject", *, wait: float) -> None:
-    """Wait up to `wait` seconds until the endpoint has looked at the file.
+def await_processed(endpoint: "Endpoint", file: "FileObject", *, wait: float) -> None:
+    """Wait up to `wait` seconds until the endpoint has processed the file.
 
-    Zero is not to look at all.
+    With zero, do not even check it.
 
     Raises:
-        FinetuneError: It found fault with it, or did not come to an end.
+        FinetuneError: The endpoint cannot use the file, or needs more time.
     """
     deadline = time.monotonic() + wait
     pause = 0.2
-    # Endpoints that know no status are not waited for.
+    # Some endpoints have no status.
     while wait and file.status not in ("processed", None):
-        status = endpoint.clean(file.status)
+        status = endpoint.redact(file.status)
         if file.status == "error":
-            why = endpoint.clean(file.status_details) or "no reason given"
+            why = endpoint.redact(file.status_details) or "no reason given"
             raise FinetuneError(
                 f"{endpoint.name}: {file.id} cannot be used: {why}; fix the data, or "
                 "send it again with --force"
@@ -166,11 +176,11 @@ def await_processed(endpoint: Endpoint, file: "FileObject", *, wait: float) -> N
         if left <= 0:
             raise FinetuneError(
                 f"{endpoint.name}: {file.id} is still {status!r} after "
-                f"{wait:g} s; run it again to go on waiting"
+                f"{wait:g} s; run it again to keep waiting"
             )
         if pause == 0.2:
             say(f"{file.id} is {status}; waiting until it is processed")
         time.sleep(min(pause, left))
         pause = min(2 * pause, 10)
-        look = endpoint.patient.files.retrieve
-        file = endpoint.ask(f"looking at {file.id}", look, file.id)
+        retrieve = partial(endpoint.retrying.files.retrieve, file.id)
+        file = endpoint.call(f"retrieving {file.id}", retrieve)

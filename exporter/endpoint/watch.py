@@ -1,4 +1,4 @@
-"""A job followed by its events, each once, until it ends."""
+"""The events of a job, each shown once, until the job ends."""
 
 import time
 from contextlib import suppress
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from exporter.endpoint.client import Endpoint, NoAnswerError, number
+from exporter.endpoint.answers import NoAnswerError, number
 from exporter.endpoint.jobs import WITHOUT_MODEL
 from exporter.files import append
 from exporter.progress import say
@@ -16,19 +16,21 @@ from exporter.progress import say
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob
 
-# Any other status, known or not, is one of a job that goes on.
+    from exporter.endpoint.client import Endpoint
+
+# With any other status, known or not, the job still runs.
 _ENDED = {"succeeded", *WITHOUT_MODEL}
-# What is recorded of a job that has ended, besides its endpoint, id and error.
+# The keys of an ended job in jobs.jsonl, besides its endpoint, id and error.
 _OUTCOME = (
     *("status", "model", "fine_tuned_model", "trained_tokens", "created_at"),
     *("finished_at", "training_file", "validation_file", "metadata"),
 )
-_LONGEST_PAUSE = 60.0
+_MAX_PAUSE = 60.0
 _PAGE = 100
 
 
 class _Event(NamedTuple):
-    """What is shown of an event; the endpoint's own object may be of any size."""
+    """What is shown of an event; the endpoint's object may be of any size."""
 
     created_at: float
     id: str
@@ -37,74 +39,81 @@ class _Event(NamedTuple):
 
 
 def follow(
-    endpoint: Endpoint, job_id: str, *, folder: Path, interval: float
+    endpoint: "Endpoint", job_id: str, *, folder: Path, interval: float
 ) -> "FineTuningJob":
-    """Say the job's events as they come and return the job when it has ended.
+    """Show the job's events as they come, and return the job when it has ended.
 
-    The events said are kept in the folder, in .events-JOB.jsonl, so that a
-    later call goes on after them. Looks every `interval` seconds; as long as
-    there is no answer, more and more seldom; it never gives up.
+    The folder keeps the events that were shown in .events-JOB.jsonl, so that a later
+    call shows only new ones. Polls every `interval` seconds; while there is no answer,
+    less and less often, but it never gives up.
 
     Raises:
         FinetuneError: The endpoint refuses, such as when there is no such job.
     """
     log = folder / f".events-{job_id}.jsonl"
-    said = {str(event.get("id")) for event in _values(log)}
-    jobs = endpoint.patient.fine_tuning.jobs
-    status, pause, lost = None, interval, False
+    shown = {str(event.get("id")) for event in _read_log(log)}
+    jobs = endpoint.retrying.fine_tuning.jobs
+    status, pause, failing = None, interval, False
     while True:
         try:
-            job = endpoint.ask(f"looking at {job_id}", jobs.retrieve, job_id)
-            events = _new_events(endpoint, job_id, said)
+            job = endpoint.call(f"retrieving {job_id}", lambda: jobs.retrieve(job_id))
+            events = _new_events(endpoint, job_id, shown)
         except NoAnswerError as error:
-            if not lost:
+            if not failing:
                 say(f"{error}; still trying")
-            lost, pause = True, min(2 * pause, max(interval, _LONGEST_PAUSE))
+            failing, pause = True, min(2 * pause, max(interval, _MAX_PAUSE))
             time.sleep(pause)
             continue
-        lost, pause = False, interval
+        failing, pause = False, interval
         for event in events:
             say(event.line)
-            said.add(event.id)
-            _append(log, {"id": event.id, "message": event.message})
-        if endpoint.clean(job.status) != status:
-            status = endpoint.clean(job.status)
+            shown.add(event.id)
+            _append_to_log(log, {"id": event.id, "message": event.message})
+        if endpoint.redact(job.status) != status:
+            status = endpoint.redact(job.status)
             say(f"{job_id} is {status}{_estimate(job)}")
         if status in _ENDED:
             return job
         time.sleep(interval)
 
 
-def record(endpoint: Endpoint, job: "FineTuningJob", folder: Path) -> dict[str, Any]:
+def record_outcome(
+    endpoint: "Endpoint", job: "FineTuningJob", folder: Path
+) -> dict[str, Any]:
     """Add the outcome to jobs.jsonl in the folder, once, and return it."""
-    error = endpoint.clean(getattr(getattr(job, "error", None), "message", None))
+    error = endpoint.redact(getattr(getattr(job, "error", None), "message", None))
     outcome = {"endpoint": endpoint.name, "job": job.id, "error": error or None}
     outcome |= {name: getattr(job, name, None) for name in _OUTCOME}
     path = folder / "jobs.jsonl"
-    if outcome not in _values(path):
-        _append(path, outcome)
+    if outcome not in _read_log(path):
+        _append_to_log(path, outcome)
     return outcome
 
 
-def _new_events(endpoint: Endpoint, job_id: str, said: set[str]) -> list[_Event]:
-    """Return the events not said yet, oldest first."""
+def _new_events(endpoint: "Endpoint", job_id: str, shown: set[str]) -> list[_Event]:
+    """Return the events that were not shown yet, oldest first."""
     events: list[_Event] = []
-    listing = endpoint.patient.fine_tuning.jobs.list_events
-    doing = f"listing the events of {job_id}"
-    found = endpoint.listed(doing, listing, job_id, limit=_PAGE)
-    for place, event in enumerate(found, 1):
-        if event.id not in said:
-            message, level = endpoint.clean(event.message), endpoint.clean(event.level)
-            line = f"{_clock(event.created_at)}  {level}  {message}"
+    jobs = endpoint.retrying.fine_tuning.jobs
+    found = endpoint.paginate(
+        f"listing the events of {job_id}",
+        lambda: jobs.list_events(job_id, limit=_PAGE),
+    )
+    for count, event in enumerate(found, 1):
+        if event.id not in shown:
+            message, level = (
+                endpoint.redact(event.message),
+                endpoint.redact(event.level),
+            )
+            line = f"{_utc(event.created_at)}  {level}  {message}"
             events.append(_Event(number(event.created_at), event.id, line, message))
-        elif place >= _PAGE:
-            break  # The newest come first, and these are old.
+        elif count >= _PAGE:
+            break  # The newest come first, so all that follow were shown.
     events.reverse()
     return sorted(events, key=lambda event: event.created_at)
 
 
-def _values(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a log, without the lines that a crash tore."""
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a log, except lines torn by a crash."""
     values = []
     for line in path.read_bytes().split(b"\n") if path.exists() else []:
         with suppress(ValueError):
@@ -113,17 +122,17 @@ def _values(path: Path) -> list[dict[str, Any]]:
     return values
 
 
-def _append(path: Path, value: dict[str, Any]) -> None:
+def _append_to_log(path: Path, value: dict[str, Any]) -> None:
     append(path, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _clock(seconds: object) -> str:
+def _utc(seconds: object) -> str:
     if not number(seconds):
         return " " * 19
-    moment = datetime.fromtimestamp(number(seconds), timezone.utc)
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+    time_ = datetime.fromtimestamp(number(seconds), timezone.utc)
+    return time_.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _estimate(job: "FineTuningJob") -> str:
     end = getattr(job, "estimated_finish", None)
-    return f", to end at about {_clock(end)} UTC" if end else ""
+    return f", to end at about {_utc(end)} UTC" if end else ""

@@ -8,35 +8,23 @@ class Object(list[tuple[str, Any]]):
     """A JSON object as key-value pairs, repeated keys included."""
 
 
+class _Decoder(json.JSONDecoder):
+    """A decoder whose every error is a ValueError."""
+
+    def raw_decode(self, text: str, start: int = 0) -> tuple[Any, int]:
+        """Return the value at `start`, and where it ends; more text may follow."""
+        try:
+            return super().raw_decode(text, start)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
 # A whole number is its digits, however long.
-_DECODER = json.JSONDecoder(
+_DECODER = _Decoder(
     object_pairs_hook=Object,
     parse_int=lambda digits: "0" if digits == "-0" else digits,
 )
-
-
-def raw_decode(text: str, start: int = 0) -> tuple[Any, int]:
-    """Return the value at `start`, and where it ends; more text may follow.
-
-    Raises:
-        ValueError: There is none.
-    """
-    try:
-        return _DECODER.raw_decode(text, start)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def decode(text: str) -> object:
-    """Return the value of a text.
-
-    Raises:
-        ValueError: The text is not exactly one value.
-    """
-    try:
-        return _DECODER.decode(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+decode, raw_decode = _DECODER.decode, _DECODER.raw_decode
 
 
 def path_to_objects(value: object, depth: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""The key is seen nowhere, whatever happens and however much is logged."""
+"""The key appears nowhere, whatever happens and however much is logged."""
 
 import traceback
 from collections.abc import Callable
@@ -35,12 +35,12 @@ def test_a_key_with_an_odd_character_is_refused_and_not_shown(
     result = finetune("upload")
     assert (result.code, result.out, server.requests) == (1, "", [])
     assert result.err == (
-        f"finetune: OPENAI_API_KEY holds {what}, which no key does; copy it again\n"
+        f"finetune: OPENAI_API_KEY contains {what}, which no key does; copy it again\n"
     )
 
 
 @pytest.mark.parametrize("key", [None, ""])
-def test_a_missing_key_is_said(
+def test_a_missing_key_is_reported(
     server: Server,
     finetune: Finetune,
     monkeypatch: pytest.MonkeyPatch,
@@ -65,7 +65,7 @@ def test_a_wrong_key_is_not_shown_when_the_endpoint_repeats_it(
 
 
 @pytest.mark.parametrize("kind", [400, 403, 500])
-def test_the_key_is_taken_out_of_what_an_endpoint_says(
+def test_the_key_is_removed_from_messages_of_the_endpoint(
     server: Server, finetune: Finetune, kind: int
 ) -> None:
     server.fail("GET /files", kind, message=f"no, {KEY}, no")
@@ -75,16 +75,16 @@ def test_the_key_is_taken_out_of_what_an_endpoint_says(
 
 
 @pytest.mark.parametrize("kind", [401, 500, "drop", "html", "not json"])
-def test_no_exception_holds_the_key(server: Server, kind: str | int) -> None:
+def test_no_exception_contains_the_key(server: Server, kind: str | int) -> None:
     server.fail("GET /files", kind)
     endpoint = Endpoint(timeout=1, retries=0)
     with pytest.raises(FinetuneError) as caught:
-        list(endpoint.listed("x", endpoint.patient.files.list))
+        list(endpoint.paginate("x", endpoint.retrying.files.list))
     text = "".join(traceback.format_exception(caught.value))
     assert KEY not in text + repr(caught.value.__dict__) + repr(endpoint)
 
 
-def test_logs_files_and_processes_do_not_hold_the_key(
+def test_logs_files_and_processes_do_not_contain_the_key(
     server: Server,
     process: Callable[..., Popen[str]],
     monkeypatch: pytest.MonkeyPatch,

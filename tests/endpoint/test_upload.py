@@ -159,9 +159,7 @@ def test_a_file_that_is_never_processed_is_not_waited_for_without_end(
     server.statuses = ["uploaded"]
     result = finetune("upload", "--wait", "0.3")
     assert result.code == 1
-    assert (
-        "is still 'uploaded' after 0.3 s; run it again to go on waiting" in result.err
-    )
+    assert "is still 'uploaded' after 0.3 s; run it again to keep waiting" in result.err
 
 
 def damage(folder: Path, kind: str, limits: dict[Any, Any]) -> None:

@@ -1,16 +1,16 @@
-"""Errors of a request as one line that shows neither the request nor the key."""
+"""The errors of a request, as one line that shows neither the request nor the key."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import openai
 
-from exporter.endpoint.client import Endpoint, NoAnswerError, number
+from exporter.endpoint.answers import NoAnswerError, number
 from exporter.endpoint.exchange import (
     ANSWER_MEGABYTES,
     ANSWER_VALUES,
@@ -19,8 +19,11 @@ from exporter.endpoint.exchange import (
 )
 from exporter.errors import FinetuneError
 
-# Statuses by which a server says that it did not carry a request out, for now.
-_NOT_NOW = {408, 409, 429, 500, 503}
+if TYPE_CHECKING:
+    from exporter.endpoint.client import Endpoint
+
+# Statuses of a request that the server did not carry out, but may later.
+_TRANSIENT = {408, 409, 429, 500, 503}
 
 _REMEDIES = {
     401: "set OPENAI_API_KEY to a key of this endpoint",
@@ -31,8 +34,8 @@ _REMEDIES = {
     429: "too many requests or no credit left; wait and run it again",
 }
 
-# What the client raises for JSON that is invalid, too deep or of another form.
-_NO_SENSE = (
+# What the client raises for JSON that is invalid, nested too deeply or unexpected.
+_INVALID_ANSWER = (
     openai.OpenAIError,
     ValueError,
     AttributeError,
@@ -43,61 +46,68 @@ _NO_SENSE = (
 
 
 @contextmanager
-def explained(endpoint: Endpoint, doing: str) -> Iterator[None]:
-    """Turn the client's exceptions into ours."""
+def translate_errors(endpoint: "Endpoint", action: str) -> Iterator[None]:
+    """Turn the exceptions of the openai client into a FinetuneError.
+
+    Raises:
+        NoAnswerError: The endpoint may or may not have carried the request out.
+        FinetuneError: It refused the request.
+    """
     name = endpoint.name
     try:
         yield
     except openai.APITimeoutError:
         raise NoAnswerError(
-            f"{name}: no answer within {endpoint.timeout:g} s on {doing}; "
+            f"{name}: no answer within {endpoint.timeout:g} s on {action}; "
             "run it again, or with a longer --timeout"
         ) from None
     except openai.APIConnectionError as error:
-        cause = endpoint.clean(_cause(error))
+        cause = endpoint.redact(_cause(error))
         raise NoAnswerError(
-            f"{name}: {cause}, on {doing}; {_connection_remedy(endpoint, cause)}"
+            f"{name}: {cause}, on {action}; {_connection_remedy(endpoint, cause)}"
         ) from None
     except openai.APIStatusError as error:
-        raise _refusal(endpoint, doing, error) from None
+        raise _refusal(endpoint, action, error) from None
     except TooLargeError:
         raise NoAnswerError(
-            f"{name}: the answer to {doing} is larger than {ANSWER_MEGABYTES} MB or "
+            f"{name}: the answer to {action} is larger than {ANSWER_MEGABYTES} MB or "
             f"{ANSWER_VALUES:,} values; check OPENAI_BASE_URL"
         ) from None
-    except _NO_SENSE:
-        raise endpoint.no_sense(doing) from None
+    except _INVALID_ANSWER:
+        raise endpoint.invalid_answer(action) from None
 
 
 def _refusal(
-    endpoint: Endpoint, doing: str, error: openai.APIStatusError
+    endpoint: "Endpoint", action: str, error: openai.APIStatusError
 ) -> FinetuneError:
+    """Return the error for a status that is not a success."""
     status, headers = error.status_code, error.response.headers
     if further := error.response.next_request:
         return FinetuneError(
-            f"{endpoint.name}: {status} on {doing}: redirects to "
-            f"{endpoint.clean(origin(further.url))}, where nothing was sent; put the "
+            f"{endpoint.name}: {status} on {action}: redirects to "
+            f"{endpoint.redact(origin(further.url))}, where nothing was sent; put the "
             "right address into OPENAI_BASE_URL"
         )
     body: Any = error.body
-    said = body.get("message") if isinstance(body, dict) else None
-    # Servers like to repeat a wrong key, or most of it.
-    said = "the key is refused" if status == 401 else endpoint.clean(said)
+    reason = body.get("message") if isinstance(body, dict) else None
+    # Servers often repeat a wrong key, or most of it.
+    reason = "the key is refused" if status == 401 else endpoint.redact(reason)
     remedy = _REMEDIES.get(status, "run it again later" if status >= 500 else "")
     message = (
-        f"{endpoint.name}: {status} on {doing}"
-        f"{': ' if said else ''}{said}{'; ' if remedy else ''}{remedy}"
+        f"{endpoint.name}: {status} on {action}"
+        f"{': ' if reason else ''}{reason}{'; ' if remedy else ''}{remedy}"
     )
-    if status < 500 and status not in _NOT_NOW:
+    if status < 500 and status not in _TRANSIENT:
         return FinetuneError(message)
-    lost = NoAnswerError(message)
-    lost.not_done = status in _NOT_NOW
-    lost.wait = _seconds(headers.get("retry-after-ms")) / 1000
-    lost.wait = lost.wait or _seconds(headers.get("retry-after"))
-    return lost
+    failure = NoAnswerError(message)
+    failure.not_executed = status in _TRANSIENT
+    failure.retry_after = _seconds(headers.get("retry-after-ms")) / 1000 or _seconds(
+        headers.get("retry-after")
+    )
+    return failure
 
 
-def _connection_remedy(endpoint: Endpoint, cause: str) -> str:
+def _connection_remedy(endpoint: "Endpoint", cause: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in cause:
         if "valid for" in cause:
             return "put the name in the certificate into OPENAI_BASE_URL"
@@ -116,7 +126,7 @@ def _connection_remedy(endpoint: Endpoint, cause: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the words of the innermost exception."""
+    """Return the message of the innermost exception."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return getattr(error, "strerror", None) or str(error)
