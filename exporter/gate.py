@@ -69,7 +69,7 @@ def run_gate(snapshot: Snapshot, build: Build) -> list[TestResult]:
         len(build.tests),
         "tests",
         done=lambda: len(results),
-        at_hand=lambda: names[len(results)],
+        current=lambda: names[len(results)],
     )
     with step(work):
         for test in build.tests:

@@ -1,8 +1,8 @@
-"""Work that takes its time, and what is said meanwhile, for whoever shows it.
+"""Progress and messages of the core, for a program that displays them.
 
-The code at work announces what it is and how much is done; a command line may ask to
-show it (`announce_to`, `talk_to`). A step is asked for its progress by another thread,
-so that its loops pay nothing for it.
+The core announces each step of its work with its size and how much of it is done. A
+program displays steps if it calls `set_watcher`, and messages if it calls
+`set_printer`. Another thread polls the progress, so that it costs the step nothing.
 """
 
 import os
@@ -14,50 +14,51 @@ from typing import IO, NamedTuple
 
 
 class Step(NamedTuple):
-    """Work: its name, its size, how much is done, and what is at hand.
+    """A step of the work: its name, its size, how much is done, the current item.
 
-    `total` is None where only an end can be waited for.
+    `total` is None if the size is unknown.
     """
 
     name: str
     total: int | None = None
     unit: str = ""
     done: Callable[[], int] = int
-    at_hand: Callable[[], str] = str
+    current: Callable[[], str] = str
 
 
 Watcher = Callable[[Step], AbstractContextManager[None]]
+Printer = Callable[[str], None]
 
 _watcher: ContextVar[Watcher] = ContextVar("watcher", default=lambda _: nullcontext())
-_talk: ContextVar[Callable[[str], None]] = ContextVar("talk", default=lambda _: None)
+_printer: ContextVar[Printer] = ContextVar("printer", default=lambda _: None)
 
 
-def announce_to(watcher: Watcher) -> None:
-    """Let a watcher know of each step from now on."""
+def set_watcher(watcher: Watcher) -> None:
+    """Set what displays the progress of each step from now on."""
     _watcher.set(watcher)
 
 
-def talk_to(talk: Callable[[str], None]) -> None:
-    """Let a function have each line that is said from now on."""
-    _talk.set(talk)
+def set_printer(printer: Printer) -> None:
+    """Set the function that prints each message from now on."""
+    _printer.set(printer)
 
 
 def say(line: str) -> None:
-    """Say a line to the user, if somebody listens."""
-    _talk.get()(line)
+    """Print a message to the user, if a printer is set."""
+    _printer.get()(line)
 
 
 def step(work: Step) -> AbstractContextManager[None]:
-    """Let the watcher, if there is one, show the work until the block ends."""
+    """Display the progress of a step until the block ends, if a watcher is set."""
     return _watcher.get()(work)
 
 
 def waiting(for_: str) -> AbstractContextManager[None]:
-    """Let the watcher say what is waited for, if it takes long."""
+    """Report what the block waits for, if it takes long and a watcher is set."""
     return step(Step(for_))
 
 
-def reading(doing: str, path: Path, file: IO[bytes]) -> Step:
+def reading(action: str, path: Path, file: IO[bytes]) -> Step:
     """Return the step that reads an open file to its end."""
     size = os.fstat(file.fileno()).st_size
-    return Step(f"{doing} {path.name}", size, "bytes", file.tell)
+    return Step(f"{action} {path.name}", size, "bytes", file.tell)

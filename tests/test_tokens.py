@@ -11,7 +11,7 @@ import pytest
 from exporter import tokens
 from exporter.chat import chat_messages
 from exporter.cli.figures import first_uids
-from exporter.progress import talk_to
+from exporter.progress import set_printer
 from tests.checked import finetune, write_export
 from tests.corpus import encoded, lines
 from tests.workspace import REPOSITORY, SHARED_DATA, Workspace, json_lines
@@ -50,7 +50,7 @@ def test_the_bound_is_never_below_the_exact_count(
 ) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(CACHE))
     said: list[str] = []
-    talk_to(said.append)
+    set_printer(said.append)
     exact, bound = tokens.counter("o200k_base"), tokens.counter("no such encoding")
     assert (exact.exact, bound.exact, len(said)) == (True, False, 1)
     assert said[0].startswith("tiktoken cannot load no such encoding: Unknown")
@@ -70,7 +70,7 @@ def test_without_tiktoken_there_is_a_bound_that_says_so(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tiktoken", None)
     said: list[str] = []
-    talk_to(said.append)
+    set_printer(said.append)
     counter = tokens.counter("o200k_base")
     assert counter.count("caf\u00e9") == 5
     assert not counter.exact

@@ -8,13 +8,13 @@ import click
 
 from exporter import __version__
 from exporter.cli.console import EXIT_CODES, say
-from exporter.cli.programs import end_with_make
+from exporter.cli.programs import die_with_make
 from exporter.cli.progress import show
-from exporter.cli.stops import stop_behind, stoppable
+from exporter.cli.stops import find_stop, stoppable
 from exporter.errors import FinetuneError, exhausted
-from exporter.progress import announce_to, talk_to
+from exporter.progress import set_printer, set_watcher
 
-# In the order of the work; each is in the module of its name.
+# In the order in which a user runs them; each is in the module of its name.
 GROUPS = {
     "Start": {
         "init": "Write a dbt project, Makefile, CI workflow and sample to a folder.",
@@ -41,8 +41,8 @@ GROUPS = {
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 
 
-class _Commands(click.Group):
-    """Commands that are imported when they are called: none waits for another's."""
+class _LazyGroup(click.Group):
+    """Commands that are imported when they are called, so that all start fast."""
 
     def list_commands(self, _: click.Context) -> list[str]:
         return [*COMMANDS]
@@ -61,7 +61,7 @@ class _Commands(click.Group):
 
 
 @click.group(
-    cls=_Commands,
+    cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
 )
@@ -75,25 +75,25 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; the only place where errors become exit codes."""
+    """Run the command line; only here do errors become exit codes."""
     with stoppable():
-        end_with_make()
-        announce_to(show)
-        talk_to(say)
+        die_with_make()
+        set_watcher(show)
+        set_printer(say)
         try:
             cli(prog_name="finetune")
         except Exception as error:
             line = error if isinstance(error, FinetuneError) else exhausted(error)
-            if line is None or stop_behind(error):
+            if line is None or find_stop(error):
                 raise
             with suppress(OSError):
                 say(f"finetune: {line}")
-            _drop_unwritten()
+            _close_full_streams()
             sys.exit(1)
 
 
-def _drop_unwritten() -> None:
-    """Drop what cannot be written, or Python tries again at its end: exit code 120."""
+def _close_full_streams() -> None:
+    """Close streams that cannot be flushed, or Python exits with 120 for them."""
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()

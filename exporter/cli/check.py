@@ -14,7 +14,7 @@ from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Fault, Finding, Rules, read_rules
 from exporter.cli import figures
 from exporter.cli.console import (
-    CLEARED,
+    CLEAR_BAR,
     ENCODING,
     EXIT_CODES,
     FILE,
@@ -172,7 +172,7 @@ class _Findings:
             return
         self.counts[finding.severity] += 1
         if self._as_json:
-            click.echo(CLEARED.get(), err=True, nl=False)
+            click.echo(CLEAR_BAR.get(), err=True, nl=False)
             click.echo(orjson.dumps(finding._asdict(), default=str))
             return
         alike = (finding.rule, finding.severity)

@@ -1,4 +1,4 @@
-"""What the commands share: messages, options and exit codes."""
+"""Messages, options and exit codes that the commands share."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -31,10 +31,9 @@ def option(
     default: object = None,
     **more: Any,  # noqa: ANN401
 ) -> Callable[[Command], Command]:
-    """Return an option by what its help shows, such as "-o --output-dir DIR" and text.
+    """Return an option from the two columns of its help, such as "-o --output-dir DIR".
 
-    Without a type it is a flag; a choice may be its own word for the value. A default
-    is shown; `more` is Click's.
+    Without a type it is a flag. The help shows the default. `more` goes to Click.
     """
     names = shown.split()
     if type_ is None:
@@ -76,7 +75,7 @@ ENCODING = option(
 )
 
 
-def _be_quiet(context: click.Context, _: click.Parameter, value: bool) -> None:
+def _set_quiet(context: click.Context, _: click.Parameter, value: bool) -> None:
     context.meta["finetune.quiet"] = value
 
 
@@ -84,22 +83,22 @@ QUIET = option(
     "-q --quiet",
     "Print nothing to stderr but errors.",
     expose_value=False,
-    callback=_be_quiet,
+    callback=_set_quiet,
 )
 
-# What takes away the bar that stands on the terminal's last line, if there is one.
-CLEARED: ContextVar[str] = ContextVar("cleared", default="")
+# What clears the bar on the last line of the terminal; empty if there is none.
+CLEAR_BAR: ContextVar[str] = ContextVar("cleared", default="")
 
 
 def say(*lines: str) -> None:
-    """Talk to the user, line by line; data alone goes to standard output.
+    """Print messages to standard error, one per line.
 
-    A newline within a line is foreign, and shown as an escape, like all control
-    characters: else it would forge a line of ours.
+    Control characters are shown as escapes, newlines too, because foreign text could
+    forge a message with them.
     """
     if is_quiet():
         return
-    click.echo(CLEARED.get() + "\n".join(map(visible, lines)), err=True)
+    click.echo(CLEAR_BAR.get() + "\n".join(map(visible, lines)), err=True)
 
 
 def is_quiet() -> bool:
@@ -109,5 +108,5 @@ def is_quiet() -> bool:
 
 
 def today() -> date:
-    """Return the day in UTC."""
+    """Return the current date in UTC."""
     return datetime.now(timezone.utc).date()

@@ -1,4 +1,4 @@
-"""`finetune diff`: what two exports differ in, for a pull request."""
+"""`finetune diff`: the differences between two exports, for a pull request."""
 
 import sys
 from pathlib import Path
@@ -11,8 +11,8 @@ from exporter.cli.console import EXIT_CODES, PATH, option
 from exporter.diff import compare
 from exporter.display import counted
 
-# They name the row of the table already.
-_KEYS_SHOWN = {"rule", "name"}
+# The first cell of a row shows their values already.
+_NAME_KEYS = {"rule", "name"}
 
 
 @click.command(epilog=EXIT_CODES)
@@ -36,7 +36,7 @@ def diff(old: Path, new: Path, as_json: bool, exit_code: bool) -> None:
 
 
 def _markdown(old: Path, new: Path, found: dict[str, Any]) -> list[str]:
-    lines = [f"### {_text(old)} → {_text(new)}", ""]
+    lines = [f"### {_cell(old)} → {_cell(new)}", ""]
     if found["equal"]:
         return [*lines, f"Nothing changed: {counted(found['pairs']['kept'], 'pair')}."]
     lines += ["| | came | went | changed side | kept |", "| --- " * 5 + "|"]
@@ -47,23 +47,23 @@ def _markdown(old: Path, new: Path, found: dict[str, Any]) -> list[str]:
         if found[part]:
             lines += ["", f"| {part} | before | after |", "| --- " * 3 + "|"]
             lines += [
-                f"| {_text(name)} | {_text(change['old'])} | {_text(change['new'])} |"
+                f"| {_cell(name)} | {_cell(change['old'])} | {_cell(change['new'])} |"
                 for name, change in found[part].items()
             ]
     for kind, examples in found["pairs"]["samples"].items():
         if examples:
             lines += ["", f"{kind.replace('_', ' ').capitalize()}, such as:", ""]
-            lines += [f"- {_text(e['question'])} ({e['side']})" for e in examples]
+            lines += [f"- {_cell(e['question'])} ({e['side']})" for e in examples]
     return lines
 
 
-def _text(value: object) -> str:
-    """Return a value on one line of Markdown, of which nothing is markup."""
+def _cell(value: object) -> str:
+    """Return a value as a line of Markdown without markup, cut at 80 characters."""
     if value is None:
         return ""
     if isinstance(value, dict):
         value = ", ".join(
-            f"{key} {item}" for key, item in value.items() if key not in _KEYS_SHOWN
+            f"{key} {item}" for key, item in value.items() if key not in _NAME_KEYS
         )
     text = "".join(c if c.isprintable() else " " for c in str(value))
     text = text if len(text) <= 80 else f"{text[:77]}..."

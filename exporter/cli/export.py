@@ -1,4 +1,4 @@
-"""`finetune export`: the tested pairs into files."""
+"""`finetune export`: write the tested pairs to files."""
 
 import os
 import signal
@@ -23,9 +23,9 @@ from exporter.cli.console import (
     say,
 )
 from exporter.cli.programs import run_program
-from exporter.cli.project import SNAPSHOTS, choose
-from exporter.cli.server import pasteable_remedies, server
-from exporter.cli.stops import Stopped, stands
+from exporter.cli.project import SNAPSHOTS, find_build
+from exporter.cli.server import completing_dbt, server
+from exporter.cli.stops import StoppedBySignal, report_if_stopped
 from exporter.engines.connection import connection_environment
 from exporter.errors import FinetuneError
 from exporter.export import export as run_export
@@ -83,12 +83,12 @@ def export(
     clean.jsonl, train.jsonl, valid.jsonl if there is a validation split, and
     manifest.json. Prints the paths.
     """
-    said = _system_prompt(system_prompt, system_prompt_file, no_system)
+    given = _system_prompt(system_prompt, system_prompt_file, no_system)
     with ExitStack() as stack:
-        stack.enter_context(pasteable_remedies(project_dir, target))
+        stack.enter_context(completing_dbt(project_dir, target))
         if build_first:
             stack.enter_context(server(target))
-            stands("the build is unfinished, and no file was written")
+            report_if_stopped("the build is unfinished, and no file was written")
             _run_dbt(
                 building.command(
                     name,
@@ -98,16 +98,16 @@ def export(
                     gate=not no_gate,
                 )
             )
-        build, only = choose(
+        build, only = find_build(
             name, project_dir=project_dir, target_path=target_path, target=target
         )
-        prompt: Prompt = build.data_set.prompt if said is None else said or None
+        prompt: Prompt = build.data_set.prompt if given is None else given or None
         output_dir = output_dir or Path("files", "" if only else build.data_set.name)
         if no_gate:
             say("WARNING: --no-gate: the rows are not tested; the manifest records it")
         counter = tokens.counter(encoding) if count_tokens else None
         require_writable(output_dir)
-        stands(_standing(output_dir / manifest.MANIFEST))
+        report_if_stopped(_state_of_files(output_dir / manifest.MANIFEST))
         with server(target):
             written = run_export(
                 build if no_gate else freshness.require_fresh(build),
@@ -123,17 +123,17 @@ def export(
 
 
 def _run_dbt(command: list[str]) -> None:
-    """Run dbt; what it says is talk, because standard output is for the paths."""
+    """Run dbt; its output goes to standard error, because ours is the paths."""
     environment = os.environ | connection_environment()
     code = run_program(command, environment, sys.stderr)
     if code == building.STOPPED:
-        raise Stopped(signal.SIGINT)
+        raise StoppedBySignal(signal.SIGINT)
     if code:
         raise FinetuneError("the build failed, as dbt says above; nothing was written")
 
 
-def _standing(last: Path) -> Callable[[], str]:
-    """Return what says whether the names were exchanged, of which this is the last."""
+def _state_of_files(last: Path) -> Callable[[], str]:
+    """Return a function that reports whether the file that is renamed last is new."""
 
     def inode() -> int | None:
         with suppress(OSError):
@@ -148,7 +148,7 @@ def _standing(last: Path) -> Callable[[], str]:
 
 
 def _system_prompt(text: str | None, file: Path | None, none: bool) -> str | None:
-    """Return the prompt that the options ask for, "" for none, None if they do not."""
+    """Return the prompt of the options: "" for --no-system, None if none is given."""
     if sum([text is not None, file is not None, none]) > 1:
         raise click.UsageError(
             "--system-prompt, --system-prompt-file and --no-system: give only one"
@@ -157,7 +157,7 @@ def _system_prompt(text: str | None, file: Path | None, none: bool) -> str | Non
         return ""
     if file is not None:
         try:
-            # As bytes, so that a carriage return stays one.
+            # Read as bytes, because reading text replaces carriage returns.
             text = file.read_bytes().decode("utf-8-sig").strip()
         except OSError as error:
             raise FinetuneError(f"{file}: {error.strerror}") from error

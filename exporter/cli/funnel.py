@@ -8,8 +8,8 @@ import orjson
 
 from exporter.artifacts import Build
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, TARGET_PATH, option
-from exporter.cli.project import SNAPSHOTS, choose
-from exporter.cli.server import pasteable_remedies, server
+from exporter.cli.project import SNAPSHOTS, find_build
+from exporter.cli.server import completing_dbt, server
 from exporter.display import row_preview
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.progress import waiting
@@ -41,12 +41,12 @@ def funnel(
 
     NAME is the data set; it can be left out if the project has only one.
     """
-    with pasteable_remedies(project_dir, target):
-        build, _ = choose(
+    with completing_dbt(project_dir, target):
+        build, _ = find_build(
             name, project_dir=project_dir, target_path=target_path, target=target
         )
         with server(target):
-            found, dropped = read_last_build(build, target, samples)
+            found, dropped = read_funnel_and_samples(build, target, samples)
     if as_json:
         document = {**found._asdict(), "samples": dropped}
         click.echo(orjson.dumps(document, str, orjson.OPT_INDENT_2))
@@ -67,11 +67,13 @@ def funnel(
             click.echo(f"  {row_preview(row)}")
 
 
-def read_last_build(build: Build, target: str, limit: int) -> tuple[Funnel, Samples]:
-    """Return the funnel of a data set, and up to `limit` dropped rows a rule.
+def read_funnel_and_samples(
+    build: Build, target: str, limit: int
+) -> tuple[Funnel, Samples]:
+    """Return the funnel of a data set, and up to `limit` dropped rows per rule.
 
     Raises:
-        FinetuneError: It names no such models, or they cannot be read.
+        FinetuneError: The data set names no model for them, or it cannot be read.
     """
     data_set = build.data_set
     if build.funnel is None:

@@ -1,4 +1,4 @@
-"""`finetune init`: a folder of one's own."""
+"""`finetune init`: a new project folder."""
 
 import shlex
 import shutil
@@ -9,7 +9,7 @@ import click
 
 from exporter import template
 from exporter.cli.console import EXIT_CODES, PATH, QUIET, say
-from exporter.cli.stops import stands
+from exporter.cli.stops import report_if_stopped
 
 
 @click.command(epilog=EXIT_CODES)
@@ -21,9 +21,9 @@ def init(folder: Path) -> None:
     DIR is the folder, by default this one. If one of the files exists already,
     nothing is written. Prints the paths.
     """
-    stands("nothing was written")
+    report_if_stopped("nothing was written")
     written = template.write(folder)
-    stands("every file is written")
+    report_if_stopped("every file is written")
     for path in written:
         click.echo(path)
     commands = ["make export"]

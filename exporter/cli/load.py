@@ -9,8 +9,8 @@ import orjson
 
 from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PATH, PROJECT_DIR, QUIET, option, say
-from exporter.cli.server import server, with_dbt
-from exporter.cli.stops import stands
+from exporter.cli.server import complete_dbt, server
+from exporter.cli.stops import report_if_stopped
 from exporter.display import counted
 from exporter.engines import raw_table
 from exporter.engines.relations import RawTable
@@ -59,7 +59,7 @@ def load(
     """
     raw = _raw_table(project_dir, table, (id_column, title, content))
     columns = Columns(None if no_id else raw.columns[0], *raw.columns[1:])
-    stands(f"nothing was loaded; {raw} is as it was")
+    report_if_stopped(f"nothing was loaded; {raw} is as it was")
     size = sum(path.stat().st_size for path in files if path.is_file())
     with (
         server(),
@@ -70,7 +70,9 @@ def load(
             raw,
             _read_files(files, columns, stats),
             mode=mode,
-            loaded=lambda n: stands(f"{counted(n, 'row')} loaded into {raw}"),
+            loaded=lambda n: report_if_stopped(
+                f"{counted(n, 'row')} loaded into {raw}"
+            ),
         )
     if rejects:
         say(f"{counted(stats.rejected_lines, 'bad line')} written to {rejects}")
@@ -178,4 +180,4 @@ def _say_next_steps(project_dir: Path, raw: RawTable) -> None:
     if Path("Makefile").exists():
         say("next: make export")
     else:
-        say(with_dbt("next: dbt build", project_dir))
+        say(complete_dbt("next: dbt build", project_dir))

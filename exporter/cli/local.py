@@ -10,26 +10,26 @@ from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PATH, PROJECT_DIR, TARGET, say
 from exporter.cli.load import load
 from exporter.cli.programs import run_program
-from exporter.cli.server import LOCAL_FOLDER, own_server, server
-from exporter.cli.stops import stands
+from exporter.cli.server import LOCAL_FOLDER, server, uses_own_server
+from exporter.cli.stops import report_if_stopped
 from exporter.engines import embedded, raw_table
 from exporter.engines.connection import connection_environment
 from exporter.engines.home import socket_beside
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 
-# What `make export` may fill by itself: the table of the sample, as it is shipped.
+# The table of the sample; `make export` loads the sample into no other table.
 _SAMPLE = RawTable("public", "product", ("uid", "title", "content"))
 
 
-class _InOrder(click.Group):
-    """Commands in the order of the work, none of them cut."""
+class _UnsortedGroup(click.Group):
+    """Commands in the order of their definition."""
 
     def list_commands(self, _: click.Context) -> list[str]:
         return [*self.commands]
 
 
-@click.group(cls=_InOrder)
+@click.group(cls=_UnsortedGroup)
 def local() -> None:
     """Run the embedded PostgreSQL in ./.postgres, or a program on it.
 
@@ -43,7 +43,7 @@ def local_start() -> None:
 
     dbt then finds it in this folder, with no variable set.
     """
-    if own_server():
+    if uses_own_server():
         names = " ".join(
             name for name in embedded.CONNECTION_VARIABLES if name in os.environ
         )
@@ -51,7 +51,7 @@ def local_start() -> None:
             f"PG* names a server of your own, so the embedded one is not used; "
             f"unset {names}"
         )
-    stands("finetune local stop stops what was started")
+    report_if_stopped("finetune local stop stops what was started")
     folder = LOCAL_FOLDER.absolute()
     variables = embedded.start(folder)
     say("running until: finetune local stop")
@@ -66,7 +66,7 @@ def local_start() -> None:
 @local.command("stop", epilog=EXIT_CODES)
 def local_stop() -> None:
     """Stop the embedded server, even if it is in use."""
-    stands("run finetune local stop again")
+    report_if_stopped("run finetune local stop again")
     stopped = embedded.stop(LOCAL_FOLDER.absolute())
     say("stopped" if stopped else "not running")
 
@@ -85,20 +85,20 @@ def local_run(command: tuple[str, ...], target: str) -> None:
     PG* or, with --target spark, SPARK_REMOTE name a server of your own, COMMAND
     runs on that one.
     """
-    _say_which_server(target)
+    _name_own_server(target)
     with server(target):
         environment = os.environ | connection_environment()
-        # dbt is beside Python, also where no environment was activated.
-        here = Path(sys.executable).parent
-        environment["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{here}"
-        stands(f"{command[0]} was stopped, too")
+        # COMMAND finds dbt beside Python, even if no environment is activated.
+        scripts = Path(sys.executable).parent
+        environment["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{scripts}"
+        report_if_stopped(f"{command[0]} was stopped, too")
         code = run_program(command, environment)
     sys.exit(code if code >= 0 else 128 - code)
 
 
-def _say_which_server(target: str) -> None:
-    """Name the server if it is not the embedded one, which `local` promises."""
-    if target == "spark" or not own_server():
+def _name_own_server(target: str) -> None:
+    """Name the server if it is not the embedded one, because `local` suggests that."""
+    if target == "spark" or not uses_own_server():
         return
     known = connection_environment()
     names = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE")
@@ -131,9 +131,9 @@ def local_seed(
     table = artifacts.read_raw_table(project_dir)
     with server():
         if raw_table.exists(table):
-            if own_server():
+            if uses_own_server():
                 say("PG* names a server of your own: nothing loaded")
             return
-        if own_server() or table != _SAMPLE:
+        if uses_own_server() or table != _SAMPLE:
             raise FinetuneError(f"{table} does not exist; run finetune load FILE")
         context.invoke(load, files=files, terse=True, project_dir=project_dir)

@@ -1,4 +1,4 @@
-"""Programs that a command runs: none of them outlives it."""
+"""Programs that a command runs: they end with it."""
 
 import ctypes
 import os
@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from exporter.cli.stops import Stopped
+from exporter.cli.stops import StoppedBySignal
 from exporter.errors import FinetuneError
 from exporter.signals import stops_wait
 
-# Looked up here, as little may be done between fork and exec; prctl(2) of Linux.
+# Loaded here, because little may run between fork and exec; prctl(2) of Linux.
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
@@ -26,13 +26,14 @@ def run_program(
 ) -> int:
     """Run a program to its end and return its exit code.
 
-    What stops us ends it, too, and so does our death; the terminal's Ctrl-C is its
-    own, and stops us if it ended by it.
+    A signal that stops this process stops the program, and so does the death of this
+    process. The terminal sends Ctrl-C to both: the program handles it, and this
+    process stops if the program ended by it.
 
     Raises:
-        FinetuneError: It cannot be run.
+        FinetuneError: The program cannot be started.
     """
-    process = heard = None
+    process = interrupt = None
     while True:
         try:
             if process is None:
@@ -41,27 +42,27 @@ def run_program(
                         command,
                         env=environment,
                         stdout=stdout,
-                        preexec_fn=end_with_parent,  # noqa: PLW1509 (one system call)
+                        preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call)
                     )
             code = process.wait()
             break
         except OSError as error:
             raise FinetuneError(f"{command[0]}: {error.strerror}") from error
-        except Stopped as stop:
+        except StoppedBySignal as stop:
             if process is None:
                 raise
-            if stop.number == signal.SIGINT and _on_terminal():
-                heard = stop  # The terminal has sent it to the program, too.
+            if stop.number == signal.SIGINT and _in_foreground():
+                interrupt = stop  # The terminal has sent it to the program, too.
                 continue
-            _end(process, stop.number)
+            _stop(process, stop.number)
             raise
-    if heard and code in (-heard.number, 128 + heard.number):
-        raise heard
+    if interrupt and code in (-interrupt.number, 128 + interrupt.number):
+        raise interrupt
     return code
 
 
-def _on_terminal() -> bool:
-    """Return whether Ctrl-C of a terminal goes to our programs, too."""
+def _in_foreground() -> bool:
+    """Return whether a terminal sends Ctrl-C to the programs of this process."""
     try:
         with Path("/dev/tty").open("rb") as terminal:
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
@@ -69,7 +70,7 @@ def _on_terminal() -> bool:
         return False
 
 
-def _end(process: subprocess.Popen[bytes], number: int) -> None:
+def _stop(process: subprocess.Popen[bytes], number: int) -> None:
     process.send_signal(number)
     try:
         process.wait(timeout=10)
@@ -77,15 +78,15 @@ def _end(process: subprocess.Popen[bytes], number: int) -> None:
         process.kill()
 
 
-def end_with_parent() -> None:
-    """Let Linux send SIGTERM to this process when its parent has died."""
+def die_with_parent() -> None:
+    """Let Linux send SIGTERM to this process when its parent dies."""
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def end_with_make() -> None:
-    """End with a make that was killed, which cannot end its commands itself."""
+def die_with_make() -> None:
+    """Die with make, which does not stop its commands when it is killed."""
     parent = Path("/proc", str(os.getppid()), "comm")
     with suppress(OSError):
         if parent.read_text().strip() in {"make", "gmake"}:
-            end_with_parent()
+            die_with_parent()

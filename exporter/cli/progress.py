@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.cli.console import CLEARED, is_quiet, say
+from exporter.cli.console import CLEAR_BAR, is_quiet, say
 from exporter.display import visible
 from exporter.progress import Step
 
@@ -36,20 +36,25 @@ _STALLED = 3.0
 def show(work: Step) -> Iterator[None]:
     """Draw a step on the terminal, or say what is waited for, until it ends."""
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    if is_quiet() or CLEARED.get() or work.total == 0 or (work.total and not terminal):
+    if (
+        is_quiet()
+        or CLEAR_BAR.get()
+        or work.total == 0
+        or (work.total and not terminal)
+    ):
         yield
         return
     ended = threading.Event()
     draw = _say_once if work.total is None else _draw
     thread = threading.Thread(target=draw, args=(work, ended, terminal), daemon=True)
-    cleared = CLEARED.set(_CLEAR if work.total is not None else "")
+    cleared = CLEAR_BAR.set(_CLEAR if work.total is not None else "")
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
-        CLEARED.reset(cleared)
+        CLEAR_BAR.reset(cleared)
 
 
 def _say_once(work: Step, ended: threading.Event, terminal: bool) -> None:
@@ -78,17 +83,17 @@ def _draw(work: Step, ended: threading.Event, _: bool) -> None:
         with suppress(OSError, ValueError):
             done = max(done, work.done())
         moved = now if done > bar.pos else moved
-        at_hand = work.at_hand()
+        current = work.current()
         bar.make_step(done - bar.pos)
-        if at_hand:
-            bar.current_item = f"{done}/{work.total} {visible(at_hand)}"
+        if current:
+            bar.current_item = f"{done}/{work.total} {visible(current)}"
         elif bar.finished:
             bar.current_item = "finishing"
         elif now - moved >= _STALLED:
             bar.current_item = f"waiting {now - moved:.0f} s"
         else:
             bar.current_item = _rate(work, done / (now - begun))
-        _fit(bar, work.name, cut=bool(at_hand))
+        _fit(bar, work.name, cut=bool(current))
         bar.render_progress()
         if at_its_end:
             break

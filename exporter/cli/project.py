@@ -1,4 +1,4 @@
-"""What the commands share that read the last build of a dbt project."""
+"""The last build of a dbt project, for the commands that read it."""
 
 from pathlib import Path
 
@@ -16,15 +16,15 @@ SNAPSHOTS: dict[str, OpenSnapshot] = {
 }
 
 
-def choose(
+def find_build(
     name: str | None, *, project_dir: Path, target_path: Path | None, target: str
 ) -> tuple[Build, bool]:
-    """Return the data set of that name, or the only one; and whether it is that.
+    """Return the build of the named or only data set, and whether it is the only one.
 
     Raises:
-        FinetuneError: dbt did not build here, or on another engine, or the project
+        FinetuneError: dbt has built nothing, or on another engine, or the project
             has no data set.
-        click.UsageError: There is no such data set, or there are several and no name.
+        click.UsageError: There is no such data set, or several and no name is given.
     """
     found = artifacts.read_artifacts(project_dir, target_path or project_dir / "target")
     if found.engine != target:

@@ -1,4 +1,4 @@
-"""`finetune report`: the last export as a page to look at, and its card."""
+"""`finetune report`: the last export as a page, and its card."""
 
 import shlex
 from pathlib import Path
@@ -16,16 +16,16 @@ from exporter.cli.console import (
     option,
     say,
 )
-from exporter.cli.funnel import Samples, read_last_build
-from exporter.cli.project import choose
-from exporter.cli.server import LOCAL_FOLDER, own_server, server
-from exporter.cli.stops import stands
+from exporter.cli.funnel import Samples, read_funnel_and_samples
+from exporter.cli.project import find_build
+from exporter.cli.server import LOCAL_FOLDER, server, uses_own_server
+from exporter.cli.stops import report_if_stopped
 from exporter.errors import FinetuneError
 from exporter.report import CARD, write
 from exporter.report.facts import Options
 
-# So many dropped rows of each rule.
-SHOWN = 3
+# Show this many dropped rows of each rule.
+_SAMPLES = 3
 _NO_SAMPLES = (
     "Samples of dropped rows need the database of this build: run finetune report "
     "where it answers."
@@ -66,7 +66,7 @@ def report(
     the rules dropped are shown if the database of the build can be reached.
     """
     options = Options(epochs, price, license, languages)
-    stands(f"the page and the card in {output_dir} are whole, old or new")
+    report_if_stopped(f"the page and the card in {output_dir} are whole, old or new")
     written = write(
         output_dir,
         options,
@@ -84,19 +84,19 @@ def report(
 
 
 def _samples(document: dict[str, Any], project_dir: Path) -> Samples | str:
-    """Return rows that each rule dropped, of the very build that was exported."""
+    """Return what each rule dropped in the exported build, or why it is not known."""
     target = document["engine"]
-    if target == "postgres" and not (own_server() or LOCAL_FOLDER.is_dir()):
+    if target == "postgres" and not (uses_own_server() or LOCAL_FOLDER.is_dir()):
         return _NO_SAMPLES
     try:
-        build, _ = choose(
+        build, _ = find_build(
             document["data_set"]["name"],
             project_dir=project_dir,
             target_path=None,
             target=target,
         )
         with server(target):
-            found, samples = read_last_build(build, target, SHOWN)
+            found, samples = read_funnel_and_samples(build, target, _SAMPLES)
         if found.invocation_id == document["dbt"]["invocation_id"]:
             return samples
         reason = "dbt has built again since the export"

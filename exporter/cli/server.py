@@ -1,4 +1,4 @@
-"""Which server a command talks to."""
+"""The server that a command connects to."""
 
 import os
 import re
@@ -10,20 +10,21 @@ from pathlib import Path
 from exporter.cli.console import say
 from exporter.engines import embedded, spark
 from exporter.errors import FinetuneError
-from exporter.progress import talk_to, waiting
+from exporter.progress import set_printer, waiting
 
 LOCAL_FOLDER = Path(".postgres")
 
 
-def own_server() -> bool:
-    """Return whether PG* names a server that is not the one in this folder."""
+def uses_own_server() -> bool:
+    """Return whether PG* names another server than the one in this folder."""
     folder = LOCAL_FOLDER.absolute()
     return embedded.own_server_chosen() and not embedded.is_serving(folder)
 
 
-def with_dbt(text: str, project_dir: Path, target: str = "postgres") -> str:
-    """Return text with the commands of dbt in it as they can be pasted here."""
-    prefix = "" if target == "spark" or own_server() else "finetune local run -- "
+def complete_dbt(text: str, project_dir: Path, target: str = "postgres") -> str:
+    """Return the text with its dbt commands completed, so that they can be pasted."""
+    embedded_prefix = "finetune local run -- "
+    prefix = "" if target == "spark" or uses_own_server() else embedded_prefix
     options = f"--project-dir {shlex.quote(str(project_dir))}"
     if target == "spark":
         options += " --target spark"
@@ -31,26 +32,25 @@ def with_dbt(text: str, project_dir: Path, target: str = "postgres") -> str:
 
 
 @contextmanager
-def pasteable_remedies(project_dir: Path, target: str) -> Iterator[None]:
-    """Complete the commands of dbt that an error or a line of talk asks for."""
-    talk_to(lambda line: say(with_dbt(line, project_dir, target)))
+def completing_dbt(project_dir: Path, target: str) -> Iterator[None]:
+    """Complete the dbt commands in the messages and the error of the block."""
+    set_printer(lambda line: say(complete_dbt(line, project_dir, target)))
     try:
         yield
     except FinetuneError as error:
-        raise FinetuneError(with_dbt(str(error), project_dir, target)) from error
+        text = complete_dbt(str(error), project_dir, target)
+        raise FinetuneError(text) from error
 
 
 @contextmanager
 def server(target: str = "postgres") -> Iterator[None]:
-    """Use the server that PG* names, or else the embedded one.
+    """Use the server that PG* names, or else start the embedded one.
 
-    Spark's must run already: to find that out, its client takes ten minutes.
+    A Spark server must run already: its client tries for ten minutes to connect.
     """
     if target == "spark":
         spark.require_server()
-        yield
-        return
-    if embedded.own_server_chosen():
+    if target == "spark" or embedded.own_server_chosen():
         yield
         return
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A signal that stops a command ends it in order, with one line."""
+"""A signal stops a command in order, with one line that says what was done."""
 
 import signal
 import sys
@@ -14,43 +14,46 @@ from exporter.signals import STOPS, handle_stops
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-_STANDING: ContextVar[str | Callable[[], str]] = ContextVar("standing")
+_report: ContextVar[str | Callable[[], str]] = ContextVar("report")
 
 
-class Stopped(SystemExit):
-    """A signal came. No KeyboardInterrupt, which Click would make its own of."""
+class StoppedBySignal(SystemExit):
+    """A signal stopped the command.
+
+    It is no KeyboardInterrupt, because Click replaces that by an exception of its own.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
         self.number = number
 
 
-def stands(what: str | Callable[[], str]) -> None:
-    """Set what the line of a stopped command says was done, from now on."""
-    _STANDING.set(what)
+def report_if_stopped(done: str | Callable[[], str]) -> None:
+    """Set what a command reports as done if a signal stops it from now on."""
+    _report.set(done)
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let signals stop the block, which is left through its `finally` clauses.
+    """Let signals stop the block, which runs its `finally` clauses.
 
-    Whatever these do, the command ends with one line. A signal that is ignored, as
-    under nohup, stays so.
+    Whatever these raise, the command ends with one line. A signal that was ignored
+    before, as under nohup, stays ignored.
     """
     before = {n: signal.getsignal(n) for n in STOPS}
-    stands("nothing was changed")
+    report_if_stopped("nothing was changed")
     hook = sys.unraisablehook
     try:
-        sys.unraisablehook = _raise_again
+        sys.unraisablehook = _stop_again
         handle_stops(_stop)
         yield
     except BaseException as error:
-        stop = stop_behind(error)
+        stop = find_stop(error)
         if stop is None:
             raise
         handle_stops(signal.SIG_IGN)
-        what = _STANDING.get()
-        say(f"finetune: stopped; {what if isinstance(what, str) else what()}")
+        done = _report.get()
+        say(f"finetune: stopped; {done if isinstance(done, str) else done()}")
         raise stop from None
     finally:
         sys.unraisablehook = hook
@@ -59,25 +62,25 @@ def stoppable() -> Iterator[None]:
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    raise Stopped(number)
+    raise StoppedBySignal(number)
 
 
-def stop_behind(error: BaseException | None) -> Stopped | None:
-    """Return the stop that an exception is, or that it came of."""
-    while error is not None and not isinstance(error, Stopped):
+def find_stop(error: BaseException | None) -> StoppedBySignal | None:
+    """Return the StoppedBySignal among an exception and its causes, if any."""
+    while error is not None and not isinstance(error, StoppedBySignal):
         error = error.__cause__ or error.__context__
     return error
 
 
-def _raise_again(lost: "UnraisableHookArgs") -> None:
-    """Stop once more where Python drops an exception.
+def _stop_again(unraisable: "UnraisableHookArgs") -> None:
+    """Raise StoppedBySignal again, shortly after Python dropped it.
 
-    It does so in the callback of a weak reference, in `__del__`, and where a
-    generator is thrown away.
+    Python drops exceptions in the callback of a weak reference, in `__del__` and in a
+    generator that it deletes.
     """
-    if isinstance(lost.exc_value, Stopped):
-        number = lost.exc_value.number
+    if isinstance(unraisable.exc_value, StoppedBySignal):
+        number = unraisable.exc_value.number
         signal.signal(signal.SIGALRM, lambda *_: _stop(number, None))
         signal.setitimer(signal.ITIMER_REAL, 0.01)
     else:
-        sys.__unraisablehook__(lost)
+        sys.__unraisablehook__(unraisable)

@@ -16,7 +16,7 @@ from exporter.cli.connection import (
     connection_options,
 )
 from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, QUIET, option, say, today
-from exporter.cli.stops import stands
+from exporter.cli.stops import report_if_stopped
 from exporter.cli.watch import watch
 from exporter.endpoint import jobs
 from exporter.endpoint.upload import await_processed, find_file
@@ -109,7 +109,7 @@ def train(
     endpoint = connect("jobs", timeout=timeout, retries=retries)
     check_dates(endpoint, model, ignore=ignore_dates)
     with locked(output_dir):
-        stands(f"no job was created at {endpoint.name}")
+        report_if_stopped(f"no job was created at {endpoint.name}")
         body = _request(endpoint, options, extra, output_dir)
         if dry_run:
             click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
@@ -117,7 +117,7 @@ def train(
         job = None if again else jobs.find_equal(endpoint, body)
         if job is None:
             _confirm(endpoint, body, yes=yes)
-            stands(
+            report_if_stopped(
                 f"a job may have been created at {endpoint.name}; finetune train "
                 "again finds it before it creates one"
             )
@@ -126,7 +126,7 @@ def train(
         else:
             status = endpoint.redact(job.status)
             say(f"{job.id} is an equal job and {status}; to create another: --again")
-    stands(f"the job goes on: finetune watch {job.id} follows it")
+    report_if_stopped(f"the job goes on: finetune watch {job.id} follows it")
     click.echo(job.id)
     if follow:
         context.invoke(

@@ -13,7 +13,7 @@ from exporter.cli.connection import (
     connection_options,
 )
 from exporter.cli.console import OUTPUT_DIR, QUIET, option, say, today
-from exporter.cli.stops import stands
+from exporter.cli.stops import report_if_stopped
 from exporter.endpoint.jobs import model_notes
 from exporter.endpoint.parts import cancel_open_uploads
 from exporter.endpoint.upload import Transfer, await_processed, find_file
@@ -77,7 +77,7 @@ def upload(
     endpoint = connect("files", timeout=timeout, retries=retries)
     check_dates(endpoint, model, ignore=ignore_dates)
     with locked(output_dir):
-        stands(f"nothing was created at {endpoint.name}")
+        report_if_stopped(f"nothing was created at {endpoint.name}")
         files = validated_files(endpoint, output_dir)
         for note in model_notes(endpoint, model, today()) if model else []:
             say(f"warning: {note}")
@@ -90,8 +90,10 @@ def upload(
                 say(f"{name} is at {endpoint.name} already, not sent again")
             else:
                 transfer = Transfer(endpoint, upload)
-                stands(transfer.outcome_if_stopped)
+                report_if_stopped(transfer.outcome_if_stopped)
                 file = transfer.send(parts_above=parts_above, part_bytes=part_size)
-            stands(f"{file.id} is at {endpoint.name}; finetune upload again finds it")
+            report_if_stopped(
+                f"{file.id} is at {endpoint.name}; finetune upload again finds it"
+            )
             await_processed(endpoint, file, wait=wait)
             click.echo(file.id)

@@ -7,7 +7,7 @@ import click
 
 from exporter.cli.connection import EPILOG, connect, connection_options
 from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, option, say
-from exporter.cli.stops import stands
+from exporter.cli.stops import report_if_stopped
 from exporter.display import visible
 from exporter.endpoint.watch import follow, record_outcome
 from exporter.errors import FinetuneError
@@ -39,7 +39,7 @@ def watch(
     else 1.
     """
     endpoint = connect("jobs", timeout=timeout, retries=retries)
-    stands(f"the job goes on: finetune watch {job} follows it again")
+    report_if_stopped(f"the job goes on: finetune watch {job} follows it again")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         ended = follow(endpoint, job, folder=output_dir, interval=interval)
