@@ -11,10 +11,10 @@ class Object(list[tuple[str, Any]]):
 class _Decoder(json.JSONDecoder):
     """A decoder whose every error is a ValueError."""
 
-    def raw_decode(self, text: str, start: int = 0) -> tuple[Any, int]:
-        """Return the value at `start`, and where it ends; more text may follow."""
+    def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+        """Return the value at an index, and where it ends; more text may follow."""
         try:
-            return super().raw_decode(text, start)
+            return super().raw_decode(s, idx)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
