@@ -1,4 +1,4 @@
-"""Bars for what takes longer than a second, on a terminal; elsewhere none."""
+"""Progress bars for steps that take longer than a second, on a terminal only."""
 
 import os
 import sys
@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from unicodedata import east_asian_width
 
 import click
 
@@ -14,118 +15,104 @@ from exporter.cli.console import CLEAR_BAR, is_quiet, say
 from exporter.display import visible
 from exporter.progress import Step
 
-if TYPE_CHECKING:
-    from click._termui_impl import ProgressBar
-
 _CLEAR = "\r\033[K"
-_SHOW_CURSOR = "\033[?25h"
 
-# A bar comes after so many seconds, and is drawn again after so many.
-_PATIENCE = 1.0
-_EVERY = 0.2
+# Seconds until a bar is drawn first, and until it is drawn again.
+_DELAY = 1.0
+_INTERVAL = 0.2
 
-# After so many seconds without an end it is said what is waited for; in a log later,
-# because nobody looks.
-_WAITS = {True: 2.0, False: 10.0}
+# Seconds until a wait is reported: on a terminal, and in a log, which nobody watches.
+_WAIT_DELAY = {True: 2.0, False: 10.0}
 
-# A step that does not advance for so many seconds is said to wait.
+# Seconds without progress until the bar shows how long the step has been waiting.
 _STALLED = 3.0
 
 
 @contextmanager
 def show(work: Step) -> Iterator[None]:
-    """Draw a step on the terminal, or say what is waited for, until it ends."""
+    """Draw a bar of the step, or report what it waits for, until the block ends."""
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    if (
-        is_quiet()
-        or CLEAR_BAR.get()
-        or work.total == 0
-        or (work.total and not terminal)
-    ):
+    drawn = work.total is not None
+    if is_quiet() or CLEAR_BAR.get() or work.total == 0 or (drawn and not terminal):
         yield
         return
     ended = threading.Event()
-    draw = _say_once if work.total is None else _draw
-    thread = threading.Thread(target=draw, args=(work, ended, terminal), daemon=True)
-    cleared = CLEAR_BAR.set(_CLEAR if work.total is not None else "")
+    target = _draw if drawn else _report_wait
+    thread = threading.Thread(target=target, args=(work, ended, terminal), daemon=True)
+    clear_bar = CLEAR_BAR.set(_CLEAR if drawn else "")
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
-        CLEAR_BAR.reset(cleared)
+        CLEAR_BAR.reset(clear_bar)
 
 
-def _say_once(work: Step, ended: threading.Event, terminal: bool) -> None:
-    if not ended.wait(_WAITS[terminal]):
+def _report_wait(work: Step, ended: threading.Event, terminal: bool) -> None:
+    if not ended.wait(_WAIT_DELAY[terminal]):
         say(f"waiting for {work.name}")
 
 
 def _draw(work: Step, ended: threading.Event, _: bool) -> None:
-    begun = time.monotonic()
-    if ended.wait(_PATIENCE):
+    done, total = 0, work.total or 1
+    begun = moved = time.monotonic()
+    if ended.wait(_DELAY):
         return
-    bar = click.progressbar(
-        length=work.total,
-        file=sys.stderr,
-        bar_template="%(label)s [%(bar)s] %(info)s\033[K",
-        item_show_func=lambda text: text or None,
-    )
-    bar.start -= _PATIENCE
-    bar.last_eta = bar.start
-    moved = begun
-    at_its_end = False
+    last = False
     while True:
         now = time.monotonic()
-        done = bar.pos
-        # A file that was closed meanwhile has no place.
+        # A file that was closed meanwhile has no position.
         with suppress(OSError, ValueError):
-            done = max(done, work.done())
-        moved = now if done > bar.pos else moved
-        current = work.current()
-        bar.make_step(done - bar.pos)
-        if current:
-            bar.current_item = f"{done}/{work.total} {visible(current)}"
-        elif bar.finished:
-            bar.current_item = "finishing"
+            before, done = done, max(done, min(work.done(), total))
+            moved = moved if done == before else now
+        rate = done / (now - begun)
+        notes = []
+        if 0 < done < total:
+            notes.append(str(timedelta(seconds=int((total - done) / rate))))
+        if current := work.current():
+            notes.append(f"{done}/{total} {visible(current)}")
+        elif done == total:
+            notes.append("finishing")
         elif now - moved >= _STALLED:
-            bar.current_item = f"waiting {now - moved:.0f} s"
+            notes.append(f"waiting {now - moved:.0f} s")
+        elif work.unit == "bytes":
+            notes.append(f"{rate / 1e6:,.1f} MB/s")
         else:
-            bar.current_item = _rate(work, done / (now - begun))
-        _fit(bar, work.name, cut=bool(current))
-        bar.render_progress()
-        if at_its_end:
+            notes.append(f"{rate:,.0f} {work.unit}/s")
+        line = _line(visible(work.name), done / total, notes, cut=bool(current))
+        click.echo(f"\r{line}\033[K", err=True, nl=False)
+        if last:
             break
-        at_its_end = ended.wait(_EVERY)
-    click.echo(_CLEAR + _SHOW_CURSOR, err=True, nl=False)
+        last = ended.wait(_INTERVAL)
+    click.echo(_CLEAR, err=True, nl=False)
 
 
-def _rate(work: Step, rate: float) -> str:
-    if work.unit == "bytes":
-        return f"{rate / 1e6:,.1f} MB/s"
-    return f"{rate:,.0f} {work.unit}/s"
+def _line(name: str, share: float, notes: list[str], *, cut: bool) -> str:
+    """Return a bar that fills the line of the terminal, whatever its width is now.
 
-
-def _fit(bar: "ProgressBar[str | None]", name: str, *, cut: bool) -> None:
-    """Fill the terminal, whatever its width is now, and never wrap.
-
-    Where it is narrow, the item gives way first: a name is cut, a rate goes.
+    Where it is narrow, the name is cut, and notes are left out or cut.
     """
-    wide = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    columns = max(40, min(200, wide)) - 1
-    bar.max_width = None
-    bar.label, bar.width = visible(name), 0
-    room = columns - max(3, columns // 5 - 5)
-    item = bar.current_item or ""
-    over = _length(bar) - room
-    if over > 0:
-        bar.current_item = item[: max(0, len(item) - over)].rstrip() if cut else None
-    over = _length(bar) - room
-    if over > 0:
-        bar.label = bar.label[: max(4, len(bar.label) - over)]
-    bar.width = max(0, columns - _length(bar))
+    columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    columns = max(40, min(200, columns)) - 1
+    shortest = max(3, columns // 5 - 5)
+    figures = f"{int(100 * share):3}%"
+    name = _cut(name, columns - shortest - len(f" [] {figures}"))
+    for note in notes:
+        room = columns - shortest - _width(f"{name} [] {figures}  ")
+        fitting = _cut(note, room) if cut else note
+        if fitting and _width(fitting) <= room:
+            figures += f"  {fitting}"
+    bar = columns - _width(f"{name} [] {figures}")
+    return f"{name} [{'#' * int(share * bar):-<{bar}}] {figures}"
 
 
-def _length(bar: "ProgressBar[str | None]") -> int:
-    return len(click.unstyle(bar.format_progress_line()))
+def _cut(text: str, columns: int) -> str:
+    while _width(text) > max(0, columns):
+        text = text[:-1]
+    return text
+
+
+def _width(text: str) -> int:
+    """Return how many columns a terminal needs for the text."""
+    return sum(2 if east_asian_width(c) in "FW" else 1 for c in text)
