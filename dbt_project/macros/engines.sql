@@ -1,18 +1,18 @@
-{#- Statistics of the rows just stored, for the plans of what reads them. Spark
-    plans by the size of the files, so there is nothing to do. -#}
-{% macro fresh_statistics(relation) -%}
-    {{ return(adapter.dispatch('fresh_statistics', 'finetune')(relation)) }}
+{#- A post-hook that collects statistics of a new table for the query planner. Spark
+    plans by file sizes and needs none. -#}
+{% macro collect_statistics(relation) -%}
+    {{ return(adapter.dispatch('collect_statistics', 'finetune')(relation)) }}
 {%- endmacro %}
 
-{% macro default__fresh_statistics(relation) -%}
+{% macro default__collect_statistics(relation) -%}
 {%- endmacro %}
 
-{% macro postgres__fresh_statistics(relation) -%}
+{% macro postgres__collect_statistics(relation) -%}
     analyze {{ relation }}
 {%- endmacro %}
 
-{#- The character with the code point. Spark's chr() has the first 256 alone,
-    but its literals know escapes. -#}
+{#- The character with a code point. Spark's chr() only knows the first 256, but
+    its string literals have escapes. -#}
 {% macro character(code_point) -%}
     {{ return(adapter.dispatch('character', 'finetune')(code_point)) }}
 {%- endmacro %}
@@ -25,30 +25,30 @@
     '{{ "\\u%04x" | format(code_point) }}'
 {%- endmacro %}
 
-{#- A text fit to stand between the quotes of a literal, where Spark knows
-    escapes and PostgreSQL does not. -#}
-{% macro in_quotes(text) -%}
-    {{ return(adapter.dispatch('in_quotes', 'finetune')(text)) }}
+{#- The text, escaped for use within a string literal. Spark's literals have
+    backslash escapes, PostgreSQL's do not. -#}
+{% macro escaped(text) -%}
+    {{ return(adapter.dispatch('escaped', 'finetune')(text)) }}
 {%- endmacro %}
 
-{% macro default__in_quotes(text) -%}
+{% macro default__escaped(text) -%}
     {{- text | replace("'", "''") -}}
 {%- endmacro %}
 
-{% macro spark__in_quotes(text) -%}
+{% macro spark__escaped(text) -%}
     {{- text | replace("\\", "\\\\") | replace("'", "\\'") -}}
 {%- endmacro %}
 
-{#- On Spark only views keep their description: Sail, which the tests run on,
-    knows no comment in `create table … as`. -#}
+{#- On Spark only views get a comment: Sail, the server of the tests, does not
+    support comments in `create table … as`. -#}
 {% macro spark__comment_clause() -%}
     {%- if config.get('materialized') != 'table' -%}
         {{- dbt.spark__comment_clause() -}}
     {%- endif -%}
 {%- endmacro %}
 
-{#- A unit test compares in a union. When that is outermost, Sail sends texts
-    such as those of md5() in a form that the client does not know. -#}
+{#- dbt's query for a unit test is a union. If the union is the outermost query, Sail
+    returns texts such as those of md5() in a type that the client cannot read. -#}
 {% macro spark__get_unit_test_sql(
     main_sql, expected_fixture_sql, expected_column_names
 ) -%}
@@ -59,7 +59,7 @@
     ) as compared
 {%- endmacro %}
 
-{#- How many rows and titles a relation has. -#}
+{#- A query for the number of rows and of titles in a relation. -#}
 {% macro rows_and_titles(relation) -%}
     select
         coalesce(sum(row_count), 0) as row_count,

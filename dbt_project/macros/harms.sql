@@ -1,10 +1,10 @@
-{#- What harms in a text though no rule drops it, as `finetune check` knows it. An
-    entry is a harm, how to look for it and, so that nearly every text is passed over
-    cheaply, what the text holds in any case: `hint`, one for several harms. The most
+{#- The harms in a text that no rule drops, as in `finetune check`. An entry is the name
+    of the harm, a hint and a pattern. The hint is a cheap condition that rules out most
+    texts; an empty hint means `may_hold_harm`, one condition for several harms. The most
     common tags are an entry of their own, which takes half the time of all tags.
 
-    No pattern holds a backslash or a bracket, which engines read differently: with
-    `marks`, ⟦ ⟧ and ¦ stand for [ ] and the backslash. -#}
+    No pattern matches a literal backslash or bracket, because engines escape them
+    differently: `has_pattern` first translates [ ] and the backslash to ⟦ ⟧ and ¦. -#}
 {% macro harms() -%}
     {%- set less, amp, bracket, backslash = '<', '&', ']', 'chr(92)' -%}
     {%- set no_letter, no_digit = '(^|[^0-9A-Za-z.,])', '($|[^0-9])' -%}
@@ -72,8 +72,8 @@
     ]) -}}
 {%- endmacro %}
 
-{#- Whether a text may hold a harm that has no hint of its own: few states, so that
-    PostgreSQL walks through 150 MB a second. -#}
+{#- Whether a text may contain a harm that has no hint of its own. The pattern has few
+    states, so PostgreSQL searches 150 MB per second. -#}
 {% macro may_hold_harm(text) -%}
     {{ finetune.matches(text,
         '@[A-Za-z0-9]|[-_.]([A-Za-z0-9+/_-]{16}|eyJ|slack|-BEGIN|[0-9]-[A-Z0-9]{9})'
@@ -82,8 +82,8 @@
     ) }}
 {%- endmacro %}
 
-{#- The cheap condition of a hint. Most tags of HTML are no tokens by their length. -#}
-{% macro hinted(hint, text) -%}
+{#- The condition of a hint. For tokens, the length rules out most HTML tags. -#}
+{% macro has_hint(hint, text) -%}
     {%- if not hint -%}
         {{- finetune.may_hold_harm(text) -}}
     {%- elif hint == 'token' -%}
@@ -98,8 +98,8 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Whether an entry of the list is in the text. -#}
-{% macro holds(entry, text) -%}
+{#- Whether the pattern of an entry matches the text. -#}
+{% macro has_pattern(entry, text) -%}
     {%- set name, hint, pattern = entry -%}
     {%- if hint in (']', 'chr(92)') -%}
         {%- set marked = "translate(" ~ text ~ ", concat('[]', chr(92)), '⟦⟧¦')" -%}
@@ -111,17 +111,17 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Whether a text holds a harm, as a condition. -#}
+{#- A condition: whether a text contains a harm. -#}
 {% macro has_harm(harm, text) -%}
     (
     {%- for entry in finetune.harms() if entry[0] == harm %}
         {% if not loop.first %}or {% endif -%}
-        ({{ finetune.hinted(entry[1], text) }} and {{ finetune.holds(entry, text) }})
+        ({{ finetune.has_hint(entry[1], text) }} and {{ finetune.has_pattern(entry, text) }})
     {%- endfor %}
     )
 {%- endmacro %}
 
-{#- The names of all harms in a text, each between blanks. -#}
+{#- An expression for the names of all harms in a text, each between blanks. -#}
 {% macro harms_in(text) -%}
     {%- set with_hint = finetune.harms() | selectattr(1) | map(attribute=0) | unique -%}
     concat(
@@ -132,7 +132,7 @@
             when {{ finetune.may_hold_harm(text) }}
                 then concat(
                 {%- for entry in finetune.harms() | rejectattr(1) %}
-                    case when {{ finetune.holds(entry, text) }}
+                    case when {{ finetune.has_pattern(entry, text) }}
                         then ' {{ entry[0] }} ' else '' end
                     {%- if not loop.last %},{% endif %}
                 {%- endfor %}
@@ -142,8 +142,8 @@
     )
 {%- endmacro %}
 
-{#- Whether a text is, as a whole, what programs write for nothing. Longer ones are
-    passed over by their size alone. -#}
+{#- Whether the whole text is a word that programs write for a missing value. The size
+    alone rules out longer texts. -#}
 {% macro is_null_word(text) -%}
     (
         octet_length({{ text }}) <= 16
@@ -159,8 +159,7 @@
     )
 {%- endmacro %}
 
-{#- A number of the form of a payment card, by who issues it; the number is what the
-    first parentheses hold. -#}
+{#- The pattern of a payment card's number, by issuer; its first group is the number. -#}
 {% macro card_pattern() -%}
     {%- set four = '(?:4[0-9]{3}|5[1-5][0-9]{2}|2[2-7][0-9]{2}|6[0245][0-9]{2}|35[2-8][0-9])' -%}
     {{- return(
@@ -171,9 +170,9 @@
     ) -}}
 {%- endmacro %}
 
-{#- Whether the first number of that form in a text passes Luhn's check: of every
-    second digit the place in 0516273849 is what counts, which doubles it and adds its
-    digits. -#}
+{#- Whether the first such number in a text passes Luhn's check. The position of a
+    digit in 0516273849 is the digit sum of its double, which counts for every second
+    digit. -#}
 {% macro holds_card(text) -%}
     {%- set number = finetune.first_match(text, finetune.card_pattern()) -%}
     {%- set digits = "lpad(replace(replace(" ~ number ~ ", ' ', ''), '-', ''), 16, '0')" -%}
@@ -189,7 +188,7 @@
     )
 {%- endmacro %}
 
-{#- What the first parentheses of a pattern hold where it matches first. -#}
+{#- The first group of the first match of a pattern. -#}
 {% macro first_match(text, pattern) -%}
     {{ return(adapter.dispatch('first_match', 'finetune')(text, pattern)) }}
 {%- endmacro %}

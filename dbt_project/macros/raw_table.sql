@@ -1,6 +1,6 @@
-{#- What is asked of the raw table and its server before anything is built. -#}
+{#- The checks of the raw table and its server, and its columns as text. -#}
 
-{#- A sentence that stops dbt where texts would be changed or rows hidden. -#}
+{#- Stop dbt with an error if the server would change texts or hide rows. -#}
 {% macro require_a_readable_raw_table() -%}
     {%- if execute and target.type == 'postgres' -%}
         {%- do finetune.require_utf8() -%}
@@ -8,8 +8,8 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- PostgreSQL alone has databases in other encodings; in SQL_ASCII a blank of
-    several bytes would be trimmed byte by byte and leave broken text. -#}
+{#- Of the engines only PostgreSQL has other encodings than UTF-8. In SQL_ASCII the
+    trimming would treat each byte of a blank as a character and break the text. -#}
 {% macro require_utf8() -%}
     {%- set encoding = run_query("show server_encoding").rows[0][0] -%}
     {%- set client = run_query("show client_encoding").rows[0][0] -%}
@@ -25,13 +25,13 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- The name of the raw table as a literal of type regclass, null if there is none. -#}
+{#- An expression for the regclass of the raw table; null if the table is absent. -#}
 {% macro raw_regclass() -%}
     {%- set name = adapter.quote(var('raw_schema')) ~ "." ~ adapter.quote(var('raw_table')) -%}
     {{- return("to_regclass('" ~ name | replace("'", "''") ~ "')") -}}
 {%- endmacro %}
 
-{#- Rows that row level security hides would be missing, and nothing would show it. -#}
+{#- Without this check, rows that row level security hides would silently be missing. -#}
 {% macro require_every_row() -%}
     {%- set hidden = run_query(
         "select current_user where row_security_active(" ~ finetune.raw_regclass() ~ ")"
@@ -46,16 +46,16 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- For the connection of a model that reads the raw table: an error in place of rows
-    that are hidden behind a view, as in pg_dump. -#}
+{#- A pre-hook for models that read the raw table: PostgreSQL then raises an error
+    instead of hiding rows behind a view, as for pg_dump. -#}
 {% macro refuse_hidden_rows() -%}
     {%- if target.type == 'postgres' -%}
         set local row_security = off
     {%- endif -%}
 {%- endmacro %}
 
-{#- Whether the raw table, or a partition of it, is on another server. -#}
-{% macro raw_is_elsewhere() -%}
+{#- Whether the raw table, or a partition of it, is a foreign table. -#}
+{% macro raw_table_is_foreign() -%}
     {%- if not execute or target.type != 'postgres' -%}
         {{- return(false) -}}
     {%- endif -%}
@@ -66,20 +66,20 @@
     ) | length > 0) -}}
 {%- endmacro %}
 
-{#- The column that a var names, as text in SQL, without blanks at either end. Rows on
-    other servers are better judged there, and PostgreSQL sends only the plain form. -#}
+{#- The column that a var names, as text without blanks at either end. For a foreign
+    table in the plain form, because PostgreSQL can only push that form down. -#}
 {% macro raw_text(column_var) -%}
     {%- set text = finetune.exact(finetune.raw_column(column_var)) -%}
-    {%- if finetune.raw_is_elsewhere() -%}
+    {%- if finetune.raw_table_is_foreign() -%}
         {{- finetune.trimmed(text) -}}
     {%- else -%}
-        {{- finetune.trimmed_if_need_be(text) -}}
+        {{- finetune.trimmed_fast(text) -}}
     {%- endif -%}
 {%- endmacro %}
 
-{#- The column that a var names, as text in SQL as it is stored. A cast to text takes
-    the padding from char(n), and writes whole numbers alike on every engine; of other
-    types each engine has a form of its own, so they stop dbt with a sentence. -#}
+{#- The column that a var names, cast to text. The cast removes the padding of char(n)
+    and gives the same digits for whole numbers on every engine. Engines format other
+    types differently, so such a column stops dbt with an error. -#}
 {% macro raw_column(column_var) -%}
     {%- set column = var(column_var) -%}
     {%- if execute and target.type == 'postgres' -%}

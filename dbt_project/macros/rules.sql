@@ -1,13 +1,13 @@
-{#- Every rule, in the order in which they are asked. This list is the only place
-    that names them: the models, the funnel and its tests are made from it.
+{#- All rules, in the order in which they apply. Only this list names them: dbt makes
+    the models, the funnel and its tests from it.
 
-    name       what the funnel and product_outcomes call it
-    on         row: asked of each raw row, by its uid, title and description;
-               title: asked of a title's rows that meet the rules on rows, as an
-               aggregate such as count(*);
-               pair: a step with a model of its own, which the condition describes
-    condition  what must be true, in SQL, to be kept; null counts as false
-    at_once    optional: a cheaper condition that is only true where the other is -#}
+    name       the name in the funnel and in product_outcomes
+    on         row: applies to each raw row, with its uid, title and description;
+               title: applies to the rows of a title that meet the rules on rows,
+               with an aggregate such as count(*);
+               pair: applied by a model of its own; the condition describes it
+    condition  the SQL condition to keep the row, title or pair; null counts as false
+    shortcut   optional: a cheaper condition that implies the condition -#}
 {% macro rules() -%}
     {%- set least_length = finetune.number_var('min_description_length', at_least=0) -%}
     {%- set rules = [
@@ -20,7 +20,7 @@
             'name': 'description_long_enough',
             'on': 'row',
             'condition': 'length(description) > ' ~ least_length,
-            'at_once': 'length(description_start) > ' ~ least_length,
+            'shortcut': 'length(description_start) > ' ~ least_length,
         },
         {
             'name': 'title_repeated',
@@ -46,21 +46,21 @@
     {{- return(rules) -}}
 {%- endmacro %}
 
-{#- The rules on rows, on titles or on pairs, in their order. -#}
+{#- The rules on rows, titles or pairs, in order. -#}
 {% macro rules_on(kind) -%}
     {{- return(finetune.rules() | selectattr('on', 'equalto', kind) | list) -}}
 {%- endmacro %}
 
-{#- The name of the first rule whose condition is not met, or null. PostgreSQL sends
-    a condition in this form to other servers, where the rows may be. -#}
-{% macro first_not_met(rules) -%}
+{#- The name of the first rule whose condition is not true, or null. PostgreSQL can
+    push this form of a condition down to a foreign server. -#}
+{% macro first_failed_rule(rules) -%}
     {%- if not rules -%}
         cast(null as {{ dbt.type_string() }})
     {%- else -%}
         case
         {%- for rule in rules %}
             when (
-                {% if rule.at_once %}{{ rule.at_once }} or {% endif -%}
+                {% if rule.shortcut %}{{ rule.shortcut }} or {% endif -%}
                 {{ rule.condition }}
             ) is distinct from true then '{{ rule.name }}'
         {%- endfor %}
@@ -68,14 +68,14 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- The list as rows, as a query. -#}
+{#- A query that returns the list of rules as rows. -#}
 {% macro rules_as_rows() -%}
     {%- for rule in finetune.rules() %}
     select
         {{ loop.index }} as position,
         '{{ rule.name }}' as rule,
         '{{ rule.on }}' as applies_to,
-        '{{ finetune.in_quotes(rule.condition) }}' as condition
+        '{{ finetune.escaped(rule.condition) }}' as condition
     {% if not loop.last %}union all{% endif %}
     {%- endfor %}
 {%- endmacro %}

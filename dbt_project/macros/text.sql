@@ -1,30 +1,30 @@
-{#- Every character that counts as blank: Unicode's white space, and the
-    zero-width characters that look like it. -#}
+{#- All characters that count as blank: Unicode's white space and zero-width
+    characters. -#}
 {% macro blanks() -%}
     {{- " \t\n\r\u000b\u000c\u0085\u00a0\u1680" -}}
     {{- "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a" -}}
     {{- "\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff" -}}
 {%- endmacro %}
 
-{#- The text without blanks at either end; inside it stays as it is. -#}
+{#- The text without blanks at either end; the inside does not change. -#}
 {% macro trimmed(text) -%}
     btrim({{ text }}, '{{ finetune.blanks() }}')
 {%- endmacro %}
 
-{#- The same, faster where nearly all texts have no outer blank. -#}
-{% macro trimmed_if_need_be(text) -%}
-    {{ return(adapter.dispatch('trimmed_if_need_be', 'finetune')(text)) }}
+{#- The same result, but faster if few texts have blanks at their ends. -#}
+{% macro trimmed_fast(text) -%}
+    {{ return(adapter.dispatch('trimmed_fast', 'finetune')(text)) }}
 {%- endmacro %}
 
-{% macro default__trimmed_if_need_be(text) -%}
+{% macro default__trimmed_fast(text) -%}
     {{ finetune.trimmed(text) }}
 {%- endmacro %}
 
-{#- A text whose first character is no blank, and whose last byte is not the last
-    byte of any blank, has nothing to trim. It passes as it is stored, compressed or
-    not; btrim would read every character, and PostgreSQL would compress the result
-    again, which takes a third of the time of a build of a million rows. -#}
-{% macro postgres__trimmed_if_need_be(text) -%}
+{#- A text has nothing to trim if its first character is no blank and its last byte is
+    not the last byte of any blank. PostgreSQL then passes the stored text on, still
+    compressed; btrim would read every character and compress the result again, a
+    third of the time of a build of a million rows. -#}
+{% macro postgres__trimmed_fast(text) -%}
     {%- set last_bytes = [] -%}
     {%- for blank in finetune.blanks() -%}
         {%- do last_bytes.append(blank.encode()[-1]) -%}
@@ -40,9 +40,9 @@
     end
 {%- endmacro %}
 
-{#- The text in small letters, those of Latin, Greek and Cyrillic, on every server alike:
-    what lower() makes of letters beyond ASCII is decided by a database's collation. -#}
-{% macro in_small_letters(text) -%}
+{#- The text in lower case, for Latin, Greek and Cyrillic letters, with the same result
+    on every server: lower() depends on the collation for letters beyond ASCII. -#}
+{% macro lower_case(text) -%}
     {%- set capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
             ~ "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮĲĴĶĹĻĽ"
             ~ "ĿŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽ"
@@ -51,13 +51,13 @@
     translate({{ text }}, '{{ capitals }}', '{{ capitals | replace("\u03c2", "\u03c3") | lower }}')
 {%- endmacro %}
 
-{#- The text without any blank, as a key to compare by. -#}
+{#- The text without any blanks, for comparisons. -#}
 {% macro without_blanks(text) -%}
     translate({{ text }}, '{{ finetune.blanks() }}', '')
 {%- endmacro %}
 
-{#- Text that is compared and ordered by code point, whatever collation the
-    database or the column has: 'a' and 'A' stay two titles everywhere. -#}
+{#- The text with a collation that compares and sorts by code point, whatever the
+    collation of the database or the column: 'a' and 'A' are always two titles. -#}
 {% macro exact(text) -%}
     {{ return(adapter.dispatch('exact', 'finetune')(text)) }}
 {%- endmacro %}
@@ -70,8 +70,8 @@
     {{ text }} collate "C"
 {%- endmacro %}
 
-{#- Whether a regular expression, in the part that all engines share, matches
-    anywhere in the text. PostgreSQL has regexp_like from version 15 only. -#}
+{#- Whether a regular expression matches anywhere in the text. Use only the syntax
+    that all engines share. PostgreSQL has regexp_like since version 15. -#}
 {% macro matches(text, pattern) -%}
     {{ return(adapter.dispatch('matches', 'finetune')(text, pattern)) }}
 {%- endmacro %}
@@ -84,8 +84,8 @@
     {{ text }} ~ '{{ pattern }}'
 {%- endmacro %}
 
-{#- Whether the text ends with a blank, seen from its last three bytes, in UTF-8:
-    right() would walk through the whole text first. -#}
+{#- Whether the text ends with a blank. On PostgreSQL by its last three bytes in
+    UTF-8, because right() would read the whole text. -#}
 {% macro ends_with_blank(text) -%}
     {{ return(adapter.dispatch('ends_with_blank', 'finetune')(text)) }}
 {%- endmacro %}
@@ -101,15 +101,15 @@
     ) ~ '(09|0a|0b|0c|0d|20|c285|c2a0|e19a80|e2808[0-9a-d]|e280a[89f]|e2819f|e281a0|e38080|efbbbf)$'
 {%- endmacro %}
 
-{#- Whether one character is a blank, by its code point: one list, because Spark
-    finds the character again for each condition. -#}
+{#- Whether a character is a blank, by its code point. One list, not several
+    conditions, because Spark evaluates the character for each condition. -#}
 {% macro is_blank(character) -%}
     {%- set named = [32, 133, 160, 5760, 8232, 8233, 8239, 8287, 8288, 12288, 65279] -%}
     {%- set points = range(9, 14) | list + range(8192, 8206) | list + named -%}
     ascii({{ character }}) in ({{ points | join(', ') }})
 {%- endmacro %}
 
-{#- The name of a pair. U+001F stands where the title ends, so that "ab", "c" and
+{#- The id of a pair. U+001F separates title and description, so that "ab", "c" and
     "a", "bc" are two pairs. -#}
 {% macro pair_id(title, description) -%}
     md5({{ title }} || chr(31) || {{ description }})

@@ -1,4 +1,4 @@
-{#- A numeric var, or a sentence that stops dbt when its value makes no sense. -#}
+{#- The value of a numeric var. Stops dbt with an error if it is out of range. -#}
 {% macro number_var(name, at_least, at_most=none, whole=true) -%}
     {%- set value = var(name) -%}
     {%- set is_number = value is integer or (value is float and not whole) -%}
@@ -20,8 +20,8 @@
     {{- return(finetune.validation_threshold() != '00000000') -}}
 {%- endmacro %}
 
-{#- The upper end, in eight hexadecimal digits, of the hashes of the titles
-    that go to validation. -#}
+{#- A title goes to validation if the first eight hexadecimal digits of its hash are
+    below this threshold. -#}
 {% macro validation_threshold() -%}
     {%- set percent = finetune.number_var(
         'validation_percent', at_least=0, at_most=50, whole=false
@@ -29,7 +29,7 @@
     {{- return("%08x" | format((percent / 100 * 16 ** 8) | int)) -}}
 {%- endmacro %}
 
-{#- Whether a title goes to validation, in SQL. -#}
+{#- A condition: whether a title goes to validation. -#}
 {% macro is_for_validation(title) -%}
     {{- return(
         finetune.exact("left(md5(" ~ title ~ "), 8)")
@@ -37,8 +37,8 @@
     ) -}}
 {%- endmacro %}
 
-{#- The vars of this project and their values, as JSON in one order. Their names are
-    those in its dbt_project.yml, so that there is no second list of them. -#}
+{#- The vars of this project and their values as JSON, sorted by name. The names come
+    from its dbt_project.yml, so there is no second list of them. -#}
 {% macro build_vars() -%}
     {%- set project = adapter.config -%}
     {%- if project.project_name != 'finetune' -%}
@@ -50,5 +50,5 @@
             {%- do values.update({name: var(name)}) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {{- return(finetune.in_quotes(tojson(values, sort_keys=true))) -}}
+    {{- return(finetune.escaped(tojson(values, sort_keys=true))) -}}
 {%- endmacro %}

@@ -18,7 +18,7 @@ hashed as (
 
 ),
 
--- Found first, so that the pairs to train on are compared with few.
+-- Shared answers first: there are few, so the join below stays small.
 shared as (
 
     select answer from hashed

@@ -19,9 +19,10 @@ raw_rows as (
 
 ),
 
--- A row reaches the rule that drops it, or the last one if none does. A CTE
--- named more than once PostgreSQL stores, and joins in one process alone.
-reasons as (
+-- A row reaches the rule that drops it, or the last rule if none does. This
+-- names the model, not the CTE: PostgreSQL materializes a CTE that is named
+-- twice, and then joins it in one process.
+reachable as (
 
     select
         position,
@@ -37,21 +38,21 @@ reasons as (
 
 ),
 
--- The first place in a title has its row that comes furthest. PostgreSQL sorts
--- in parallel; groups, where most titles are on few rows, it would hash in one
--- process.
-reached as (
+-- Of each title, the row that reaches the latest rule ranks first. PostgreSQL
+-- sorts in parallel; with `group by` it would hash in one process, because most
+-- titles have few rows.
+ranked as (
 
     select
-        reasons.position,
+        reachable.position,
         row_number() over (
             partition by coalesce(outcomes.title, '')
-            order by reasons.position desc
-        ) as place_in_title
+            order by reachable.position desc
+        ) as rank_in_title
 
     from outcomes
-    inner join reasons
-        on coalesce(outcomes.dropped_by, '') = reasons.dropped_by
+    inner join reachable
+        on coalesce(outcomes.dropped_by, '') = reachable.dropped_by
 
 ),
 
@@ -60,9 +61,9 @@ summed as (
     select
         position,
         count(*) as row_count,
-        count(case when place_in_title = 1 then 1 end) as title_count
+        count(case when rank_in_title = 1 then 1 end) as title_count
 
-    from reached
+    from ranked
     group by position
 
 ),
@@ -78,7 +79,7 @@ counted as (
         coalesce(summed.title_count, 0) as title_count,
         raw_rows.row_count as raw_row_count,
 
-        -- Which build this is, so that an export can tell what it reads.
+        -- The build, so that the export knows which one it reads.
         '{{ invocation_id }}' as dbt_invocation_id,
         '{{ run_started_at.isoformat() }}' as built_at,
         '{{ finetune.build_vars() }}' as vars

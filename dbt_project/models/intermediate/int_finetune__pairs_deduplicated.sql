@@ -22,9 +22,9 @@ keyed as (
         {{ finetune.pair_id('products.title', 'products.description') }}
             as pair_id,
 
-        -- Looked through while they are at hand, so that no test need read
-        -- them again; here, as few are merged, where PostgreSQL works in
-        -- parallel.
+        -- Search the texts once, so that no test need read them again; before
+        -- the merge, because PostgreSQL works in parallel here and few rows are
+        -- merged.
         {{ finetune.harms_in('products.description') }} as harms
 
     from products
@@ -34,7 +34,7 @@ keyed as (
 
 ),
 
--- Grouped by the short key: the texts of a pair are equal, so any one serves.
+-- Grouped by the short key: the texts of a pair are equal, so min() takes any.
 deduplicated as (
 
     select

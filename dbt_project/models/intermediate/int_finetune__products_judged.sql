@@ -12,7 +12,7 @@ judged as (
         uid,
         title,
         description,
-        {{ finetune.first_not_met(finetune.rules_on('row')) }} as dropped_by
+        {{ finetune.first_failed_rule(finetune.rules_on('row')) }} as dropped_by
 
     from products
 

@@ -8,13 +8,13 @@ products as (
 
 ),
 
--- The titles that the first rule drops are most of all titles, and not stored.
+-- The first rule drops most titles, so they are not stored.
 judged as (
 
     select
         title,
         count(*) as title_occurrences,
-        {{ finetune.first_not_met(rules[1:]) }} as dropped_by
+        {{ finetune.first_failed_rule(rules[1:]) }} as dropped_by
 
     from products
     where dropped_by is null

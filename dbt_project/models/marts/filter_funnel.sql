@@ -6,8 +6,8 @@ rules as (
 
 ),
 
--- Pairs, and their titles, before and after the rules that drop pairs. Grouped
--- before they are counted, which PostgreSQL does in parallel.
+-- Pairs, and their titles, before and after the rules that drop pairs. The
+-- macro groups before it counts, which PostgreSQL does in parallel.
 merged as (
 
     select counted.* from (
@@ -28,8 +28,8 @@ published as (
 
 ),
 
--- After a rule on rows or titles, those are left that reach a later one.
-left_over as (
+-- After a rule on rows or titles, the rows that reach a later rule remain.
+remaining as (
 
     select
         rules.*,
@@ -61,7 +61,7 @@ left_over as (
 
 ),
 
-entered as (
+with_before as (
 
     select
         *,
@@ -70,7 +70,7 @@ entered as (
         coalesce(lag(titles_after) over (order by position), all_titles)
             as titles_before
 
-    from left_over
+    from remaining
 
 ),
 
@@ -91,7 +91,7 @@ funnel as (
         applies_to,
         condition
 
-    from entered
+    from with_before
 
 )
 

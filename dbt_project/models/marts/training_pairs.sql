@@ -1,12 +1,12 @@
--- One plain select, which PostgreSQL merges into what asks it: over a `with`
--- the export would sort all pairs instead of walking along their index.
+-- One plain select, which PostgreSQL can inline into the query that reads it:
+-- with CTEs, the export would sort all pairs instead of scanning their index.
 select
     pair_id,
     title,
     description,
 
-    -- A title's side depends on its own text alone, so rows that come and go
-    -- never move it, and no title stands on both sides.
+    -- The side depends only on the text of the title, so a title never changes
+    -- its side as rows come and go, and is never on both sides.
     case
         when {{ finetune.is_for_validation('title') }} then 'validation'
         else 'train'

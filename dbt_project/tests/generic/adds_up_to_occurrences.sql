@@ -1,5 +1,5 @@
-{#- The titles whose copies do not add up to one number of occurrences, or to
-    fewer than the least. -#}
+{#- Finds titles whose copies do not add up to their occurrences, or add up to
+    fewer than the minimum. -#}
 {% test adds_up_to_occurrences(model, column_name, at_least) %}
 
     select

@@ -1,5 +1,6 @@
-{#- The rules that do not begin with what the rule before left, do not drop what
-    is missing after them, or do not end at the pairs that are there. -#}
+{#- Finds rules whose rows before, dropped and after do not add up, that do not
+    begin with the rows after the previous rule, or that do not end at the
+    pairs. -#}
 {% test adds_up_to_pairs(model, pairs) %}
 
     with
@@ -21,7 +22,7 @@
 
     ),
 
-    -- Grouped first: counting distinct texts would sort them all.
+    -- Grouped first, because count(distinct) would sort all texts.
     titles as (
 
         select

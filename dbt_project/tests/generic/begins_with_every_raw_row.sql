@@ -1,6 +1,6 @@
-{#- The first rule of the funnel, where it does not begin with the rows that
-    the raw table had: a row was lost on the way to product_outcomes, or is
-    dropped there by a name that is not in the list of rules. -#}
+{#- Fails if the first rule of the funnel does not begin with all rows of the
+    raw table: then product_outcomes lost a row, or has a rule that is not in
+    the list of rules. -#}
 {% test begins_with_every_raw_row(model, counted) %}
 
     with

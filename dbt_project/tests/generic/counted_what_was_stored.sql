@@ -1,6 +1,6 @@
-{#- The rows that meet every rule on rows and titles, where they are not as
-    many as were merged into the pairs: a row is dropped by no rule and yet
-    in no pair, or the raw table changed during the build. -#}
+{#- Fails if the number of rows that meet every rule on rows and titles is not
+    the number that was merged into the pairs: then a row has neither a rule nor
+    a pair, or the raw table changed during the build. -#}
 {% test counted_what_was_stored(model, pairs) %}
 
     with
@@ -18,7 +18,7 @@
 
     ),
 
-    -- Grouped first: counting distinct texts would sort them all.
+    -- Grouped first, because count(distinct) would sort all texts.
     titles as (
 
         select

@@ -1,5 +1,5 @@
-{#- The groups of pairs of one title whose texts are equal but for upper and
-    lower case and blanks. -#}
+{#- Finds groups of pairs of one title whose texts differ only in case and
+    blanks. -#}
 {% test differs_in_more_than_case_or_spacing(model, column_name) %}
 {% do config(severity="warn") %}
 

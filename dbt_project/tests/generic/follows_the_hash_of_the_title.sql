@@ -1,6 +1,6 @@
-{#- The titles on the wrong side, told by the first four digits of their hash
-    as a number from 0 to 65,535: whole, because engines round fractions in ways
-    of their own. A title within one step of the border passes. -#}
+{#- Finds titles on the wrong side, by the first four digits of their hash as a
+    number from 0 to 65,535. A whole number, because engines round fractions
+    differently. A title within one step of the threshold passes. -#}
 {% test follows_the_hash_of_the_title(model, column_name, percent) %}
 
     with

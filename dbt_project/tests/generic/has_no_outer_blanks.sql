@@ -1,5 +1,5 @@
-{#- The texts that are empty or begin or end with a blank. Told by code point
-    and by bytes, so that the test shares no list with the rule that trims. -#}
+{#- Finds texts that are empty or that begin or end with a blank. Tests code
+    points and bytes, so that it shares no list with the macro that trims. -#}
 {% test has_no_outer_blanks(model, column_name) %}
 
     select {{ column_name }}

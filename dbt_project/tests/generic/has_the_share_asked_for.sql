@@ -1,5 +1,5 @@
-{#- The share of titles in validation, when it is off by more than four standard
-    deviations of a fair draw. -#}
+{#- Fails if the share of titles in validation differs from the percentage by
+    more than four standard deviations of a random draw. -#}
 {% test has_the_share_asked_for(model, column_name, percent) %}
 
     with

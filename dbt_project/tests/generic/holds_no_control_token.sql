@@ -1,4 +1,4 @@
-{#- The texts with what tokenizers read as a token of their own. -#}
+{#- Finds texts with a control token of a tokenizer. -#}
 {% test holds_no_control_token(model, column_name) %}
     {% do config(severity="warn") %}
 

@@ -1,5 +1,6 @@
-{#- The rows in whose text a harm was found when the pairs were stored: read
-    there, so that the texts are looked through once a build. -#}
+{#- Finds rows whose text contains a harm. Reads the column that the build
+    filled when it stored the pairs, so that each text is searched once per
+    build. -#}
 {% test holds_no_harm(model, harm, pairs) %}
 {% do config(severity="warn") %}
 

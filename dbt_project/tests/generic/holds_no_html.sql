@@ -1,4 +1,4 @@
-{#- The texts with tags such as <p> or entities such as &amp; in them. -#}
+{#- Finds texts with tags such as <p> or entities such as &amp;. -#}
 {% test holds_no_html(model, column_name) %}
     {% do config(severity="warn") %}
 

@@ -1,5 +1,5 @@
-{#- The texts with a newline, a tab or a letter escaped twice, as \n in two
-    characters. Paths and formulas are none. -#}
+{#- Finds texts with an escape of a newline, a tab or a letter as literal
+    characters, such as a backslash and an n; ignores paths and formulas. -#}
 {% test holds_no_literal_escape(model, column_name) %}
     {% do config(severity="warn") %}
 

@@ -1,4 +1,4 @@
-{#- The texts in UTF-8 that somebody read as Windows-1252 or Latin-1. -#}
+{#- Finds texts in UTF-8 that a program decoded as Windows-1252 or Latin-1. -#}
 {% test holds_no_mojibake(model, column_name) %}
     {% do config(severity="warn") %}
 

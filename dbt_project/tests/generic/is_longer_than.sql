@@ -1,4 +1,4 @@
-{#- The texts without a character after the given number of them. -#}
+{#- Finds texts that are not longer than a number of characters. -#}
 {% test is_longer_than(model, column_name, characters) %}
 
     select {{ column_name }}

@@ -1,4 +1,4 @@
-{#- The texts that are, as a whole, what programs write for a missing value. -#}
+{#- Finds texts that consist only of a word for a missing value. -#}
 {% test is_no_null_word(model, column_name) %}
     {% do config(severity="warn") %}
 

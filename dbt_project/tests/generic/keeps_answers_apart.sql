@@ -1,5 +1,5 @@
-{#- The texts for validation that are among those to train on. Compared by their
-    hashes: a plan with all texts in it would fill the disk. -#}
+{#- Finds validation texts that are also training texts. Compares hashes,
+    because a hash table of all texts would fill the disk. -#}
 {% test keeps_answers_apart(model, column_name, split_column='split') %}
 
     select {{ column_name }}

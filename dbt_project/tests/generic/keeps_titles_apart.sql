@@ -1,4 +1,4 @@
-{#- The titles that stand on both sides of the split. -#}
+{#- Finds titles that are on both sides of the split. -#}
 {% test keeps_titles_apart(model, column_name) %}
 
     select title

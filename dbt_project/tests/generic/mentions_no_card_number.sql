@@ -1,5 +1,6 @@
-{#- The texts with the number of a payment card, by issuer, length and Luhn: of
-    bank accounts there is no test, since their check takes a number of 60 digits. -#}
+{#- Finds texts with the number of a payment card, by issuer, length and Luhn's
+    check. There is no such test for bank accounts, because their check needs a
+    number of 60 digits. -#}
 {% test mentions_no_card_number(model, column_name) %}
     {% do config(severity="warn") %}
 

@@ -1,4 +1,4 @@
-{#- The texts with something like name@example.com in them. -#}
+{#- Finds texts with something like name@example.com. -#}
 {% test mentions_no_email_address(model, column_name) %}
     {% do config(severity="warn") %}
 

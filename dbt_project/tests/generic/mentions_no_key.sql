@@ -1,5 +1,5 @@
-{#- The texts with a key in them, told by its prefix: of a cloud, a repository,
-    a payment or a model provider; or a private key. -#}
+{#- Finds texts with a private key, or with an API key, by its prefix, of a
+    provider of clouds, repositories, payments or models. -#}
 {% test mentions_no_key(model, column_name) %}
     {% do config(severity="warn") %}
 

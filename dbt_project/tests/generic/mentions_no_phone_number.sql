@@ -1,5 +1,6 @@
-{#- The texts with something like +49 30 1234567, (030) 123-4567 or tel. 030
-    123456 in them. Long numbers by themselves are those of articles. -#}
+{#- Finds texts with something like +49 30 1234567, (030) 123-4567 or tel. 030
+    123456. A long number alone is more often an article number and is not
+    found. -#}
 {% test mentions_no_phone_number(model, column_name) %}
     {% do config(severity="warn") %}
 

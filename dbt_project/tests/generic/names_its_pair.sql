@@ -1,5 +1,5 @@
-{#- The pairs whose key is not the hash of their own texts: with `unique`, that
-    no pair stands twice. -#}
+{#- Finds pairs whose id is not the hash of their texts. Together with `unique`
+    this proves that no pair occurs twice. -#}
 {% test names_its_pair(model, column_name) %}
 
     select

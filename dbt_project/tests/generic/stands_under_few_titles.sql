@@ -1,4 +1,4 @@
-{#- The texts that stand under more titles than allowed. -#}
+{#- Finds texts that occur under more titles than allowed. -#}
 {% test stands_under_few_titles(model, column_name, at_most) %}
     {% do config(severity="warn") %}
 

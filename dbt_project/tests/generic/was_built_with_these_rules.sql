@@ -1,5 +1,5 @@
-{#- The rules, with their conditions and vars, that are in the funnel but
-    not in the project as it is now, or the other way round. -#}
+{#- Finds rules, with their conditions and vars, that are in the funnel but not
+    in the current project, or the other way round. -#}
 {% test was_built_with_these_rules(model) %}
 
     with
@@ -22,7 +22,7 @@
 
     ),
 
-    now_there as (
+    current_rules as (
 
         select
             position,
@@ -35,20 +35,20 @@
     )
 
     select
-        coalesce(built.rule, now_there.rule) as rule,
+        coalesce(built.rule, current_rules.rule) as rule,
         built.condition as was_built_with,
-        now_there.condition as is_now,
+        current_rules.condition as is_now,
         built.vars as vars_of_the_build,
-        now_there.vars as vars_now
+        current_rules.vars as vars_now
 
     from built
-    full join now_there
+    full join current_rules
         on
-            built.position = now_there.position
-            and built.rule = now_there.rule
-            and built.condition = now_there.condition
-            and built.vars = now_there.vars
+            built.position = current_rules.position
+            and built.rule = current_rules.rule
+            and built.condition = current_rules.condition
+            and built.vars = current_rules.vars
 
-    where built.rule is null or now_there.rule is null
+    where built.rule is null or current_rules.rule is null
 
 {% endtest %}
