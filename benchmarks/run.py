@@ -90,7 +90,7 @@ class Bench:
 @contextmanager
 def server(folder: Path) -> Iterator[None]:
     """Use the server that PG* names, or an embedded one made for the run."""
-    if embedded.own_server_chosen():
+    if embedded.connection_is_set():
         yield
         return
     with embedded.serving(folder / ".postgres") as variables:

@@ -8,30 +8,30 @@ from types import FrameType
 from exporter.signals import handle_stops
 
 
-def _leave(number: int, _: FrameType | None) -> None:
-    """Stop where nothing is under way: before a command, while it is imported."""
+def _stop_before(number: int, _: FrameType | None) -> None:
+    """Stop before the command begins, while its modules are imported."""
     os.write(2, b"finetune: stopped; nothing was changed\n")
     os._exit(128 + number)
 
 
-def _leave_after(number: int, _: FrameType | None) -> None:
+def _stop_after(number: int, _: FrameType | None) -> None:
     os.write(2, b"finetune: stopped; the command was at its end\n")
     os._exit(128 + number)
 
 
 def main() -> None:
-    """Run the command line; its handlers of signals are put back after it."""
-    from exporter import cli  # noqa: PLC0415 (its imports can be stopped, too)
+    """Run the command line, with handlers of signals before and after the command."""
+    from exporter import cli  # noqa: PLC0415 (a signal may come during the import)
 
     try:
         cli.main()
     finally:
-        handle_stops(_leave_after)
+        handle_stops(_stop_after)
 
 
-handle_stops(_leave)
-# Registered first, so run last. Python puts the system's handlers back while it ends,
-# and a signal would then change the exit code of a command that is done.
+handle_stops(_stop_before)
+# Registered first, so run last: while Python ends, it restores the default handlers,
+# and a signal would then change the exit code of a finished command.
 atexit.register(handle_stops, signal.SIG_IGN)
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""dbt build before an export: one start of dbt, and no data test run twice.
+"""dbt build before an export: dbt starts once, and each data test runs once.
 
-The tests of the gate run in its snapshot, so the build leaves them out and only
-compiles them. The only part that imports dbt, in a process of its own.
+The gate runs its tests in the snapshot of the export, so the build excludes them and
+only compiles them. This module alone imports dbt, and runs in a process of its own.
 """
 
 import gc
@@ -31,10 +31,10 @@ def command(
     target: str,
     gate: bool,
 ) -> list[str]:
-    """Return the command that builds for the export of a data set.
+    """Return the command that builds the project for the export of a data set.
 
-    Where there is a gate, its tests are left to it. The command exits 1 when dbt
-    did not build, which dbt explains, and `STOPPED` after a signal.
+    With `gate`, the build excludes the tests of the gate. The command exits with 1 if
+    the build fails, after dbt has printed why, and with `STOPPED` after a signal.
     """
     options = ["--project-dir", str(project_dir), "--target", target]
     if target_path:
@@ -44,43 +44,44 @@ def command(
 
 
 def _build(tests: str, name: str, *options: str) -> None:
-    # What dbt imports and parses stays to the end; to look through it again and
-    # again for what can be thrown away takes a fifth of the time of a small build.
+    # Without this, the garbage collector scans all that dbt imports and parses again
+    # and again: a fifth of the time of a small build.
     gc.disable()
     parsed = _dbt("parse", *options, "--no-write-json")  # The build writes it.
     gc.freeze()
     gc.enable()
     manifest = parsed.writable_manifest().to_dict()
-    found = _tests_of_the_gate(manifest, name) if tests == "once" else []
-    _dbt("build", *options, *(["--exclude", *found] if found else []), manifest=parsed)
-    if found:
-        # Not before the build: a test may be made of the columns of what it tests.
+    gate_tests = _gate_test_selectors(manifest, name) if tests == "once" else []
+    excluded = ["--exclude", *gate_tests] if gate_tests else []
+    _dbt("build", *options, *excluded, manifest=parsed)
+    if gate_tests:
+        # After the build, because a test may query the columns of the model it tests.
         _dbt("compile", *options, "--select", "resource_type:test", manifest=parsed)
 
 
 def _dbt(*arguments: str, manifest: "Manifest | None" = None) -> "Manifest":
-    """Run a command of dbt, which says what is wrong; return the manifest.
+    """Run a command of dbt, which prints its errors; return the manifest.
 
     Raises:
-        SystemExit: It did not end well.
+        SystemExit: The command failed.
     """
     from dbt.cli.exceptions import DbtUsageException  # noqa: PLC0415
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415  # It takes two seconds.
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415  # Two seconds.
 
     done = dbtRunner(manifest).invoke(["--quiet", *arguments])
     if isinstance(done.exception, DbtUsageException):
-        raise SystemExit(str(done.exception))  # Of these alone it says nothing.
+        raise SystemExit(str(done.exception))  # The only errors not printed.
     if not done.success:
         stopped = isinstance(done.exception, KeyboardInterrupt)
         raise SystemExit(STOPPED if stopped else 1)
     return manifest or cast("Manifest", done.result)
 
 
-def _tests_of_the_gate(manifest: dict[str, Any], name: str) -> list[str]:
+def _gate_test_selectors(manifest: dict[str, Any], name: str) -> list[str]:
     """Return dbt's selectors of the tests that the gate will run.
 
-    None where the build has to run all: the data set is not known yet,
-    or the project has a default selector, which `--exclude` would switch off.
+    The list is empty if the build has to run all tests: the data set is unknown, or
+    the project has a default selector, which `--exclude` would switch off.
     """
     names = [*dataset.declared(manifest)]
     by_default = any(s.get("default") for s in manifest["selectors"].values())
@@ -90,19 +91,19 @@ def _tests_of_the_gate(manifest: dict[str, Any], name: str) -> list[str]:
     try:
         build = read_build(found, name or names[0])
     except FinetuneError:
-        return []  # The export will say it.
+        return []  # The export reports the error.
     all_names = [node["fqn"] for node in manifest["nodes"].values()]
     selectors = []
     for test in build.tests:
         fqn = found.node(test.unique_id)["fqn"]
-        # A folder of the same name would be left out with all that is in it.
+        # A selector that is also the name of a folder would exclude all tests in it.
         if [other[: len(fqn)] for other in all_names].count(fqn) == 1:
             selectors.append(f"fqn:{'.'.join(fqn)}")
     return selectors
 
 
 def _stop(_: int, __: FrameType | None) -> None:
-    """Have dbt cancel its queries on the server, in ten seconds, without a word."""
+    """Let dbt cancel its queries on the server within ten seconds, without output."""
     handle_stops(signal.SIG_IGN)
     signal.alarm(10)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

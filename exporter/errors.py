@@ -1,8 +1,8 @@
-"""The exception that the user can act on, and errors of an exhausted machine."""
+"""The exception for errors that the user can fix, and those of a full machine."""
 
 import errno
 
-# Disk, memory or a limit is exhausted; any other OSError is a bug.
+# The disk is full or fails, or a limit is reached; any other OSError is a bug.
 _EXHAUSTED = {
     *(errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE),
     *(errno.ENOMEM, errno.ENOSPC, errno.EROFS),
@@ -10,16 +10,16 @@ _EXHAUSTED = {
 
 
 class FinetuneError(Exception):
-    """The data, the file or the remote side said no.
+    """An error of the data, a file or a server, which the user can fix.
 
-    Its text is one line that says what, where and how to fix it. The command
-    line prints it to stderr and exits with 1; any other exception is a bug and
-    shows its traceback.
+    Its text is one line: what is wrong, where, and how to fix it. The command line
+    prints it to stderr and exits with 1. Any other exception is a bug and shows its
+    traceback.
     """
 
 
 def exhausted(error: Exception) -> str | None:
-    """Return what the machine has run out of, or None for any other error."""
+    """Return a message if the machine ran out of something, None for other errors."""
     if isinstance(error, MemoryError):
         what = "no memory is left"
     elif isinstance(error, OSError) and error.errno in _EXHAUSTED:

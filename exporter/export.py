@@ -44,7 +44,7 @@ def export(
             the folder refuses.
     """
     with ExitStack() as stack:
-        with waiting("the server, or for a build there that holds the tables"):
+        with waiting("the server, or for a build that has locked the tables"):
             snapshot = stack.enter_context(open_snapshot(build.examples, build.reads))
         examples = Examples(
             snapshot, build, system=system, dialect=dialect, counter=counter

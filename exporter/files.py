@@ -1,4 +1,4 @@
-"""Files that are complete or absent, and know the hash of their bytes."""
+"""Files that are complete or absent, and the hash of their bytes."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.errors import FinetuneError
 from exporter.locks import locked
-from exporter.signals import stops_wait
+from exporter.signals import defer_stops
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -20,7 +20,7 @@ _CHUNK_BYTES = 1 << 18
 
 
 class FileFacts(NamedTuple):
-    """What a finished file holds."""
+    """The hash, size and lines of a finished file."""
 
     sha256: str
     bytes: int
@@ -28,10 +28,10 @@ class FileFacts(NamedTuple):
 
 
 class _HashedFile(io.FileIO):
-    """A new file that hashes the bytes that it took."""
+    """A new file that hashes the bytes written to it."""
 
     def __init__(self, path: Path) -> None:
-        # A link or a file of somebody else under this name is never opened.
+        # An existing file or link of this name is never opened.
         super().__init__(path, "xb", opener=_open_new)
         self._folder = path.parent
         self.sha256 = hashlib.sha256()
@@ -40,8 +40,8 @@ class _HashedFile(io.FileIO):
         try:
             count = super().write(data)
         except OSError as error:
-            # Raised here, so that it is not taken for an error of reading.
-            raise _cannot_write(self._folder, error) from error
+            # Raised here, so that a caller cannot mistake it for an error of reading.
+            raise _write_error(self._folder, error) from error
         self.sha256.update(memoryview(data)[:count])
         return count
 
@@ -51,16 +51,16 @@ def _open_new(path: str, flags: int) -> int:
 
 
 class Draft:
-    """A file under a dot name beside its final one, until it is published.
+    """A file whose name begins with a dot until it is published.
 
-    The dot keeps readers of the whole folder (Hugging Face's
-    `load_dataset(FOLDER)`) from taking an unfinished file.
+    Programs that read a whole folder, such as Hugging Face's `load_dataset(FOLDER)`,
+    ignore such names.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._part = path.with_name(f".{path.name}.part")
-        # Left by a killed command, as the folder is ours alone now.
+        # A killed command left it: this command has the lock of the folder.
         self._part.unlink(missing_ok=True)
         self._raw = _HashedFile(self._part)
         self._file = io.BufferedWriter(self._raw, _CHUNK_BYTES)
@@ -72,7 +72,7 @@ class Draft:
         self._lines += 1
 
     def finish(self) -> FileFacts:
-        """Bring every byte to the disk and return what was written."""
+        """Flush every byte to the disk and return the facts of the file."""
         self._file.flush()
         os.fsync(self._raw.fileno())
         size = self._raw.tell()
@@ -80,26 +80,26 @@ class Draft:
         return FileFacts(self._raw.sha256.hexdigest(), size, self._lines)
 
     def publish(self) -> None:
-        """Give the finished file its name, in place of an older one."""
+        """Give the finished file its name; replace an older one."""
         self._part.replace(self.path)
 
     def discard(self) -> None:
-        """Remove what was written, unless it is published."""
+        """Remove the file, unless it is published."""
         with suppress(OSError, FinetuneError):
             self._file.close()
         self._part.unlink(missing_ok=True)
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be made or written to, before any work.
+    """Refuse a folder that cannot be made or written to, before other work begins.
 
     Raises:
-        FinetuneError: It is no folder, or may not be written to.
+        FinetuneError: It is not a folder, or not writable.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    found = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if found.is_dir() and os.access(found, os.W_OK | os.X_OK):
         return
-    reason = "Permission denied" if there.is_dir() else "Not a directory"
+    reason = "Permission denied" if found.is_dir() else "Not a directory"
     raise FinetuneError(
         f"{folder}: cannot write: {reason}; choose another folder with -o"
     )
@@ -109,14 +109,13 @@ def require_writable(folder: Path) -> None:
 def drafts(
     folder: Path, *names: str, inputs: Sequence[Path] = ()
 ) -> Iterator[list[Draft]]:
-    """Make the folder and open a draft in it for each name.
+    """Make the folder, lock it and open a draft in it for each name.
 
-    Only one process writes to a folder at a time. Whatever is not published
-    when the block ends is removed.
+    Drafts that are not published are removed at the end of the block.
 
     Raises:
-        FinetuneError: The folder or a file in it cannot be written, or one of
-            the names is an input's or no plain file's.
+        FinetuneError: The folder or a file in it cannot be written, or a name is that
+            of an input, or of something other than a plain file.
     """
     opened: list[Draft] = []
     try:
@@ -126,27 +125,27 @@ def drafts(
         with ExitStack() as stack:
             stack.enter_context(locked(folder))
             for name in names:
-                # A signal between the two would leave an unfinished file behind.
-                with stops_wait():
+                # A signal between these two lines would leave an unfinished file.
+                with defer_stops():
                     opened.append(Draft(folder / name))
                     stack.callback(opened[-1].discard)
             yield opened
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise _write_error(folder, error) from error
 
 
-def _cannot_write(folder: Path, error: OSError) -> FinetuneError:
+def _write_error(folder: Path, error: OSError) -> FinetuneError:
     return FinetuneError(
         f"{folder}: cannot write: {error.strerror}; make room or choose another folder"
     )
 
 
 def publish(*finished: Draft, absent: Sequence[Draft] = ()) -> None:
-    """Give finished files of a folder their names; remove those of `absent` ones.
+    """Give the finished files of a folder their names; remove the old `absent` ones.
 
-    Signals wait meanwhile: all names change, or none.
+    Signals are deferred, so that all names change, or none.
     """
-    with stops_wait():
+    with defer_stops():
         for draft in absent:
             draft.path.unlink(missing_ok=True)
         for draft in finished:
@@ -159,24 +158,24 @@ def publish(*finished: Draft, absent: Sequence[Draft] = ()) -> None:
 
 
 def _refuse_target(path: Path, inputs: Sequence[Path]) -> None:
-    """Refuse a name whose replacement would destroy what is no old output."""
+    """Refuse to replace an input, or anything but a plain file."""
     try:
-        there = path.lstat()
+        found = path.lstat()
     except FileNotFoundError:
         return
-    if not stat.S_ISREG(there.st_mode):
+    if not stat.S_ISREG(found.st_mode):
         raise FinetuneError(
             f"{path}: exists and is not a plain file; choose another name"
         )
-    for given in inputs:
-        if given.exists() and given.samefile(path):
+    for source in inputs:
+        if source.exists() and source.samefile(path):
             raise FinetuneError(
                 f"{path}: would overwrite its own input; choose another name"
             )
 
 
 def append(path: Path, line: bytes) -> None:
-    """Add a line to a file, made if missing; a torn last line is closed first.
+    """Append a line to a file; make it if missing, and end an incomplete last line.
 
     Raises:
         OSError: It cannot be written, or is a link.

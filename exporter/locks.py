@@ -1,4 +1,4 @@
-"""Locks that keep other commands from a folder, and end with the process."""
+"""Locks on a folder between commands; the system releases them with the process."""
 
 import fcntl
 import os
@@ -11,9 +11,9 @@ from exporter.errors import FinetuneError
 
 
 def open_lock(folder: Path, name: str) -> int:
-    """Return the descriptor of a lock file in the folder, made if missing.
+    """Return the descriptor of a lock file in the folder; make it if missing.
 
-    Only its owner may open it, because whoever opens it can hold it.
+    Only its owner can open it, because any process that opens it can hold the lock.
 
     Raises:
         FinetuneError: It cannot be opened.
@@ -29,13 +29,13 @@ def open_lock(folder: Path, name: str) -> int:
 def locked(
     folder: Path, name: str | None = None, *, seconds: float = 0
 ) -> Iterator[None]:
-    """Keep other commands from the folder, by its lock file `name` if given.
+    """Lock the folder, or its lock file `name`; wait at most `seconds`.
 
-    Waits at most `seconds`. Whoever may read the folder can hold it without a lock
-    file; which process does is said.
+    Without a lock file, any process that can read the folder can hold the lock; the
+    error names the process.
 
     Raises:
-        FinetuneError: Another command is writing there, or it cannot be opened.
+        FinetuneError: Another process has the lock, or the folder cannot be opened.
     """
     deadline = time.monotonic() + seconds
     try:
@@ -56,7 +56,7 @@ def locked(
                         f"{_holder(descriptor)}; wait until it ends"
                     ) from error
             except OSError as error:
-                # Some network file systems know no locks.
+                # Some network file systems have no locks.
                 raise FinetuneError(
                     f"{folder}: cannot be locked: {error.strerror}; work in a folder "
                     "of this machine"
@@ -68,11 +68,11 @@ def locked(
 
 
 def _holder(descriptor: int) -> str:
-    """Return which process holds the lock of an open file, where Linux says it."""
+    """Return the process that holds the lock of an open file, or "" if unknown."""
     inode = os.fstat(descriptor).st_ino
     with suppress(OSError):
         for line in Path("/proc/locks").read_text().splitlines():
-            _, kind, *_, pid, place, _, _ = line.split()
-            if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
+            _, kind, *_, pid, file, _, _ = line.split()
+            if kind == "FLOCK" and file.rpartition(":")[2] == str(inode):
                 return f" (process {pid})"
     return ""

@@ -4,28 +4,28 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def handle_stops(handler: "signal._HANDLER") -> None:
-    """Set the handler of each, but of those that are ignored, as under nohup."""
-    for number in STOPS:
+    """Set the handler of each signal that is not ignored; nohup ignores SIGHUP."""
+    for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
 
 
 @contextmanager
-def stops_wait() -> Iterator[None]:
-    """Delay them until the block has ended.
+def defer_stops() -> Iterator[None]:
+    """Delay the signals until the block has ended.
 
-    By handlers, because a mask would hold for the main thread alone.
+    With handlers, because a signal mask applies only to the main thread.
     """
-    came: list[int] = []
-    handlers = [signal.signal(n, lambda n, _: came.append(n)) for n in STOPS]
+    received: list[int] = []
+    handlers = [signal.signal(n, lambda n, _: received.append(n)) for n in STOP_SIGNALS]
     try:
         yield
     finally:
-        for number, handler in zip(STOPS, handlers, strict=True):
+        for number, handler in zip(STOP_SIGNALS, handlers, strict=True):
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])

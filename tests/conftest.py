@@ -49,7 +49,7 @@ def pytest_report_header() -> list[str]:
         lines.append(
             f"{NPM} is absent: NO axe, NO html-validate; install npm, make test"
         )
-    if embedded.own_server_chosen():
+    if embedded.connection_is_set():
         lines.append("the server that PG* names is tested, not the embedded one")
     return lines
 
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def server() -> Iterator[dict[str, str]]:
     """Yield libpq's variables of the server that all tests of a worker share."""
-    if embedded.own_server_chosen():
+    if embedded.connection_is_set():
         yield {k: v for k, v in os.environ.items() if k.startswith("PG")}
         return
     with open_folder() as folder, embedded.serving(folder / "s") as variables:

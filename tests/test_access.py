@@ -176,7 +176,7 @@ def encrypted(variables: dict[str, str], certificates: Path) -> Iterator[int]:
 VERIFIED = {"PGSSLMODE": "verify-full", "PGGSSENCMODE": "disable"}
 
 
-@pytest.mark.skipif(embedded.own_server_chosen(), reason="needs the server's socket")
+@pytest.mark.skipif(embedded.connection_is_set(), reason="needs the server's socket")
 def test_a_server_is_proven_by_its_certificate_and_name(
     workspace: Workspace, certificates: Path
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter.building import _tests_of_the_gate
+from exporter.building import _gate_test_selectors
 from tests.workspace import REPOSITORY, Workspace, open_folder, project_in
 
 
@@ -108,11 +108,11 @@ def test_where_the_gate_is_not_known_no_test_is_left_to_it(
 ) -> None:
     path = built_sample.project / "target/manifest.json"
     manifest = json.loads(path.read_bytes())
-    assert len(_tests_of_the_gate(manifest, "")) == 31
-    assert len(_tests_of_the_gate(manifest, "product_descriptions")) == 31
-    assert _tests_of_the_gate(manifest, "nobody") == []
+    assert len(_gate_test_selectors(manifest, "")) == 31
+    assert len(_gate_test_selectors(manifest, "product_descriptions")) == 31
+    assert _gate_test_selectors(manifest, "nobody") == []
     change(manifest)
-    assert _tests_of_the_gate(manifest, "") == []
+    assert _gate_test_selectors(manifest, "") == []
 
 
 def test_what_lies_in_a_folder_with_the_name_of_a_test_is_not_left_out(
@@ -127,7 +127,7 @@ def test_what_lies_in_a_folder_with_the_name_of_a_test_is_not_left_out(
     ]
     below = test | {"fqn": [*test["fqn"], "another"], "name": "another"}
     manifest["nodes"]["test.finetune.another"] = below | {"attached_node": None}
-    selectors = _tests_of_the_gate(manifest, "")
+    selectors = _gate_test_selectors(manifest, "")
     assert f"fqn:{'.'.join(test['fqn'])}" not in selectors
     assert selectors
 

@@ -20,7 +20,7 @@ from tests.proxy import Proxy, proxy
 from tests.workspace import MakeWorkspace, Workspace
 
 pytestmark = pytest.mark.skipif(
-    embedded.own_server_chosen(), reason="the proxy stands before the embedded server"
+    embedded.connection_is_set(), reason="the proxy stands before the embedded server"
 )
 
 AGAIN = "nothing was changed; see that the server runs, then run the command again"

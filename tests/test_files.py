@@ -13,7 +13,7 @@ import pytest
 from exporter.errors import FinetuneError
 from exporter.files import append, drafts, publish
 from exporter.locks import locked
-from exporter.signals import stops_wait
+from exporter.signals import defer_stops
 from tests.workspace import Workspace
 
 
@@ -137,7 +137,7 @@ def test_a_signal_between_two_renames_waits_for_the_last(
 def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stops_wait():
+        with defer_stops():
             signal.raise_signal(signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:

@@ -175,4 +175,4 @@ def test_a_command_reports_that_it_waits_for_a_lock(shop: Workspace) -> None:
             connection.commit()
             rest = shown_until_the_end(ours)
             assert process.wait() == 0, rest
-    assert message.startswith("waiting for the server, or for a build there that holds")
+    assert message.startswith("waiting for the server, or for a build that has locked")

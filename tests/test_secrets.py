@@ -139,7 +139,7 @@ def test_no_secret_is_shown_written_or_listed(
 ) -> None:
     variables, own = planted(sample, endpoint)
     (sample.folder / "products.csv").symlink_to(REPOSITORY / "examples/products.csv")
-    if not embedded.own_server_chosen():
+    if not embedded.connection_is_set():
         sample.sql(LOCK_OUT)
     said: list[tuple[str, str]] = []
 

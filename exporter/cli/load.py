@@ -70,7 +70,7 @@ def load(
             raw,
             _read_files(files, columns, stats),
             mode=mode,
-            loaded=lambda n: report_if_stopped(
+            on_commit=lambda n: report_if_stopped(
                 f"{counted(n, 'row')} loaded into {raw}"
             ),
         )

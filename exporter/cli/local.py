@@ -14,7 +14,7 @@ from exporter.cli.server import LOCAL_FOLDER, server, uses_own_server
 from exporter.cli.stops import report_if_stopped
 from exporter.engines import embedded, raw_table
 from exporter.engines.connection import connection_environment
-from exporter.engines.home import socket_beside
+from exporter.engines.home import socket_path_fits
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 
@@ -55,7 +55,7 @@ def local_start() -> None:
     folder = LOCAL_FOLDER.absolute()
     variables = embedded.start(folder)
     say("running until: finetune local stop")
-    if not socket_beside(folder):
+    if not socket_path_fits(folder):
         exports = " ".join(f"{name}={value}" for name, value in variables.items())
         say(
             f"the path of this folder is too long for dbt to find the server: "

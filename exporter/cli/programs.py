@@ -12,7 +12,7 @@ from typing import IO
 
 from exporter.cli.stops import StoppedBySignal
 from exporter.errors import FinetuneError
-from exporter.signals import stops_wait
+from exporter.signals import defer_stops
 
 # Loaded here, because little may run between fork and exec; prctl(2) of Linux.
 _LIBC = ctypes.CDLL(None)
@@ -37,7 +37,7 @@ def run_program(
     while True:
         try:
             if process is None:
-                with stops_wait():
+                with defer_stops():
                     process = subprocess.Popen(
                         command,
                         env=environment,

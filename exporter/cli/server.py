@@ -18,7 +18,7 @@ LOCAL_FOLDER = Path(".postgres")
 def uses_own_server() -> bool:
     """Return whether PG* names another server than the one in this folder."""
     folder = LOCAL_FOLDER.absolute()
-    return embedded.own_server_chosen() and not embedded.is_serving(folder)
+    return embedded.connection_is_set() and not embedded.is_connected_to(folder)
 
 
 def complete_dbt(text: str, project_dir: Path, target: str = "postgres") -> str:
@@ -50,7 +50,7 @@ def server(target: str = "postgres") -> Iterator[None]:
     """
     if target == "spark":
         spark.require_server()
-    if target == "spark" or embedded.own_server_chosen():
+    if target == "spark" or embedded.connection_is_set():
         yield
         return
     with ExitStack() as stack:

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from exporter.cli.console import say
-from exporter.signals import STOPS, handle_stops
+from exporter.signals import STOP_SIGNALS, handle_stops
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -40,7 +40,7 @@ def stoppable() -> Iterator[None]:
     Whatever these raise, the command ends with one line. A signal that was ignored
     before, as under nohup, stays ignored.
     """
-    before = {n: signal.getsignal(n) for n in STOPS}
+    before = {n: signal.getsignal(n) for n in STOP_SIGNALS}
     report_if_stopped("nothing was changed")
     hook = sys.unraisablehook
     try:

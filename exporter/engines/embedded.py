@@ -1,8 +1,8 @@
-"""The embedded default: a PostgreSQL of our own in a folder, on a socket only.
+"""The embedded PostgreSQL: a server in a folder, reachable only by its socket.
 
-Every command that needs it attaches to it or starts it; the last one to leave
-stops it, unless `start` was asked to keep it running. The traps named here were met
-on Linux in November 2026.
+Every command that needs it attaches to it or starts it; the last one to detach stops
+it, unless `start` keeps it running. What the comments report was found on Linux in
+November 2026.
 """
 
 import fcntl
@@ -17,14 +17,14 @@ from pathlib import Path
 from threading import Event
 
 from exporter.engines import cluster
-from exporter.engines.home import PORT, answers, made_home, socket_folder
-from exporter.engines.programs import binaries, reachable_binaries, run
+from exporter.engines.home import PORT, is_listening, make_home, socket_folder
+from exporter.engines.programs import find_binaries, run, runnable_binaries
 from exporter.errors import FinetuneError
 from exporter.locks import locked, open_lock
-from exporter.signals import stops_wait
+from exporter.signals import defer_stops
 
-# With none of these set, libpq has no server to use, and the embedded one
-# serves (PostgreSQL 18 documentation, "Environment Variables").
+# If none of these is set, libpq has no server to use, and the embedded one is started
+# (PostgreSQL 18 documentation, "Environment Variables").
 CONNECTION_VARIABLES = (
     *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD"),
     *("PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE"),
@@ -32,49 +32,49 @@ CONNECTION_VARIABLES = (
 
 _DATABASE = "postgres"
 
-# The file that says that nobody but `stop` may stop the server.
+# While this file exists, only `stop` stops the server.
 _KEPT = "kept"
 
 _PACKAGE = Path(__file__).parents[2]
 
 
-def own_server_chosen() -> bool:
-    """Return whether libpq's variables name a server that is not ours."""
+def connection_is_set() -> bool:
+    """Return whether one of libpq's connection variables is set."""
     return any(os.environ.get(name) for name in CONNECTION_VARIABLES)
 
 
-def is_serving(folder: Path) -> bool:
-    """Return whether libpq's variables name the server in the folder."""
+def is_connected_to(folder: Path) -> bool:
+    """Return whether PGHOST is the server in the folder."""
     return os.environ.get("PGHOST") == str((folder / "socket").resolve())
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[dict[str, str]]:
-    """Yield the libpq variables of the server in the folder, made if missing.
+    """Yield the libpq variables of the server in the folder; start it if necessary.
 
     Raises:
         FinetuneError: There is no PostgreSQL to run, or it does not start.
     """
-    home = made_home(folder)
+    home = make_home(folder)
     with (
-        _watched(home) as left,
+        _watchdog(home) as detached,
         os.fdopen(open_lock(home, "users"), "r+b") as users,
     ):
-        begun = False
+        attached = False
         try:
             with _locked(home):
-                begun = True
+                attached = True
                 _start(home)
                 fcntl.flock(users, fcntl.LOCK_SH)
             yield _variables(home)
         finally:
-            if begun:
-                _leave(home, users.fileno())
-            left.set()
+            if attached:
+                _detach(home, users.fileno())
+            detached.set()
 
 
-def _leave(home: Path, users: int) -> bool:
-    """Stop the server, unless another command uses it or it is kept."""
+def _detach(home: Path, users: int) -> bool:
+    """Stop the server, unless another command is attached or it is kept."""
     with _locked(home), suppress(BlockingIOError):
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not (home / _KEPT).exists():
@@ -83,50 +83,51 @@ def _leave(home: Path, users: int) -> bool:
 
 
 @contextmanager
-def _watched(home: Path) -> Iterator[Event]:
-    """Have the server stopped even if this command is killed, or stopped in its end.
+def _watchdog(home: Path) -> Iterator[Event]:
+    """Detach from the server even if this command is killed before it does so itself.
 
-    A shell reads from a pipe that ends with us. Set the event when all is well: it
-    then gets a line, and does nothing.
+    A shell reads from a pipe to this process. If the event is set, the shell reads a
+    line and ends; if the pipe closes without one, the shell detaches.
     """
-    left = Event()
+    detached = Event()
     code = (
         "import sys; sys.path.insert(0, sys.argv[2]);"
-        "from exporter.engines.embedded import leave_for; leave_for(sys.argv[1])"
+        "from exporter.engines.embedded import detach_killed;"
+        "detach_killed(sys.argv[1])"
     )
-    leave: list[str | Path] = [sys.executable, "-c", code, home, _PACKAGE]
+    detach: list[str | Path] = [sys.executable, "-c", code, home, _PACKAGE]
     with subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r said || exec "$@"', "finetune", *leave],
+        ["/bin/sh", "-c", 'read -r line || exec "$@"', "finetune", *detach],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
         start_new_session=True,
-    ) as watcher:
+    ) as shell:
         try:
-            yield left
+            yield detached
         finally:
             with suppress(BrokenPipeError):
-                watcher.communicate(b"left\n" if left.is_set() else None)
+                shell.communicate(b"detached\n" if detached.is_set() else None)
 
 
-def leave_for(killed: str) -> None:
-    """Stop the server in a folder for a command that was killed, even in its start."""
-    home = Path(killed)
+def detach_killed(folder: str) -> None:
+    """Stop the server in a folder for a command that was killed, even at its start."""
+    home = Path(folder)
     for _ in range(20):
         with os.fdopen(open_lock(home, "users"), "r+b") as users:
-            if _leave(home, users.fileno()):
+            if _detach(home, users.fileno()):
                 return
         time.sleep(0.1)
 
 
 def start(folder: Path) -> dict[str, str]:
-    """Start the server in the folder until it is stopped; return its variables.
+    """Start the server in the folder until `stop`; return its variables.
 
     Raises:
         FinetuneError: There is no PostgreSQL to run, or it does not start.
     """
-    home = made_home(folder)
+    home = make_home(folder)
     with _locked(home):
         _start(home)
         os.close(open_lock(home, _KEPT))
@@ -134,7 +135,7 @@ def start(folder: Path) -> dict[str, str]:
 
 
 def stop(folder: Path) -> bool:
-    """Stop the server in the folder; say whether it was running."""
+    """Stop the server in the folder; return whether it was running."""
     if not (folder / "data").exists():
         return False
     home = folder.resolve()
@@ -153,56 +154,57 @@ def _variables(home: Path) -> dict[str, str]:
 
 
 def psql() -> Path:
-    """Return the path of the psql that belongs to the server."""
-    return binaries() / "psql"
+    """Return the path of the server's psql."""
+    return find_binaries() / "psql"
 
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Keep other commands, and signals, from the middle of a start or stop."""
-    with locked(home, "lock", seconds=60), stops_wait():
+    """Keep other commands, and signals, out of a start or a stop."""
+    with locked(home, "lock", seconds=60), defer_stops():
         yield
 
 
 def _start(home: Path) -> None:
     sockets = socket_folder(home)
-    if answers(sockets):
+    if is_listening(sockets):
         return
-    bindir, data = reachable_binaries(home), home / "data"
+    bindir, data = runnable_binaries(home), home / "data"
     if not data.exists():
-        cluster.initialise(bindir, data)
+        cluster.initialize(bindir, data)
     options = (
         f"-c listen_addresses= -c unix_socket_directories={shlex.quote(str(sockets))}"
-        # No log for a table made in its own transaction, which is safe on the disk
-        # before the commit: half of the log of a build, or a twentieth.
+        # PostgreSQL then writes no log for a table that is created in the same
+        # transaction, but syncs it before the commit: a build writes half of the log
+        # or less, down to a twentieth.
         " -c wal_level=minimal -c max_wal_senders=0"
     )
     pg_ctl, log = bindir / "pg_ctl", data / "server.log"
     deadline = time.monotonic() + 15
     while True:
-        cluster.clear_dead(data, sockets)
-        # Without -l and an empty stdin the server would hold the caller's pipe.
+        cluster.remove_stale_pid_files(data, sockets)
+        # Without -l and with a stdin, the server would keep the caller's pipe open.
         started = run(pg_ctl, "start", "-w", "-D", data, "-l", log, "-o", options)
         if started.returncode == 0:
             return
-        # After kill -9 the children of the old server need a moment to end.
-        said = cluster.last_message(log)
-        if time.monotonic() > deadline or "still in use" not in said:
+        # After kill -9, the children of the old server take a moment to end.
+        message = cluster.last_log_message(log)
+        if time.monotonic() > deadline or "still in use" not in message:
             raise FinetuneError(
-                f"the embedded PostgreSQL does not start: {said}; see {log}"
+                f"the embedded PostgreSQL does not start: {message}; see {log}"
             )
         time.sleep(0.2)
 
 
 def _stop(home: Path) -> bool:
     data = home / "data"
-    # One that is just starting does not answer yet.
+    # A server that is starting is not listening yet.
     if (
-        not answers((home / "socket").resolve())
-        and cluster.is_dead(data / "postmaster.pid") is not False
+        not is_listening((home / "socket").resolve())
+        and cluster.is_stale(data / "postmaster.pid") is not False
     ):
         return False
-    pg_ctl = reachable_binaries(home) / "pg_ctl"
+    pg_ctl = runnable_binaries(home) / "pg_ctl"
     stopped = run(pg_ctl, "stop", "-w", "-m", "fast", "-D", data)
     if stopped.returncode != 0:
         raise FinetuneError(

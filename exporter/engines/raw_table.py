@@ -1,4 +1,4 @@
-"""The raw table on PostgreSQL: made if it is missing, and filled by COPY."""
+"""The raw table on PostgreSQL: create it if it is missing, and fill it by COPY."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
@@ -12,20 +12,20 @@ from exporter.engines.connection import commit, connected
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
 from exporter.progress import waiting
-from exporter.signals import stops_wait
+from exporter.signals import defer_stops
 
 if TYPE_CHECKING:
     from exporter.records import Block, CopyFormat
 
 
 def exists(table: RawTable) -> bool:
-    """Return whether there is a relation of that name."""
+    """Return whether the relation exists."""
     with connected() as connection:
         return _kind(connection, table) is not None
 
 
 def _kind(connection: psycopg.Connection, table: RawTable) -> str | None:
-    """Return what pg_class calls a relation, "r" for a plain table."""
+    """Return the `relkind` of a relation, "r" for a table, or None if it is missing."""
     found = connection.execute(
         "select relkind::text from pg_class"
         " join pg_namespace on pg_namespace.oid = relnamespace"
@@ -40,25 +40,25 @@ def load(
     blocks: "Iterator[Block]",
     *,
     mode: str | None,
-    loaded: Callable[[int], None] = lambda _: None,
+    on_commit: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Copy rows of (id, title, content) into the raw table; return how many.
+    """Copy rows of (id, title, content) into the raw table; return their number.
 
-    One transaction, begun when the first of them is there: the table is made when
-    it is missing, and after an error it is as it was. `mode` says what to do with
-    rows that are there: "replace", "append", or None to refuse. `loaded` gets the
-    count as soon as the rows stand.
+    One transaction, which begins after the first block is read: it creates the table
+    if it is missing; an error leaves the table as it was. `mode` is what happens to old
+    rows: "replace", "append", or None to refuse them. `on_commit` is called with the
+    number of rows.
 
     Raises:
-        FinetuneError: The server refuses, a column is missing or takes no such
-            value, there are rows and no mode, or there is nothing to load.
+        FinetuneError: The server reports an error, a column is missing or of another
+            type, there are old rows and no mode, or there is nothing to load.
     """
     first = next(blocks, None)
     if first is None:
         raise FinetuneError("found no row; nothing was changed")
     name = sql.Identifier(table.schema, table.name)
     with connected() as connection:
-        freeze = _made_ready(connection, table, first[0].columns, mode)
+        freeze = _prepare(connection, table, first[0].columns, mode)
         count = 0
         for copy_format, same in groupby(chain([first], blocks), itemgetter(0)):
             cursor = connection.cursor()
@@ -66,35 +66,35 @@ def load(
                 for _, block in same:
                     copy.write(block)
             count += cursor.rowcount
-        # Fresh statistics, so that the first build is planned for these rows.
+        # The planner of the first build needs statistics of these rows.
         connection.execute(sql.SQL("analyze {}").format(name))
-        with stops_wait():
+        with defer_stops():
             commit(connection)
-            loaded(count)
+            on_commit(count)
     return count
 
 
-def _made_ready(
+def _prepare(
     connection: psycopg.Connection,
     table: RawTable,
     columns: Sequence[str],
     mode: str | None,
 ) -> bool:
-    """Make the table, or see that it takes the rows; return whether to freeze them.
+    """Create the table, or check that it accepts the rows; return whether to freeze.
 
-    Frozen rows are read without being written again (the first scan of a million
-    wrote 133 MB of log). Nobody else can see the table before the commit; a snapshot
-    from before would see it empty otherwise, no better.
+    The first scan of frozen rows does not write them again (133 MB of log for a million
+    rows). Older snapshots see frozen rows too early, but they would see an empty table
+    otherwise, which is no better.
     """
     name, kind = sql.Identifier(table.schema, table.name), _kind(connection, table)
     if kind is None:
         schema, *names = map(sql.Identifier, (table.schema, *table.columns))
         connection.execute(sql.SQL("create schema if not exists {}").format(schema))
-        made = sql.SQL("create table {} ({} text, {} text, {} text)")
-        connection.execute(made.format(name, *names))
+        create = sql.SQL("create table {} ({} text, {} text, {} text)")
+        connection.execute(create.format(name, *names))
         return True
-    look = sql.SQL("select * from {} limit {}").format(name, int(mode is None))
-    cursor = connection.execute(look)
+    query = sql.SQL("select * from {} limit {}").format(name, int(mode is None))
+    cursor = connection.execute(query)
     found = [entry.name for entry in cursor.description or ()]
     for wanted in columns:
         if wanted not in found:
@@ -103,7 +103,7 @@ def _made_ready(
                 "the file's columns, or load into another --table"
             )
     if mode == "replace":
-        with waiting(f"{table} until nobody reads it"):
+        with waiting(f"the queries that read {table}"):
             connection.execute(sql.SQL("truncate {}").format(name))
     elif cursor.rowcount:
         raise FinetuneError(f"{table} has rows already; add --replace or --append")

@@ -48,9 +48,9 @@ def test_any_variable_of_libpq_switches_it_off(
 ) -> None:
     for variable in embedded.CONNECTION_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    assert not embedded.own_server_chosen()
+    assert not embedded.connection_is_set()
     monkeypatch.setenv(name, "5432")
-    assert embedded.own_server_chosen()
+    assert embedded.connection_is_set()
 
 
 def test_seeding_loads_once_and_only_where_there_is_no_table(folder: Path) -> None:
