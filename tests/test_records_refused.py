@@ -89,7 +89,7 @@ MORE_REFUSED = {
     "a tar archive": (bytes(257) + b"ustar\0", "a tar archive; tar -xf "),
     "a NUL in the header": (
         b"uid,ti\0tle,content\n1,a,b\n",
-        ":1: the header contains a NUL",
+        ":1: contains a NUL",
     ),
     "an empty zip": (b"PK\x05\x06" + bytes(18), "a zip archive; unzip "),
     "Markdown": (b"| uid | title |\n|---|---|\n", "a table in Markdown"),

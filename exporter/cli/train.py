@@ -17,7 +17,7 @@ from exporter.cli.connection import (
 )
 from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, QUIET, option, say, today
 from exporter.cli.stops import report_if_stopped
-from exporter.cli.watch import watch
+from exporter.cli.watch import watch_job
 from exporter.endpoint import jobs
 from exporter.endpoint.upload import await_processed, find_file
 from exporter.endpoint.upload_file import validated_files
@@ -74,9 +74,7 @@ def _parse_extra(
 @OUTPUT_DIR
 @connection_options
 @QUIET
-@click.pass_context
 def train(
-    context: click.Context,
     model: str,
     suffix: str | None,
     seed: int | None,
@@ -129,9 +127,7 @@ def train(
     report_if_stopped(f"the job goes on: finetune watch {job.id} follows it")
     click.echo(job.id)
     if follow:
-        context.invoke(
-            watch, job=job.id, output_dir=output_dir, timeout=timeout, retries=retries
-        )
+        watch_job(endpoint, job.id, output_dir)
 
 
 def _request(

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from exporter.cli.stops import report_if_stopped
 from exporter.display import visible
 from exporter.endpoint.watch import follow, record_outcome
 from exporter.errors import FinetuneError
+
+if TYPE_CHECKING:
+    from exporter.endpoint.client import Endpoint
 
 
 def _job_id(_context: click.Context, _argument: click.Parameter, value: str) -> str:
@@ -30,7 +34,7 @@ def watch(
     output_dir: Path,
     timeout: float,
     retries: int,
-    interval: float = 10,
+    interval: float,
 ) -> None:
     """Follow JOB until it ends; print the name of the new model.
 
@@ -38,7 +42,19 @@ def watch(
     added to jobs.jsonl beside the manifest. Exits with 0 if the job succeeded,
     else 1.
     """
-    endpoint = connect("jobs", timeout=timeout, retries=retries)
+    watch_job(
+        connect("jobs", timeout=timeout, retries=retries), job, output_dir, interval
+    )
+
+
+def watch_job(
+    endpoint: "Endpoint", job: str, output_dir: Path, interval: float = 10
+) -> None:
+    """Follow a job until it ends; print the name of its model.
+
+    Raises:
+        FinetuneError: The job failed, or the folder cannot be written.
+    """
     report_if_stopped(f"the job goes on: finetune watch {job} follows it again")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -28,27 +28,19 @@ class Header(NamedTuple):
 
 
 def read_header(file: InputFile, columns: Columns, stats: LoadStats) -> Header:
-    """Read the header, and skip blank lines and a `sep=` line above it.
+    """Read the header, and skip what is above it.
 
     Raises:
         FinetuneError: It is not a header, or lacks a column.
     """
     head = file.peek_line()
-    # Blanks at the start of the header's own line belong to it.
-    blank = len(head) - len(head.lstrip(BLANK))
-    start = head.rfind(file.end_of_line, 0, blank) + 1
+    start = _header_start(head, file.end_of_line)
     number = 1 + head.count(file.end_of_line, 0, start)
     line, end, rest = head[start:].partition(file.end_of_line)
-    if re.fullmatch(rb'"?sep=."?\r*', line, re.IGNORECASE):
-        start += len(line + end)
-        number += 1
-        line, end, rest = rest.partition(file.end_of_line)
     if len(line) > _MAX_BYTES:
         raise file.error(
             f"longer than {_MAX_BYTES >> 10} KiB; not a header of columns", number
         )
-    if b"\0" in line:
-        raise file.error("the header contains a NUL", number)
     if fault := file.text_fault(line):
         raise file.error(fault, number)
     text = line.decode().rstrip("\r\n")
@@ -77,6 +69,16 @@ def read_header(file: InputFile, columns: Columns, stats: LoadStats) -> Header:
         row_end="\r\n" if line.endswith(b"\r") else file.end_of_line.decode(),
         first_line=number + 1,
     )
+
+
+def _header_start(head: bytes, end_of_line: bytes) -> int:
+    """Return where the header begins, below blank lines and a `sep=` line."""
+    # Blanks at the start of the header's own line belong to it.
+    blank = len(head) - len(head.lstrip(BLANK))
+    start = head.rfind(end_of_line, 0, blank) + 1
+    line, end, _ = head[start:].partition(end_of_line)
+    is_sep = re.fullmatch(rb'"?sep=."?\r*', line, re.IGNORECASE)
+    return start + len(line + end) if is_sep else start
 
 
 def _split(text: str, columns: Columns) -> tuple[str, list[str]]:
