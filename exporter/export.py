@@ -16,7 +16,7 @@ from exporter.files import drafts, publish
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.gate import run_gate
 from exporter.progress import say, waiting
-from exporter.readers import limits, read_readers
+from exporter.readers import read_readers, readers_by_limit
 from exporter.tokens import Counter
 
 OpenSnapshot = Callable[
@@ -105,7 +105,7 @@ def _report_splits(
         )
         say(f"validation: {shares}" + (f"; asked for {asked} %" if asked else ""))
     readers = {k: r for k, r in read_readers().items() if r.dialect == dialect}
-    for fewest, names in limits("examples", readers):
+    for fewest, names in readers_by_limit("examples", readers):
         if train["pairs"] < fewest:
             say(
                 f"warning: {counted(train['pairs'], 'training example')}; "

@@ -7,7 +7,7 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from exporter.errors import FinetuneError
-from exporter.readers import NEAR, Reader, limits
+from exporter.readers import NOTICE, Reader, readers_by_limit
 
 DAY = date(2030, 5, 1)
 BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
@@ -36,8 +36,8 @@ EARLIER = {"date": BEFORE, "what": "fewer models", "state": "deprecated"}
 
 
 def test_the_source_read_last_is_named_with_its_date() -> None:
-    assert reader().source() == "its guide, read 2029-01-03"
-    assert replace(reader(), sources=[]).source() == ""
+    assert reader().latest_source() == "its guide, read 2029-01-03"
+    assert replace(reader(), sources=[]).latest_source() == ""
 
 
 @pytest.mark.parametrize(
@@ -71,15 +71,15 @@ def test_a_state_holds_from_its_very_day(
 
 def test_a_closing_is_said_from_sixty_days_before_it() -> None:
     shop = reader(NOTED)
-    assert timedelta(days=60) == NEAR
-    assert shop.dates(DAY - timedelta(days=61)) == []
+    assert timedelta(days=60) == NOTICE
+    assert shop.date_warnings(DAY - timedelta(days=61)) == []
     end = "(its guide, read 2029-01-03); use another endpoint"
     coming = f"A shop: no jobs for some from 2030-05-01 {end}"
-    assert shop.dates(DAY - NEAR) == shop.dates(BEFORE) == [coming]
+    assert shop.date_warnings(DAY - NOTICE) == shop.date_warnings(BEFORE) == [coming]
     gone = f"A shop: no jobs for some since 2030-05-01 {end}"
-    assert shop.dates(DAY) == shop.dates(date(2050, 1, 1)) == [gone]
-    assert len(reader(NOTED, CLOSED).dates(BEFORE)) == 2
-    [alone] = reader(NOTED, CLOSED).dates(DAY)
+    assert shop.date_warnings(DAY) == shop.date_warnings(date(2050, 1, 1)) == [gone]
+    assert len(reader(NOTED, CLOSED).date_warnings(BEFORE)) == 2
+    [alone] = reader(NOTED, CLOSED).date_warnings(DAY)
     assert "no jobs since" in alone
 
 
@@ -129,9 +129,9 @@ def test_the_advice_names_those_that_are_open_and_until_when() -> None:
     azure = "Azure OpenAI, Microsoft Foundry (finetune recipe azure, until 2027-05-01)"
     nebius = "Nebius Token Factory (finetune recipe nebius)"
     trl = "TRL SFTTrainer (finetune recipe trl)"
-    assert shop.advice(date(2027, 4, 30)) == f"use {azure}, {nebius} or {trl}"
-    assert shop.advice(date(2027, 5, 1)) == f"use {nebius} or {trl}"
-    assert reader(instead=["trl"]).advice(DAY) == f"use {trl}"
+    assert shop.alternatives(date(2027, 4, 30)) == f"use {azure}, {nebius} or {trl}"
+    assert shop.alternatives(date(2027, 5, 1)) == f"use {nebius} or {trl}"
+    assert reader(instead=["trl"]).alternatives(DAY) == f"use {trl}"
 
 
 def test_limits_of_a_kind_are_sorted_with_all_who_have_them() -> None:
@@ -139,4 +139,4 @@ def test_limits_of_a_kind_are_sorted_with_all_who_have_them() -> None:
         name: reader(limits={"tokens": most, "bytes": 1})
         for name, most in (("a", 9), ("b", 7), ("c", 9))
     } | {"d": reader()}
-    assert limits("tokens", readers) == [(7, ["b"]), (9, ["a", "c"])]
+    assert readers_by_limit("tokens", readers) == [(7, ["b"]), (9, ["a", "c"])]

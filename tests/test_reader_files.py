@@ -43,7 +43,7 @@ closings:
     [
         (NEW + "limit: {}\n", ":6: Object contains unknown field `limit`; known are t"),
         (NEW + "limits.bytes: 1\n", ":6: Object contains unknown field `limits.bytes`"),
-        (NEW + "name: other\n", ":6: its file names it, not the key name"),
+        (NEW + "name: other\n", ":6: the file's name is the name; remove the key"),
         (NEW + "kind: library\n", ":6: kind appears twice"),
         (
             NEW.replace("provider", "bank"),

@@ -5,6 +5,7 @@ import json
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -57,7 +58,7 @@ def test_a_recipe_is_whole_in_its_language(name: str, valid: int) -> None:
 
 @pytest.mark.parametrize("name", sorted(RECIPES.keys() - {"huggingface"}))
 def test_the_model_that_is_named_stands_in_the_recipe(name: str) -> None:
-    facts = {"examples": 3, "valid_examples": 0, "lengths": LENGTHS}
+    facts: dict[str, Any] = {"examples": 3, "valid_examples": 0, "lengths": LENGTHS}
     mine = recipes.render(RECIPES[name], Path("files"), model="it's/9", **facts)
     assert "MODEL" not in mine
     assert mine.replace("'\"'\"'", "'").replace(r"\u0027", "'").count("it's/9") >= 1
@@ -169,7 +170,7 @@ def test_a_length_that_a_provider_takes_has_room_for_the_longest(
     limit: int, context: int, sagemaker: int
 ) -> None:
     long = LENGTHS._replace(longest=limit - 9, max_tokens=limit)
-    facts = {"examples": 12, "valid_examples": 0, "lengths": long}
+    facts: dict[str, Any] = {"examples": 12, "valid_examples": 0, "lengths": long}
     other = recipes.render(RECIPES["sagemaker"], Path("files"), **facts)
     assert f'sequence_length="{sagemaker}K"' in other
     text = recipes.render(RECIPES["nebius"], Path("files"), **facts)
@@ -192,7 +193,7 @@ def write_texts(folder: Path, *answers: str) -> list[Path]:
 
 def test_the_bytes_are_a_bound_that_says_so(tmp_path: Path) -> None:
     paths = write_texts(tmp_path, "x" * 1_000, "\u0958" * 10)
-    lengths = recipes.measure(paths, tokens.BYTES, 32_768, "messages")
+    lengths = recipes.measure_lengths(paths, tokens.BYTES, 32_768, "messages")
     assert (lengths.longest, lengths.max_tokens) == (1_000 + 3 + 2 * 8 + 40, 1_280)
     assert lengths.sentence() == (
         "The longest example has at most 1,059 tokens (its bytes; --tokenizer FILE "
@@ -200,7 +201,7 @@ def test_the_bytes_are_a_bound_that_says_so(tmp_path: Path) -> None:
     )
     # Normalized as Qwen's tokenizer does, this letter is two, of three bytes each.
     paths = write_texts(tmp_path, "\u0958" * 100)
-    lengths = recipes.measure(paths, tokens.BYTES, None, "messages")
+    lengths = recipes.measure_lengths(paths, tokens.BYTES, None, "messages")
     assert lengths.longest == 600 + 3 + 2 * 8 + 40
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from exporter import tokens
 from exporter.chat import chat_messages
-from exporter.cli.figures import first_uids
+from exporter.cli.token_report import first_uids
 from exporter.progress import set_printer
 from tests.checked import finetune, write_export
 from tests.corpus import encoded, lines
@@ -77,7 +77,7 @@ def test_without_tiktoken_there_is_a_bound_that_says_so(
     assert "pip install 'finetune-exporter[tokens]'; counting bytes" in said[0]
 
 
-def test_check_tells_tokens_uids_limits_and_the_cost(
+def test_check_reports_tokens_uids_limits_and_the_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "none"))
@@ -92,7 +92,7 @@ def test_check_tells_tokens_uids_limits_and_the_cost(
     assert "  line 10: 66 tokens, uid uid-10" in told
     assert "  over 1,024 (trl, verl): 0" in told
     assert told[-1] == (
-        "  trained in 3 epochs: at most 2,322 tokens, at most 0.00 at 2 a million"
+        "  trained in 3 epochs: at most 2,322 tokens, at most 0.00 at 2 per million"
     )
 
 

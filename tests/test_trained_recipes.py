@@ -95,7 +95,7 @@ def printed(name: str, folder: Path) -> str:
         examples=len(ANSWERS),
         valid_examples=4,
         model=recipes.MODEL,
-        lengths=recipes.measure(paths, BYTES, recipes.CONTEXT, "messages"),
+        lengths=recipes.measure_lengths(paths, BYTES, recipes.CONTEXT, "messages"),
     )
 
 
@@ -216,7 +216,7 @@ def test_no_recipe_cuts_a_row_of_a_large_set_in_many_scripts(
                 )
     longest = inside(folder, "recipes", "count", recipes.MODEL, path)[str(path)]
     counter = from_file(tiny_model / "tokenizer.json") if exact else BYTES
-    lengths = recipes.measure([path], counter, recipes.CONTEXT, "messages")
+    lengths = recipes.measure_lengths([path], counter, recipes.CONTEXT, "messages")
     assert longest <= lengths.max_tokens
     assert not lengths.over
     if exact:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from exporter.checking.tables import table
 from exporter.errors import FinetuneError
-from exporter.readers import FOLDER, Reader, limits, read_readers
+from exporter.readers import FOLDER, Reader, read_readers, readers_by_limit
 from exporter.readers.schema import first_place
 
 # The severity of the rules that a reader's file lists under each of these keys.
@@ -112,7 +112,7 @@ class Rules:
 
     def limits(self, kind: str) -> list[tuple[int, list[str]]]:
         """Return the limits of one kind, such as "tokens", and the readers of each."""
-        return limits(kind, self.readers)
+        return readers_by_limit(kind, self.readers)
 
     def reserved(self) -> re.Pattern[str] | None:
         """Return an expression for the words that one of the readers refuses."""

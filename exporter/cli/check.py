@@ -1,4 +1,4 @@
-"""`finetune check`: what every reader will say of a chat file."""
+"""`finetune check`: check chat files against the rules of every reader."""
 
 import sys
 from collections import Counter, defaultdict
@@ -12,7 +12,7 @@ from exporter.chat import DIALECTS
 from exporter.checking.files import check_file
 from exporter.checking.leaks import check_leaks
 from exporter.checking.rules import Fault, Finding, Rules, read_rules
-from exporter.cli import figures
+from exporter.cli import token_report
 from exporter.cli.console import (
     CLEAR_BAR,
     ENCODING,
@@ -30,7 +30,7 @@ from exporter.display import visible
 from exporter.errors import FinetuneError
 from exporter.readers import read_readers
 
-# Of findings that differ in the line only, so many are shown.
+# Show at most this many findings that differ only in the line.
 _SHOWN = 3
 
 
@@ -82,7 +82,7 @@ def check(
     export is checked, also against its manifest. Readers of other dialects are
     left out.
 
-    An error is what a reader refuses; it exits with 1. Warnings exit with 0.
+    An error is what a reader refuses, and exits with 1. Warnings exit with 0.
     """
     if dialect is None:
         dialect = "messages"
@@ -100,24 +100,30 @@ def check(
         counter = tokens.from_file(tokenizer)
     elif count or price is not None:
         counter = tokens.counter(encoding)
-    contents, bill = [], figures.Bill(epochs, price)
+    checked = []
     for path in files:
         tally = tokens.Tally(counter) if counter else None
-        held = check_file(path, rules, findings.take, tally.add if tally else None)
-        contents.append(held)
+        contents = check_file(path, rules, findings.add, tally.add if tally else None)
+        checked.append(contents)
         if tally:
-            for finding in figures.too_long(path, tally, rules):
-                findings.take(finding)
-        findings.show()
-        questions, most = held.questions.distinct_and_most_frequent()
+            for finding in token_report.too_long(path, tally, rules):
+                findings.add(finding)
+        findings.print_groups()
+        questions, most = contents.questions.distinct_and_most_frequent()
         say(
-            f"{path}: examples: {held.examples:,}, different questions: "
+            f"{path}: examples: {contents.examples:,}, different questions: "
             f"{questions:,}, most answers to one: {most:,}"
         )
         if tally and tally.counts:
-            click.echo(figures.shown(path, tally, rules, bill, as_json=as_json))
-    check_leaks(contents, rules, findings.take)
-    findings.show()
+            click.echo(
+                token_report.as_json(path, tally)
+                if as_json
+                else token_report.as_text(
+                    path, tally, rules, epochs=epochs, price=price
+                )
+            )
+    check_leaks(checked, rules, findings.add)
+    findings.print_groups()
     errors, warnings = findings.counts["error"], findings.counts["warning"]
     say(f"errors: {errors:,}, warnings: {warnings:,}")
     if errors:
@@ -125,9 +131,9 @@ def check(
 
 
 def _rules(names: tuple[str, ...], dialect: str) -> Rules:
-    """Return the rules of the readers named; without a dialect those of any.
+    """Return the rules of the named readers, or of all; "" is any dialect.
 
-    Of a reader that has closed, that is said.
+    Warn of a named reader that has closed.
     """
     known = read_readers()
     for name in names:
@@ -138,12 +144,12 @@ def _rules(names: tuple[str, ...], dialect: str) -> Rules:
                 f"--dialect {own}, or finetune check --dialect {own} FILE"
             )
         if known[name].closed(today()):
-            say(*(f"warning: {note}" for note in known[name].dates(today())))
+            say(*(f"warning: {note}" for note in known[name].date_warnings(today())))
     return read_rules(names or [name for name in known if not dialect], dialect)
 
 
 def _list_rules(rules: Rules, *, as_json: bool) -> None:
-    """Print each rule, its meaning and the readers that it concerns."""
+    """Print each rule, its meaning and the readers that it affects."""
     for name, rule in rules.rules.items():
         affected = rules.affected[name]
         if as_json:
@@ -158,16 +164,16 @@ def _list_rules(rules: Rules, *, as_json: bool) -> None:
 
 
 class _Findings:
-    """Findings on their way out: all of them as JSON, else grouped and counted."""
+    """Counts findings and prints them: each at once as JSON, or in groups as text."""
 
     def __init__(self, as_json: bool) -> None:
         self.counts = {"error": 0, "warning": 0}
         self._as_json = as_json
         self._first: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-        self._alike: Counter[tuple[str, str]] = Counter()
+        self._group_counts: Counter[tuple[str, str]] = Counter()
 
-    def take(self, finding: Finding | None) -> None:
-        """Print a finding, if it is one, as JSON; or keep the first alike."""
+    def add(self, finding: Finding | None) -> None:
+        """Print a finding as JSON, or keep it if it is among the first of its group."""
         if finding is None:
             return
         self.counts[finding.severity] += 1
@@ -175,36 +181,37 @@ class _Findings:
             click.echo(CLEAR_BAR.get(), err=True, nl=False)
             click.echo(orjson.dumps(finding._asdict(), default=str))
             return
-        alike = (finding.rule, finding.severity)
-        self._alike[alike] += 1
-        if self._alike[alike] <= _SHOWN:
-            self._first[alike].append(finding)
+        group = (finding.rule, finding.severity)
+        self._group_counts[group] += 1
+        if self._group_counts[group] <= _SHOWN:
+            self._first[group].append(finding)
 
-    def show(self) -> None:
-        """Print what was kept, in the order of the lines."""
-        groups = sorted(self._first.items(), key=lambda group: group[1][0].line or 0)
-        for alike, findings in groups:
+    def print_groups(self) -> None:
+        """Print the groups in the order of their first lines, and forget them."""
+        groups = sorted(self._first.items(), key=lambda item: item[1][0].line or 0)
+        for group, findings in groups:
             for finding in findings:
                 click.echo(_as_text(finding))
-            more = self._alike[alike] - len(findings)
+            more = self._group_counts[group] - len(findings)
             if more:
                 click.echo(f"... and {more:,} more like this")
         self._first.clear()
-        self._alike.clear()
+        self._group_counts.clear()
 
 
 def _as_text(finding: Finding) -> str:
     place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
     key = f" {finding.key}:" if finding.key else ""
-    mild = " warning:" if finding.severity == "warning" else ""
-    return visible(f"{place}:{key}{mild} {finding.message} fix: {finding.fix}")
+    warning = " warning:" if finding.severity == "warning" else ""
+    return visible(f"{place}:{key}{warning} {finding.message} fix: {finding.fix}")
 
 
 def _last_export(folder: Path, rules: Rules, findings: _Findings) -> tuple[Path, ...]:
+    """Return the chat files of an export; report what differs from its manifest."""
     for problem in manifest.problems(folder):
         fault = Fault("manifest", detail=problem.what)
-        findings.take(rules.finding(fault, problem.file))
-    findings.show()
+        findings.add(rules.finding(fault, problem.file))
+    findings.print_groups()
     names = manifest.read(folder).files
     chats = (folder / name for name in ("train.jsonl", "valid.jsonl") if name in names)
     return tuple(path for path in chats if path.exists())

@@ -59,7 +59,7 @@ def check_dates(endpoint: "Endpoint", model: str | None, *, ignore: bool) -> Non
         FinetuneError: The provider is known to train nothing any more, or not this
             model.
     """
-    for note in endpoint.provider.dates(today()):
+    for note in endpoint.provider.date_warnings(today()):
         say(f"warning: {note}")
     if not ignore:
         endpoint.provider.refuse_closed(today(), model)

@@ -1,4 +1,4 @@
-"""`finetune readers`: who is known, and all that is known of one."""
+"""`finetune readers`: list the readers, or show all facts about one."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from exporter.readers import Reader, read_readers
 def readers(name: str | None) -> None:
     """List the providers, trainers and libraries that read the files.
 
-    With NAME, show all that is known of one: its rules, limits, dates, sources.
+    With NAME, show one with all its rules, limits, dates and sources.
     """
     known = read_readers()
     if name is None:
@@ -31,10 +31,10 @@ def readers(name: str | None) -> None:
 
 
 def _lines(reader: Reader) -> list[str]:
-    """Return all of a reader, a fact a line."""
-    verdicts = read_rules([reader.name]).severities[reader.name]
-    judged = {
-        verb: [rule for rule, given in verdicts.items() if given == severity]
+    """Return all facts about a reader, one per line."""
+    severities = read_rules([reader.name]).severities[reader.name]
+    rules_by_verb = {
+        verb: [rule for rule, found in severities.items() if found == severity]
         for verb, severity in (
             ("refuses", "error"),
             ("warns of", "warning"),
@@ -50,11 +50,14 @@ def _lines(reader: Reader) -> list[str]:
         "routes": reader.routes,
         "dialect": [reader.dialect],
         "limits": [f"{kind}: {limit:,}" for kind, limit in reader.limits.items()],
-        **{verb: [", ".join(rules)] * bool(rules) for verb, rules in judged.items()},
+        **{
+            verb: [", ".join(rules)] * bool(rules)
+            for verb, rules in rules_by_verb.items()
+        },
         "reserved": [", ".join(reader.reserved)] * bool(reader.reserved),
         "wants": [*reader.wants.values()],
         "closings": [f"{c.date}: {c.what}" for c in reader.closings],
-        "instead": [reader.advice(today())] * bool(reader.instead),
+        "instead": [reader.alternatives(today())] * bool(reader.instead),
         "models": [f"{model}: until {end}" for model, end in reader.models.items()],
         "recipe": [f"finetune recipe {reader.name}"] * bool(reader.recipe),
     }

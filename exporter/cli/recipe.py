@@ -1,4 +1,4 @@
-"""`finetune recipe`: how to hand the last export to a trainer or provider."""
+"""`finetune recipe`: print how to hand the last export to a trainer or provider."""
 
 import shlex
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 from exporter import manifest, tokens
 from exporter.cli.console import EXIT_CODES, FILE, OUTPUT_DIR, option, say, today
 from exporter.errors import FinetuneError
-from exporter.readers import Reader, read_readers, recipes
+from exporter.readers import read_readers, recipes
 
 _RECIPES = {name: reader for name, reader in read_readers().items() if reader.recipe}
 
@@ -44,7 +44,7 @@ def recipe(
     """
     chosen = _RECIPES[reader]
     export = manifest.read(output_dir)
-    for note in chosen.dates(today(), model):
+    for note in chosen.date_warnings(today(), model):
         say(f"warning: {note}")
     examples = {
         name: export.files[name].lines if name in export.files else 0
@@ -58,7 +58,7 @@ def recipe(
         paths = [output_dir / name for name, lines in examples.items() if lines]
         if model is None and chosen.kind == "trainer":
             context = context or recipes.CONTEXT
-        lengths = recipes.measure(paths, counter, context, export.dialect)
+        lengths = recipes.measure_lengths(paths, counter, context, export.dialect)
         if lengths.over:
             say(f"warning: {lengths.sentence()}")
     folder = output_dir
@@ -73,32 +73,30 @@ def recipe(
         lengths=lengths,
     )
     if folder != output_dir:
-        text = _export_first(export, output_dir, folder, chosen) + text
+        command = _export_command(export, folder, chosen.dialect)
+        say(
+            f"warning: {chosen.title} reads --dialect {chosen.dialect}, but "
+            f"{output_dir} is {export.dialect}: first {command}"
+        )
+        if chosen.dialect == "messages":
+            # The recipe may be a script or a configuration, so this is a comment.
+            command = "# First: " + command.replace("\n", "\n# ")
+        text = f"{command}\n{text}"
     click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
 
-def _export_first(
-    export: manifest.Manifest, old: Path, new: Path, reader: Reader
-) -> str:
-    """Return the command that makes the rows that the reader reads, and say so.
+def _export_command(export: manifest.Manifest, folder: Path, dialect: str) -> str:
+    """Return the command that writes the export again in another dialect.
 
-    A script or a configuration has it as a comment. The prompt of the old export
-    goes along: it may be one of the command line.
+    It has the system prompt of the export, which may come from the command line.
     """
     facts = export.document
     data_set, prompt = facts.get("data_set", {}), facts.get("system_prompt")
-    none = "system_prompt" in facts and not data_set.get("system")
+    no_system = "system_prompt" in facts and not data_set.get("system")
     words = [
         *("finetune", "export", data_set.get("name")),
         *(("--target", "spark") if facts.get("engine") == "spark" else ()),
-        *(("--system-prompt", prompt) if prompt else ("--no-system",) * none),
-        *("--dialect", reader.dialect, "-o", str(new)),
+        *(("--system-prompt", prompt) if prompt else ("--no-system",) * no_system),
+        *("--dialect", dialect, "-o", str(folder)),
     ]
-    command = shlex.join(filter(None, words))
-    say(
-        f"warning: {reader.title} reads --dialect {reader.dialect}, but {old} is "
-        f"{export.dialect}: first {command}"
-    )
-    if reader.dialect == "messages":
-        command = "# First: " + command.replace("\n", "\n# ")
-    return f"{command}\n"
+    return shlex.join(filter(None, words))

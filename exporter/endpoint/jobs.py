@@ -13,7 +13,7 @@ from msgspec import Meta
 from exporter import __version__, manifest
 from exporter.endpoint.answers import NoAnswerError
 from exporter.errors import FinetuneError
-from exporter.readers import ending
+from exporter.readers import shutdown_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def model_notes(endpoint: "Endpoint", model: str, today: date) -> list[str]:
             "model"
         )
     shutdown = shutdown or endpoint.provider.shutdown(model)
-    return notes + ending(model, shutdown, today)
+    return notes + shutdown_warnings(model, shutdown, today)
 
 
 def _check_listed(endpoint: "Endpoint", model: str, refusal: FinetuneError) -> str:

@@ -1,7 +1,6 @@
-"""What is known of each reader of a training file: one YAML file per reader.
+"""The readers of training files: providers, trainers and libraries, a YAML file each.
 
-A reader is a provider, a trainer or a library. Its limits, dates, models and
-hosts stand in its file and nowhere else; what shows them is made from it.
+The limits, dates, models and hosts of a reader are in its file and nowhere else.
 """
 
 import datetime
@@ -16,8 +15,8 @@ from exporter.chat import DIALECTS
 from exporter.errors import FinetuneError
 from exporter.readers import schema
 
-# So long before its date a closing is reported.
-NEAR = datetime.timedelta(days=60)
+# A closing or a shutdown is reported from this long before its date.
+NOTICE = datetime.timedelta(days=60)
 FOLDER = Path(__file__).parent
 
 _Kind = Literal["provider", "trainer", "library"]
@@ -26,30 +25,29 @@ _Size = Literal["bytes", "request_bytes", "tokens"]
 
 
 class Source(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where facts were read, and when."""
+    """Where the facts come from, and when they were read."""
 
     what: str
     read: datetime.date
 
 
 class Closing(Struct, frozen=True, forbid_unknown_fields=True):
-    """What ends on a day, and what the reader is from then on, if anything."""
+    """What ends on a date, and the state of the reader from then on, if it changes."""
 
     date: datetime.date
     what: str
     state: Literal["closed", "deprecated"] | None = None
 
-    def sentence(self, today: datetime.date) -> str:
-        """Return what ends, and when."""
+    def text(self, today: datetime.date) -> str:
+        """Return what ends, and since or from which date."""
         return f"{self.what} {'since' if self.date <= today else 'from'} {self.date}"
 
 
 class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A provider, trainer or library, as its file has it.
+    """The content of a reader's file.
 
-    `routes` are those of OpenAI's API that its hosts have. `proof` says what was
-    done with the recipe: it was executed, its options are those of the client's
-    parser, or nothing.
+    `routes` are the routes of OpenAI's API that its hosts have. `proof` is how the
+    recipe is tested: by executing it, by parsing its options with the client, or not.
     """
 
     title: Annotated[str, Meta(min_length=1)]
@@ -77,62 +75,67 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def limits(self) -> dict[str, int]:
-        """Return its limits in bytes, examples and tokens, those of `like` too.
+        """Its limits in bytes, examples and tokens, with those of `like`.
 
-        One that is missing does not exist or is stated nowhere.
+        A missing limit does not exist, or the reader does not publish it.
         """
         return {k: limit for k, limit in self.stated.items() if isinstance(limit, int)}
 
-    def source(self) -> str:
-        """Return where the facts were read, and when last."""
+    def latest_source(self) -> str:
+        """Return the source that was read last, with its date."""
         last = max(self.sources, key=lambda source: source.read, default=None)
         return f"{last.what}, read {last.read}" if last else ""
 
     def closed(self, today: datetime.date) -> Closing | None:
-        """Return the closing after which nothing is trained, if it is past."""
+        """Return the closing that has ended training there, if one has."""
         ends = (c for c in self.closings if c.state == "closed" and c.date <= today)
         return next(ends, None)
 
     def state(self, today: datetime.date) -> str:
-        """Return in a few words whether one can train there."""
-        states = [closing for closing in self.closings if closing.state]
-        past = [closing for closing in states if closing.date <= today]
+        """Return "open", "closed" or "deprecated", with the date of the change."""
+        changes = [closing for closing in self.closings if closing.state]
+        past = [closing for closing in changes if closing.date <= today]
         if past:
             return f"{past[-1].state} since {past[-1].date}"
-        return f"open, {states[0].state} from {states[0].date}" if states else "open"
+        return f"open, {changes[0].state} from {changes[0].date}" if changes else "open"
 
-    def dates(self, today: datetime.date, model: str | None = None) -> list[str]:
-        """Return what a user should hear of ends, of the model too, near or gone by."""
+    def date_warnings(
+        self, today: datetime.date, model: str | None = None
+    ) -> list[str]:
+        """Return warnings of closings and of the model's shutdown, near or past."""
         closed = self.closed(today)
-        notes = [
-            f"{self.title}: {closing.sentence(today)} ({self.source()}); "
-            f"{self.advice(today)}"
+        warnings = [
+            self._closing_text(closing.text(today), today)
             for closing in ([closed] if closed else self.closings)
-            if closing.date - NEAR <= today
+            if closing.date - NOTICE <= today
         ]
-        return notes + (ending(model, self.shutdown(model), today) if model else [])
+        if model:
+            warnings += shutdown_warnings(model, self.shutdown(model), today)
+        return warnings
 
     def refuse_closed(self, today: datetime.date, model: str | None = None) -> None:
-        """Refuse to send anything where nothing, or not this model, is trained.
+        """Refuse to send anything if the reader has closed or the model is shut down.
 
         Raises:
-            FinetuneError: It ended on that day or before.
+            FinetuneError: One of these dates is today or before.
         """
         closing = self.closed(today)
-        ended = [closing.sentence(today)] if closing else []
+        ended = [closing.text(today)] if closing else []
         if model and (shutdown := self.shutdown(model)) and shutdown <= today:
-            ended += ending(model, shutdown, today)
+            ended += shutdown_warnings(model, shutdown, today)
         if ended:
-            raise FinetuneError(
-                f"{self.title}: {ended[0]} ({self.source()}); {self.advice(today)}, or "
-                "try it with --ignore-dates"
-            )
+            text = self._closing_text(ended[0], today)
+            raise FinetuneError(f"{text}, or try it with --ignore-dates")
+
+    def _closing_text(self, ended: str, today: datetime.date) -> str:
+        source, alternatives = self.latest_source(), self.alternatives(today)
+        return f"{self.title}: {ended} ({source}); {alternatives}"
 
     def refuse_route(self, route: str) -> None:
-        """Refuse an endpoint that has another API than OpenAI's.
+        """Refuse a provider that lacks a route of OpenAI's API: "files" or "jobs".
 
         Raises:
-            FinetuneError: It has not the route, "files" or "jobs".
+            FinetuneError: The provider has its own API instead.
         """
         if route not in self.routes:
             raise FinetuneError(
@@ -142,12 +145,12 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             )
 
     def shutdown(self, model: str) -> datetime.date | None:
-        """Return when the model ends; its fine-tunes (ft:MODEL:...) end with it."""
+        """Return when a model, or its fine-tune ft:MODEL:..., is shut down."""
         name = model.strip().lower().removeprefix("ft:")
         return self.models.get(name.split(":")[0].strip())
 
-    def advice(self, today: datetime.date) -> str:
-        """Return what to use instead, of what is not closed on that day."""
+    def alternatives(self, today: datetime.date) -> str:
+        """Return which readers to use instead, of those that are not closed."""
         places = []
         for name in self.instead:
             other = read_readers()[name]
@@ -159,32 +162,34 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return f"use {', '.join(most)} or {last}" if most else f"use {last}"
 
 
-def ending(model: str, end: datetime.date | None, today: datetime.date) -> list[str]:
-    """Return what to say of the day when a model ends, if that is near or gone by."""
-    if end is None or end - NEAR > today:
+def shutdown_warnings(
+    model: str, shutdown: datetime.date | None, today: datetime.date
+) -> list[str]:
+    """Return a warning of a model's shutdown if it is near or past, else none."""
+    if shutdown is None or shutdown - NOTICE > today:
         return []
-    when = "was" if end <= today else "and its fine-tunes will be"
-    return [f"{model} {when} shut down on {end}"]
+    when = "was" if shutdown <= today else "and its fine-tunes will be"
+    return [f"{model} {when} shut down on {shutdown}"]
 
 
 @functools.cache
 def read_readers(folder: Path = FOLDER) -> dict[str, Reader]:
-    """Return all readers by name, the endpoints first.
+    """Return all readers by name, those with OpenAI's API first.
 
     Raises:
-        FinetuneError: A file has a fault; file and line are named.
+        FinetuneError: A file is invalid; the message names file and line.
     """
     paths = {path.stem: path for path in sorted(folder.glob("*.yml"))}
     readers: dict[str, Reader] = {}
 
     def add(name: str) -> None:
-        """Add a reader, after the one that it is like."""
+        """Add a reader after the one that it is `like`."""
         if not name or name in readers:
             return
         reader = schema.load(paths[name], Reader)
         if reader.name:
             where = schema.first_place(paths[name], "name:")
-            raise FinetuneError(f"{where}: its file names it, not the key name")
+            raise FinetuneError(f"{where}: the file's name is the name; remove the key")
         named = [("instead:", other) for other in reader.instead]
         for key, other in [("like:", reader.like), *named]:
             if other and other not in paths:
@@ -204,8 +209,10 @@ def read_readers(folder: Path = FOLDER) -> dict[str, Reader]:
     return {reader.name: reader for reader in ordered}
 
 
-def limits(kind: str, readers: dict[str, Reader]) -> list[tuple[int, list[str]]]:
-    """Return the limits of one kind, such as "tokens", and who has them."""
+def readers_by_limit(
+    kind: str, readers: dict[str, Reader]
+) -> list[tuple[int, list[str]]]:
+    """Return each limit of a kind, such as "tokens", with the readers that have it."""
     found: dict[int, list[str]] = {}
     for name, reader in readers.items():
         if kind in reader.limits:
@@ -214,7 +221,7 @@ def limits(kind: str, readers: dict[str, Reader]) -> list[tuple[int, list[str]]]
 
 
 def reader_at(host: str) -> Reader:
-    """Return the provider at a host; an unknown one is held to OpenAI's limits."""
+    """Return the provider at a host; an unknown one gets OpenAI's limits."""
     readers = read_readers()
     for reader in readers.values():
         for name in reader.hosts:

@@ -1,4 +1,4 @@
-"""A recipe: the hand-off of an export to a reader, from the template in its file."""
+"""Render a recipe: how to hand an export to a reader, from its file's template."""
 
 import glob
 import json
@@ -7,7 +7,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jinja2
 import orjson
@@ -16,22 +16,24 @@ from exporter.checking.dialects import Conversation
 from exporter.readers import Reader
 from exporter.tokens import Counter
 
-# The model that the recipes train unless another is named, and the longest row
-# that it can take (max_position_embeddings of its config.json, 2026-11-25).
+# The model that the recipes train by default, and its context in tokens
+# (max_position_embeddings of its config.json, 2026-11-25).
 MODEL, CONTEXT = "Qwen/Qwen2.5-0.5B-Instruct", 32_768
 
-# What a chat template adds, at most: the marks and the role of a message, and a
-# system message of its own (Qwen2.5's has 21 tokens with its marks, Llama 3's 25).
+# The tokens that a chat template adds at most: the control tokens and the role of each
+# message, and a default system message (21 tokens in Qwen2.5's, 25 in Llama 3's).
 _PER_MESSAGE = 8
 _PER_EXAMPLE = 40
+# Limits are rounded up to a multiple of this.
 _STEP = 256
+# At most this many of the rows over the context are named.
 _SHOWN = 3
 
 
 class Lengths(NamedTuple):
-    """How long the examples are, in tokens, and the rows over the model's context.
+    """The lengths of the examples in tokens, and the rows over the model's context.
 
-    A `caveat` says why it is a bound and not a count.
+    `caveat` says why the lengths are an upper bound; it is empty if they are exact.
     """
 
     longest: int
@@ -41,7 +43,7 @@ class Lengths(NamedTuple):
     context: int | None
 
     def sentence(self) -> str:
-        """Return what a recipe says of the lengths, with their unit."""
+        """Return a sentence for the recipe, which also names rows over the context."""
         count = f"{self.longest:,} tokens"
         if self.caveat:
             count = f"at most {count} ({self.caveat})"
@@ -56,13 +58,13 @@ class Lengths(NamedTuple):
         return text
 
 
-def measure(
+def measure_lengths(
     paths: Iterable[Path], counter: Counter, context: int | None, dialect: str
 ) -> Lengths:
-    """Measure the examples of files in a dialect.
+    """Return the lengths of the examples of files in a dialect.
 
-    Texts are counted as they are and in Unicode's form NFC, into which some
-    tokenizers bring them; the larger count holds.
+    Some tokenizers convert texts to Unicode's form NFC, so a text counts as many
+    tokens as the longer of its two forms.
     """
     longest, over = 0, []
     for path in paths:
@@ -88,13 +90,21 @@ def _count(text: str, counter: Counter) -> int:
     return count
 
 
-def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
+def render(
+    reader: Reader,
+    folder: Path,
+    *,
+    examples: int,
+    valid_examples: int,
+    model: str | None = None,
+    lengths: Lengths | None = None,
+) -> str:
     """Return the recipe of a reader for the export in the folder.
 
-    Facts are `valid_examples` and `examples`, `model` or None, and `lengths` if
-    the recipe needs them. A text is quoted for the language it stands in: `sh`,
-    `py`, `json` (YAML too). A line with "?" before it stands there only if there is
-    a validation file. A recipe that nobody has executed says so.
+    `lengths` must be given if the template uses them. The template quotes each text
+    for its language with a filter: `sh`, `py` or `json` (also for YAML). A line that
+    begins with "?" is kept only if there are validation examples. A recipe that no
+    test executes begins with a comment that says so.
     """
     # Text, not HTML, is made here.
     environment = jinja2.Environment(  # noqa: S701
@@ -107,7 +117,7 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
         "sh": shlex.quote,
         "py": lambda text: json.dumps(text) if text.isascii() else repr(text),
         "json": lambda text: json.dumps(text, ensure_ascii=False),
-        # JSON between the single quotes of a shell.
+        # The inside of a JSON string, itself within single quotes of a shell.
         "inner": lambda text: json.dumps(text)[1:-1].replace("'", r"\u0027"),
         "glob": glob.escape,
         "n": "{:,}".format,
@@ -115,10 +125,8 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
         "power": lambda number: 1 << (number - 1).bit_length(),
         "comment": _comment,
     }
-    # A name that begins with a dash would be taken for an option.
+    # Programs would read a name that begins with a dash as an option.
     place = f"./{folder}" if str(folder).startswith("-") else str(folder)
-    lengths = facts.get("lengths")
-    given = facts.pop("model", None)
     placeholder = MODEL if reader.kind == "trainer" else "MODEL"
     needs = "a GPU" if reader.kind == "trainer" else "an account"
     proofs = {
@@ -127,22 +135,24 @@ def render(reader: Reader, folder: Path, **facts: Any) -> str:  # noqa: ANN401
         "": f"# Not run: it needs {needs}.\n",
     }
     lines = reader.recipe.splitlines(keepends=True)
-    if not facts["valid_examples"]:
+    if not valid_examples:
         lines = [line for line in lines if not line.startswith("?")]
     template = "".join(line.removeprefix("?") for line in lines)
     return proofs[reader.proof] + environment.from_string(template).render(
         folder=place,
         train=f"{place}/train.jsonl",
-        valid=f"{place}/valid.jsonl" if facts["valid_examples"] else "",
+        valid=f"{place}/valid.jsonl" if valid_examples else "",
         reader=reader,
+        examples=examples,
+        valid_examples=valid_examples,
+        lengths=lengths,
         max_tokens=lengths.max_tokens if lengths else None,
-        model=given or placeholder,
-        given=given,
-        **facts,
+        model=model or placeholder,
+        given=model,
     )
 
 
 def _comment(text: str, indent: int = 0) -> str:
-    """Return a text as lines of a comment, all but the first indented."""
+    """Return a text as comment lines, of which all but the first are indented."""
     lines = textwrap.wrap(text, 86 - indent, break_on_hyphens=False)
     return "\n".join(f"{' ' * indent * bool(n)}# {t}" for n, t in enumerate(lines))

@@ -33,7 +33,7 @@ def test_limits_are_those_of_the_host(host: str, name: str) -> None:
     assert found.title == host if not name else found.name == name
     if not name:
         assert found.limits == OPENAI.limits
-        assert found.dates(date(2028, 1, 1)) == []
+        assert found.date_warnings(date(2028, 1, 1)) == []
         assert found.shutdown("gpt-4.1-mini-2025-04-14") is None
 
 
@@ -53,16 +53,18 @@ def test_a_fine_tune_ends_with_its_model(model: str, end: date | None) -> None:
 
 def test_the_end_of_the_model_is_said_with_the_ends_of_the_endpoint() -> None:
     day = date(2027, 1, 14)
-    [_, ended] = OPENAI.dates(day, MODEL)
+    [_, ended] = OPENAI.date_warnings(day, MODEL)
     assert ended == f"{MODEL} was shut down on {day}"
-    *_, near = OPENAI.dates(date(2027, 1, 13), MODEL)
+    *_, near = OPENAI.date_warnings(date(2027, 1, 13), MODEL)
     assert near == f"{MODEL} and its fine-tunes will be shut down on {day}"
-    assert len(OPENAI.dates(day)) == len(OPENAI.dates(day, "gpt-9")) == 1
+    assert (
+        len(OPENAI.date_warnings(day)) == len(OPENAI.date_warnings(day, "gpt-9")) == 1
+    )
 
 
 def test_the_end_of_an_endpoint_names_where_that_was_read() -> None:
     for host, page in (("api.openai.com", "deprecations"), ("api.mistral.ai", "docs.")):
-        [*_, note] = reader_at(host).dates(date(2027, 1, 6))
+        [*_, note] = reader_at(host).date_warnings(date(2027, 1, 6))
         assert page in note
 
 

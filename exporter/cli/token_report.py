@@ -1,9 +1,8 @@
-"""What `finetune check --tokens` says of a file: tokens, long examples, the bill."""
+"""The report of `finetune check --tokens` on a file: counts, long examples, cost."""
 
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 
@@ -12,17 +11,10 @@ from exporter.display import visible
 from exporter.tokens import Tally
 
 
-class Bill(NamedTuple):
-    """How often the data is trained on, and what a million tokens cost."""
-
-    epochs: int
-    price: float | None
-
-
 def too_long(path: Path, tally: Tally, rules: Rules) -> Iterator[Finding | None]:
     """Yield a finding for each limit that examples exceed.
 
-    A bound does not prove that an example is too long.
+    An upper bound does not prove that an example is too long, so it yields none.
     """
     for limit, readers in rules.limits("tokens") if tally.counter.exact else ():
         above = tally.above(limit)
@@ -32,16 +24,8 @@ def too_long(path: Path, tally: Tally, rules: Rules) -> Iterator[Finding | None]
             yield rules.finding(fault, path, readers=readers)
 
 
-def shown(
-    path: Path, tally: Tally, rules: Rules, bill: Bill, *, as_json: bool
-) -> str | bytes:
-    """Return the figures as text, or as JSON with the keys of a finding, and tokens."""
-    if as_json:
-        return _as_json(path, tally)
-    return "\n".join(map(visible, _as_lines(path, tally, rules, bill)))
-
-
-def _as_json(path: Path, tally: Tally) -> bytes:
+def as_json(path: Path, tally: Tally) -> bytes:
+    """Return the report as JSON: the keys of a finding, and `tokens`."""
     half, ninety, most = tally.percentiles(50, 90, 99)
     figures = {
         **tally.facts(),
@@ -56,7 +40,10 @@ def _as_json(path: Path, tally: Tally) -> bytes:
     return orjson.dumps({**finding._asdict(), "tokens": figures})
 
 
-def _as_lines(path: Path, tally: Tally, rules: Rules, bill: Bill) -> list[str]:
+def as_text(
+    path: Path, tally: Tally, rules: Rules, *, epochs: int, price: float | None
+) -> str:
+    """Return the report as text; `price` is the cost of a million tokens."""
     at_most = "" if tally.counter.exact else "at most "
     total, longest = tally.total, tally.longest()
     share = 100 * tally.system / total
@@ -65,14 +52,14 @@ def _as_lines(path: Path, tally: Tally, rules: Rules, bill: Bill) -> list[str]:
     uids = first_uids(
         path.with_name("clean.jsonl"), split, [line for _, line in longest]
     )
-    trained = total * bill.epochs
-    last = f"  trained in {bill.epochs} epochs: {at_most}{trained:,} tokens"
-    if bill.price is not None:
-        cost = f"{trained * bill.price / 1e6:,.2f} at {bill.price:g} a million"
+    trained = total * epochs
+    last = f"  trained in {epochs} epochs: {at_most}{trained:,} tokens"
+    if price is not None:
+        cost = f"{trained * price / 1e6:,.2f} at {price:g} per million"
         last += f", {at_most}{cost}"
-    return [
+    lines = [
         f"{path}: {at_most}{total:,} tokens ({tally.counter.encoding})",
-        f"  an example: half {half:,}, 90 % {ninety:,}, 99 % {most:,} or less",
+        f"  per example: 50 % have {half:,} or less, 90 % {ninety:,}, 99 % {most:,}",
         *(
             f"  line {line}: {size:,} tokens"
             + (f", uid {uids[line]}" if line in uids else "")
@@ -82,16 +69,17 @@ def _as_lines(path: Path, tally: Tally, rules: Rules, bill: Bill) -> list[str]:
             f"  over {limit:,} ({', '.join(readers)}): {tally.above(limit):,}"
             for limit, readers in rules.limits("tokens")
         ),
-        f"  system prompt: {tally.system:,} tokens, {share:.0f} % of the bill",
+        f"  system prompt: {tally.system:,} tokens, {share:.0f} % of the total",
         last,
     ]
+    return "\n".join(map(visible, lines))
 
 
 def first_uids(clean: Path, split: str, lines: Sequence[int]) -> dict[int, str]:
     """Return the first uid of the pairs on these lines of a split's file.
 
-    Line n of a split is its n-th pair in clean.jsonl. Without that file, or
-    where a pair has no uid, there is nothing to show.
+    Line n of a split is its n-th pair in clean.jsonl. A pair without a uid is left
+    out, and without that file all are.
     """
     if not clean.is_file():
         return {}
