@@ -1,7 +1,7 @@
-"""What `finetune init` writes: a folder of one's own that builds and exports.
+"""The project folder that `finetune init` writes, ready to build and export.
 
-What this repository has itself is not copied here: in a clone it is read where it
-stands, and the wheel is built with it in this folder (pyproject.toml).
+Files that the repository has at its root are not copied into this folder: a clone
+reads them there, and the build of the wheel puts them here (pyproject.toml).
 """
 
 import os
@@ -13,8 +13,8 @@ from exporter.errors import FinetuneError
 
 _HERE = Path(__file__).parent
 
-# What is written, and the file or folder that it comes from.
-_ENTRIES = {
+# Each file or folder that is written, and the one that it is copied from.
+_SOURCES = {
     ".github/workflows/data-quality.yml": "data-quality.yml",
     ".gitignore": "gitignore",
     "Makefile": "Makefile",
@@ -23,49 +23,50 @@ _ENTRIES = {
     "profiles.yml": "profiles.yml.example",
 }
 
-# While it is there, what an `init` that was killed has written is its own.
-_MARK = ".finetune-init.part"
+# While this file exists, the files beside it come from an unfinished `finetune init`.
+_MARKER = ".finetune-init.part"
 
 
 def write(folder: Path) -> list[Path]:
-    """Write all of it into the folder, made if missing; return what lies there.
+    """Write the project into the folder, create that if needed, and return the paths.
 
-    Nothing that exists is touched, and nothing is written through a link; after
-    an error nothing of it is left. What a killed call left is completed.
+    No existing file changes, and nothing is written through a link. An error leaves
+    nothing behind. What a killed call has written is completed.
 
     Raises:
         FinetuneError: A file exists already, or the folder cannot be written.
     """
     files = {folder / name: source for name, source in _files()}
-    mark = folder / _MARK
-    begun = {
-        file
-        for file, source in files.items()
-        if mark.is_file() and _is_begun(file, source)
+    marker = folder / _MARKER
+    resumed = marker.is_file()
+    # Only a call that found no conflict creates the marker, so the user has not
+    # written these files.
+    unfinished = {
+        path for path, source in files.items() if resumed and _begins(path, source)
     }
-    others = files.keys() - begun
-    taken = sorted({path for file in others for path in _in_the_way(file, folder)})
-    if taken:
+    others = files.keys() - unfinished
+    found = sorted({path for file in others for path in _conflicts(file, folder)})
+    if found:
         raise FinetuneError(
-            f"{', '.join(map(str, taken[:3]))}{', ...' if taken[3:] else ''} exists "
+            f"{', '.join(map(str, found[:3]))}{', ...' if found[3:] else ''} exists "
             "already, nothing was written; choose another folder: finetune init DIR"
         )
-    made: list[Path] = []
+    created: list[Path] = []
     try:
-        _make_folders(folder, made)
-        if not mark.is_file():
-            mark.open("xb").close()
-            made.append(mark)
+        _create_folders(folder, created)
+        if not resumed:
+            marker.open("xb").close()
+            created.append(marker)
         for path, source in files.items():
-            _make_folders(path.parent, made)
-            if path in begun:
+            _create_folders(path.parent, created)
+            if path in unfinished:
                 path.unlink()
             with path.open("xb") as file:
-                made.append(path)
+                created.append(path)
                 file.write(source.read_bytes())
-        mark.unlink()
+        marker.unlink()
     except BaseException as error:
-        for path in reversed(made):
+        for path in reversed(created):
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         if isinstance(error, OSError):
@@ -74,11 +75,11 @@ def write(folder: Path) -> list[Path]:
                 "choose another folder: finetune init DIR"
             ) from error
         raise
-    return [folder / name for name in _ENTRIES]
+    return [folder / name for name in _SOURCES]
 
 
-def _is_begun(path: Path, source: Path) -> bool:
-    """Say whether the file holds the beginning of our text, or all of it."""
+def _begins(path: Path, source: Path) -> bool:
+    """Return whether the file contains the beginning of its source, or all of it."""
     return (
         path.is_file()
         and not path.is_symlink()
@@ -87,10 +88,10 @@ def _is_begun(path: Path, source: Path) -> bool:
 
 
 def _files() -> Iterator[tuple[str, Path]]:
-    """Yield each file's name and where its text is, without what dbt left."""
-    for name, origin in _ENTRIES.items():
-        places = [place / origin for place in (_HERE, _HERE.parents[1])]
-        source = next(place for place in places if place.exists())
+    """Yield the name and the source of each file, except the output of dbt."""
+    for name, origin in _SOURCES.items():
+        candidates = [_HERE / origin, _HERE.parents[1] / origin]
+        source = next(path for path in candidates if path.exists())
         if source.is_file():
             yield name, source
         for folder, folders, names in os.walk(source):
@@ -100,8 +101,8 @@ def _files() -> Iterator[tuple[str, Path]]:
                     yield str(Path(name, path.relative_to(source))), path
 
 
-def _in_the_way(file: Path, folder: Path) -> Iterator[Path]:
-    """Yield the file if it exists, and what stands where its folders must be."""
+def _conflicts(file: Path, folder: Path) -> Iterator[Path]:
+    """Yield the file if it exists, and each of its folders that is none, or a link."""
     if os.path.lexists(file):
         yield file
     for parent in file.parents:
@@ -111,9 +112,9 @@ def _in_the_way(file: Path, folder: Path) -> Iterator[Path]:
             yield parent
 
 
-def _make_folders(folder: Path, made: list[Path]) -> None:
-    """Make the folder and those above it, and note each that is new."""
+def _create_folders(folder: Path, created: list[Path]) -> None:
+    """Create the folder and its parents, and add the new ones to `created`."""
     if not folder.is_dir():
-        _make_folders(folder.parent, made)
+        _create_folders(folder.parent, created)
         folder.mkdir()
-        made.append(folder)
+        created.append(folder)
