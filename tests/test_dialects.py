@@ -26,6 +26,13 @@ def test_a_row_has_the_form_of_its_dialect(dialect: str) -> None:
     assert json.loads(chat_line(**texts, dialect=dialect)) == ROWS[dialect]
 
 
+@pytest.mark.parametrize("text", ["a\u2028b", "a\u2029b", "a\x85b", "50 %, %b, %%"])
+def test_no_text_ends_the_line_or_fills_the_template(text: str) -> None:
+    line = chat_line(system=text, title=text, description=text)
+    assert [m["content"] for m in json.loads(line)["messages"]] == [text] * 3
+    assert len(line.decode().splitlines()) == 1
+
+
 @given(system=st.none() | st.text(min_size=1), title=st.text(), description=st.text())
 def test_any_texts_come_back_from_every_dialect(
     system: str | None, title: str, description: str

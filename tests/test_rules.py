@@ -42,7 +42,7 @@ def test_the_pairs_and_the_funnel_are_those_of_the_oracle(
 ) -> None:
     rows = read(path)
     assert workspace.finetune("load", path).returncode == 0
-    workspace.build()
+    workspace.build(unit_tests=path == SAMPLE)
     files = workspace.export()
     expected = oracle.training_pairs(rows)
     assert json_lines(files / "clean.jsonl") == expected

@@ -1,4 +1,4 @@
-"""What is installed and run is pinned: requirements by hash, actions by commit."""
+"""What is installed is pinned, by hash or commit; what tools are given exists."""
 
 import re
 from importlib.metadata import requires
@@ -34,6 +34,13 @@ def test_every_requirement_is_pinned_with_hashes_within_its_range(name: str) -> 
             continue
         versions = pins[wanted.name.lower()]
         assert all(map(wanted.specifier.contains, versions)), f"make lock: {line}"
+
+
+@pytest.mark.parametrize("file", ["Makefile", "pyproject.toml"])
+def test_every_module_and_test_that_a_tool_is_given_exists(file: str) -> None:
+    text = (REPOSITORY / file).read_text("utf-8")
+    for path in re.findall(r"\b(?:tests|exporter)/[\w/.]+\.(?:py|txt)\b", text):
+        assert (REPOSITORY / path).exists(), path
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

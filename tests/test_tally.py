@@ -73,6 +73,7 @@ def test_a_percentile_is_of_the_examples_that_do_not_exceed_it() -> None:
     assert tally.percentiles(0, 1, 25, 26, 50, 51, 99, 100) == [
         *(10, 10, 10, 20, 20, 30, 40, 40)
     ]
+    assert tokens.percentiles(range(1, 201), 51) == [102]
 
 
 def test_sizes_are_counted_from_each_edge_up_to_the_next() -> None:
