@@ -1,4 +1,4 @@
-# Everything a user or CI runs; `make help` lists it.
+# The commands of users, developers and CI; `make help` lists them.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -18,7 +18,7 @@ help: ## List the targets
 
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-# What requirements/NAME.txt pins by hash, then this project itself.
+# Install what requirements/NAME.txt pins, then this project.
 define install
 	@echo 'installing requirements/$(1).txt into $(VENV): a minute or two' >&2
 	@$(PIP) install --no-deps --require-hashes --requirement requirements/$(1).txt
@@ -26,7 +26,7 @@ define install
 	@touch $@
 endef
 
-# The virtual environment of a user, and what developers need on top of it.
+# The virtual environment: for users, then with Spark or the tools of developers.
 $(VENV)/pyvenv.cfg: pyproject.toml requirements/local.txt
 	$(PYTHON) -m venv $(VENV)
 	$(call install,local)
@@ -40,13 +40,13 @@ $(VENV)/dev: $(VENV)/pyvenv.cfg requirements/dev.txt
 profiles.yml:
 	cp profiles.yml.example $@
 
-# What both do is what `finetune init` writes.
+# build, export and docs run the Makefile that `finetune init` writes.
 SHIPPED = $(MAKE) --no-print-directory -f exporter/template/Makefile BIN=$(BIN)/
 
 ##@ From the table to the files
 
 .PHONY: build
-build: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build the views and run every test on them
+build: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build the models and run all of dbt's tests
 	@$(SHIPPED) build
 
 .PHONY: export
@@ -54,24 +54,24 @@ export: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build, test and write files
 	@$(SHIPPED) export
 
 .PHONY: upload
-upload: $(VENV)/pyvenv.cfg ## Send files/*.jsonl to the endpoint; start no training
+upload: $(VENV)/pyvenv.cfg ## Upload files/*.jsonl to the endpoint; start no training
 	$(BIN)/finetune upload $(UPLOAD_OPTIONS)
 
-# What holds the page of the report to the rules of HTML and of accessibility.
+# The tests check the report's HTML and its accessibility with these.
 NPM := axe-core@4.14.1 html-validate@10.17.0
 $(VENV)/npm: $(VENV)/dev
 	@command -v npm >/dev/null && npm install --silent --no-save --prefix $@ $(NPM) \
-	    || echo 'npm is absent: axe and html-validate do not look at the report' >&2
+	    || echo 'npm is absent: the tests do not check the report with axe and html-validate' >&2
 
 .PHONY: docs
-docs: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Describe models and tests in one page
+docs: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Write dbt's documentation as one page
 	@$(SHIPPED) docs
 
 ##@ Develop
 
 .PHONY: test
 test: $(VENV)/dev $(VENV)/npm ## Run the tests
-	@# Three on two cores: they wait for servers and clocks a third of the time.
+	@# Three workers on two cores: tests wait a third of the time.
 	$(BIN)/pytest -n 3 $(TEST_OPTIONS)
 
 .PHONY: lint
@@ -88,14 +88,14 @@ format: $(VENV)/dev ## Fix what can be fixed automatically
 	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests
 
 .PHONY: tables
-tables: $(VENV)/dev ## Print what the docs show of readers, helps and targets
+tables: $(VENV)/dev ## Update the documents' tables of readers, help texts and targets
 	$(BIN)/python -m tests.printed
 
 .PHONY: clean
-clean: ## Remove what make made, but neither the data nor the files
+clean: ## Remove environments and build output; keep the data and the files
 	rm -rf $(VENV) $(VENV)-* .bench .faults .soak mutants dist dbt_project/target dbt_project/logs logs
 
-##@ Test what is slow or large
+##@ Slow or large tests
 
 .PHONY: test-slow
 test-slow: $(VENV)/dev ## Run the tests that take long or need much data
@@ -109,7 +109,7 @@ $(VENV)/mutmut: $(VENV)/dev
 	@touch $@
 
 .PHONY: mutants
-mutants: $(VENV)/mutmut ## Change the code in thousands of places; list what no test finds
+mutants: $(VENV)/mutmut ## Change the code in one place at a time; list the changes that no test detects
 	rm -rf mutants
 	set -f; for names in $(MUTANTS); do \
 	    case $$names in \
@@ -121,9 +121,8 @@ mutants: $(VENV)/mutmut ## Change the code in thousands of places; list what no 
 	done
 	$(BIN)/mutmut results
 
-# The lowest and the newest versions that pyproject.toml admits, not the pinned ones.
 .PHONY: test-ranges
-test-ranges: $(VENV)-release/pyvenv.cfg ## Run the tests on the lowest and the newest versions admitted
+test-ranges: $(VENV)-release/pyvenv.cfg ## Run the tests with the lowest and the newest versions that pyproject.toml allows
 	for versions in lowest-direct highest; do \
 	    $(PYTHON) -m venv --clear $(VENV)-$$versions && \
 	    $(VENV)-release/bin/uv pip install --quiet --resolution $$versions \
@@ -132,7 +131,7 @@ test-ranges: $(VENV)-release/pyvenv.cfg ## Run the tests on the lowest and the n
 	done
 
 .PHONY: faults
-faults: $(VENV)/dev ## Strike every command at every moment; write docs/reliability.md
+faults: $(VENV)/dev ## Inject faults into every command at every step; write docs/reliability.md
 	rm -rf .faults
 	mkdir .faults
 	FINETUNE_FAULTS_FOLDER=.faults $(BIN)/pytest -n 2 -m 'faults or not faults' tests/faults
@@ -141,13 +140,13 @@ faults: $(VENV)/dev ## Strike every command at every moment; write docs/reliabil
 SOAK_MINUTES ?= 20
 
 .PHONY: soak
-soak: $(VENV)/dev ## Repeat the whole way for SOAK_MINUTES; write docs/reliability.md
+soak: $(VENV)/dev ## Repeat the whole pipeline for SOAK_MINUTES; write docs/reliability.md
 	mkdir -p .soak
 	$(BIN)/python -m tests.soak $(SOAK_MINUTES) $(CURDIR)/.soak
 	$(BIN)/python -m tests.faults.page soak .soak
 
-# Environments of the readers and trainers that are run; torch is large. What does
-# not go together with the others' dependencies is installed alone.
+# Environments of the real readers and trainers; torch is large. Packages whose
+# dependencies conflict with the others' are installed without dependencies.
 TRAINERS := readers recipes llama-factory axolotl
 ALONE_readers := amzn-nova-forge==1.4.10 nemo-automodel==0.7.0
 ALONE_recipes := dashscope==2.0.2 litgpt==0.5.13
@@ -160,16 +159,16 @@ $(TRAINERS:%=$(VENV)-%/complete): $(VENV)-%/complete: tests/trainers/%.txt
 	    --requirement $<
 	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --no-deps --ignore-requires-python $(ALONE_$*)
-	@# torchaudio's compiled part wants CUDA; without the file it does without.
+	@# torchaudio's compiled library needs CUDA; torchaudio works without the file.
 	rm -f $(VENV)-$*/lib/python3*/site-packages/torchaudio/lib/*.so
 	@touch $@
 
 .PHONY: test-readers
-test-readers: $(VENV)/dev $(VENV)-readers/complete ## Run the real readers; write what they did to docs/check.md
+test-readers: $(VENV)/dev $(VENV)-readers/complete ## Run the real readers; write the results to docs/check.md
 	$(BIN)/pytest -n 2 -m readers tests/test_readers.py
 
 .PHONY: test-recipes
-test-recipes: $(VENV)/dev $(VENV)-recipes/complete $(VENV)-llama-factory/complete $(VENV)-axolotl/complete ## Execute recipes with a tiny model; write what they did to docs/check.md
+test-recipes: $(VENV)/dev $(VENV)-recipes/complete $(VENV)-llama-factory/complete $(VENV)-axolotl/complete ## Run the recipes with a tiny model; write the results to docs/check.md
 	$(BIN)/pytest -m recipes tests/test_trained_recipes.py
 
 .PHONY: harm
@@ -191,19 +190,19 @@ java:
 	    'JAVA_HOME' >&2; exit 1; }
 
 .PHONY: test-cluster
-test-cluster: java $(VENV)/dev $(VENV)-cluster/complete ## Build on a real Spark cluster, with a worker killed
+test-cluster: java $(VENV)/dev $(VENV)-cluster/complete ## Build on a real Spark cluster and kill a worker
 	$(BIN)/pytest -q -s -m cluster tests/test_cluster.py
 
 ##@ Measure
 
-# What a user would pick instead, in an environment of its own.
+# The alternatives that the bench measures, in an environment of their own.
 $(VENV)-bench/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check \
 	    'psycopg[binary]' polars adbc-driver-postgresql pyarrow duckdb
 
 .PHONY: bench
-bench: $(VENV)/pyvenv.cfg $(VENV)-bench/pyvenv.cfg ## Measure us beside the alternatives; write benchmarks/RESULTS.md
+bench: $(VENV)/pyvenv.cfg $(VENV)-bench/pyvenv.cfg ## Measure the exporter and its alternatives; write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run --other-python $(VENV)-bench/bin/python $(BENCH_OPTIONS)
 
 ##@ Release
@@ -229,14 +228,14 @@ package: $(VENV)-release/pyvenv.cfg ## Build and check the wheel, the source dis
 publish: $(VENV)-release/pyvenv.cfg ## Publish dist/, as the release workflow does for a tag
 	$(VENV)-release/bin/uv publish dist/*.whl dist/*.tar.gz
 
-# EXTRAS of pyproject.toml that each file of requirements/ pins.
+# The extras of pyproject.toml that each file in requirements/ pins.
 LOCKS := local spark dev
 local_EXTRAS := --extra local
 spark_EXTRAS := --extra local --extra spark
 dev_EXTRAS := --extra dev
 
 .PHONY: lock
-lock: $(VENV)-release/pyvenv.cfg ## Pin the newest versions that pyproject.toml admits, with hashes
+lock: $(VENV)-release/pyvenv.cfg ## Pin the newest versions that pyproject.toml allows, with hashes
 	for name in $(LOCKS); do $(MAKE) --no-print-directory lock-$$name; done
 
 lock-%:
@@ -245,6 +244,6 @@ lock-%:
 	    --no-annotate $($*_EXTRAS) --output-file requirements/$*.txt pyproject.toml -
 
 .PHONY: audit
-audit: $(VENV)-release/pyvenv.cfg ## Look for known vulnerabilities in what is pinned
+audit: $(VENV)-release/pyvenv.cfg ## Check the pinned versions for known vulnerabilities
 	$(VENV)-release/bin/pip-audit --require-hashes --disable-pip \
 	    --requirement requirements/dev.txt
