@@ -1,1 +1,1 @@
-"""Measurements beside what a user would pick instead."""
+"""Benchmarks of the exporter and of its alternatives."""

@@ -1,7 +1,7 @@
-"""What a user would pick instead: each function does one job in one process.
+"""The alternatives to the exporter: each function does one job in one process.
 
-`both_…` makes the two files of the export, byte for byte, flushed to the disk and
-hashed; `one_…` makes train.jsonl alone, neither flushed nor hashed.
+`both_…` writes the two files of the export, byte for byte, flushed to the disk and
+hashed; `one_…` writes only train.jsonl, neither flushed nor hashed.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ ORDER = "from finetune.training_pairs order by pair_id"
 QUERY = f"select {', '.join(COLUMNS)} {ORDER}"
 TEXTS = f"select title, description {ORDER}"
 
-# Some readers take these three for ends of lines, so that they are escaped.
+# Escaped, because some readers treat these three as line ends.
 ENDS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def dumped(value: object) -> str:
-    """Return a value as JSON, as most people write it but for the three escapes."""
+    """Return a value as JSON, as usual except for the three escapes."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for character, escape in ENDS.items():
         text = text.replace(character, escape)
@@ -61,7 +61,7 @@ def finish(*paths: Path) -> None:
 
 
 def write_both(train: Path, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write both files out of rows."""
+    """Write both files from rows."""
     clean, system = train.with_name("clean.jsonl"), prompt()
     with clean.open("w") as pairs, train.open("w") as chats:
         for row in rows:
@@ -156,7 +156,7 @@ def copy_lines(*lines: tuple[Path, str]) -> None:
 
 
 def server_text(text: str) -> str:
-    """Return a text as JSON in SQL, as the export writes it."""
+    """Return the SQL of a text as JSON, as the export writes it."""
     text = f"to_json({text})::text"
     for character, escape in ENDS.items():
         text = f"replace({text}, '{character}', '{escape}')"
@@ -164,7 +164,7 @@ def server_text(text: str) -> str:
 
 
 def server_chat() -> str:
-    """Return a line of train.jsonl in SQL."""
+    """Return the SQL of a line of train.jsonl."""
     system = literal('{"messages":[{"role":"system","content":' + dumped(prompt()))
     user, assistant = (
         literal('},{"role":"' + role + '","content":') for role in ("user", "assistant")
@@ -174,7 +174,7 @@ def server_chat() -> str:
 
 
 def server_clean() -> str:
-    """Return a line of clean.jsonl in SQL."""
+    """Return the SQL of a line of clean.jsonl."""
     parts: list[str] = []
     for column in COLUMNS:
         number = column in ("title_occurrences", "copies")
@@ -185,12 +185,12 @@ def server_clean() -> str:
 
 
 def literal(text: str) -> str:
-    """Return a literal of SQL."""
+    """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def one_floor(_: Path) -> None:
-    """Read the same COPY and throw it away."""
+    """Read the rows with COPY and discard them."""
     psycopg: Any = import_module("psycopg")
     with psycopg.connect() as connection:
         copying = connection.cursor().copy(f"copy ({QUERY}) to stdout (format binary)")
@@ -200,7 +200,7 @@ def one_floor(_: Path) -> None:
 
 
 def old_script(path: Path) -> None:
-    """Query the raw table, and write as the script of before did."""
+    """Do what the script did that this project replaces."""
     psycopg: Any = import_module("psycopg")
     with psycopg.connect() as connection:
         pairs = connection.execute(old_query()).fetchall()
@@ -218,7 +218,7 @@ def old_script(path: Path) -> None:
 
 
 def old_query() -> str:
-    """Return the query of the script of before."""
+    """Return the query of the script that this project replaces."""
     kept = "length(content) > 10 and length(title) > 0 and trim(content) <> ''"
     return (
         f"select distinct title, content from product where {kept} and title in ("
@@ -228,7 +228,7 @@ def old_query() -> str:
 
 
 def uri() -> str:
-    """Return libpq's variables as an address, for who cannot read them."""
+    """Return libpq's variables as a URI, for libraries that do not read them."""
     names = ("PGUSER", "PGPORT", "PGDATABASE", "PGHOST")
     user, port, database, host = (quote(os.environ[name], "") for name in names)
     return f"postgresql://{user}@{host}:{port}/{database}"

@@ -1,10 +1,10 @@
-"""How fast `finetune check` reads, beside Together's own checker.
+"""Measure the speed of `finetune check` and of Together's own checker.
 
     .venv/bin/python benchmarks/check.py [MEGABYTES]
 
 Each round runs both, one after the other, on the same file of lines of about 910
-bytes; the best round counts, since others may use the machine. Together's
-checker is run if `make test-readers` has installed it.
+bytes; the best round counts, because other programs may use the machine. Together's
+checker only runs if `make test-readers` has installed it.
 """
 
 import csv
@@ -37,7 +37,7 @@ MEASURE = (
 
 
 def write_examples(path: Path, size: int) -> None:
-    """Write examples out of the bundled sample until the file has the size."""
+    """Write examples from the bundled sample until the file has the size."""
     sample = REPOSITORY / "examples/products.csv"
     with sample.open(encoding="utf-8", newline="") as file:
         rows = [
@@ -61,7 +61,7 @@ def write_examples(path: Path, size: int) -> None:
 
 
 def run(python: str, program: str, path: Path) -> tuple[float, float, float]:
-    """Return wall seconds, seconds of the processor and peak megabytes."""
+    """Return wall seconds, CPU seconds and peak megabytes."""
     start = time.perf_counter()
     result = subprocess.run(
         [python, "-c", program + MEASURE, str(path)],

@@ -19,7 +19,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Run(NamedTuple):
-    """Seconds; of the client's and of the server's processors; peaks in MB."""
+    """Wall seconds, CPU seconds of client and server, and their peaks in MB."""
 
     wall: float
     cpu: float
@@ -29,7 +29,7 @@ class Run(NamedTuple):
 
 
 class Measured:
-    """What was measured, by the number of rows, their shape and a name, as a file."""
+    """Measurements by number of rows, shape and name, kept in a file."""
 
     def __init__(self, folder: Path, *, resume: bool) -> None:
         self.folder = folder
@@ -41,21 +41,21 @@ class Measured:
             self._runs = {k: [Run(**run) for run in runs] for k, runs in kept.items()}
 
     def runs(self, rows: int, shape: str, name: str) -> list[Run]:
-        """Return what was measured, which may be nothing."""
+        """Return the runs of a measurement, which may be none."""
         return self._runs.get(f"{rows} {shape} {name}", [])
 
     def named(self, shape: str, name: str) -> list[int]:
-        """Return the numbers of rows at which something was measured."""
+        """Return the numbers of rows for which a measurement exists."""
         keys = [key.split(" ", 2) for key in self._runs]
         return [int(rows) for rows, *rest in keys if rest == [shape, name]]
 
     def names(self, rows: int) -> list[str]:
-        """Return what was measured at a number of rows."""
+        """Return the names of the measurements for a number of rows."""
         keys = [key.split(" ", 2) for key in self._runs]
         return [name for found, _, name in keys if int(found) == rows]
 
     def keep(self, rows: int, shape: str, name: str, run: Run) -> Run:
-        """Keep what was measured elsewhere, and show it."""
+        """Add a run, save all runs and print it."""
         self._runs.setdefault(f"{rows} {shape} {name}", []).append(run)
         kept = {key: [run._asdict() for run in r] for key, r in self._runs.items()}
         (self.folder / "measured.json").write_text(json.dumps(kept, indent=1))
@@ -159,7 +159,7 @@ def _server_cpu() -> float:
 
 
 def _watch_backends(peak: list[float], over: threading.Event) -> None:
-    """Keep the largest private memory of all of the server's backends, in MB."""
+    """Record the peak of the private memory of the server's backends, in MB."""
     postmaster = _postmaster()
     while postmaster and not over.wait(0.1):
         total = 0

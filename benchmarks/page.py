@@ -1,4 +1,4 @@
-"""benchmarks/RESULTS.md: what was measured, beside what was asked for."""
+"""Write benchmarks/RESULTS.md: the measurements and the targets."""
 
 import datetime
 import os
@@ -12,22 +12,22 @@ HEAD = """\
 # Results
 
 Written by `make bench`, not by hand: {date}, {cores} cores, {machine}, Python {python},
-PostgreSQL {server} as embedded. Medians, us and the others in turn: five runs at
+PostgreSQL {server} as embedded. Medians; all candidates run in turn: five runs at
 {rows:,} rows (one where there is no target), three at {few:,}, one at {many:,}.
-Of *most survive* 60 % of the rows are left, of *few* 3 %.
+With *most survive* the rules keep 60 % of the rows, with *few* 3 %.
 
-- *statements*: what stores titles and pairs, as dbt timed it; *old query*: that of the
-  script of before, which reads the pairs and stores nothing.
-- *pipeline*: `finetune export --build`, so the build with its tests, the gate and both
-  files; *old script*: the old query and two files, with no test.
+- *statements*: the SQL that stores titles and pairs, as timed by dbt; *old query*: that
+  of the script that this project replaces, which reads the pairs and stores nothing.
+- *pipeline*: `finetune export --build`: the build with its tests, the gate and both
+  files; *old script*: the old query and two files, without tests.
 - *both files*: clean.jsonl and train.jsonl, flushed to the disk and hashed, the same
-  bytes as the export's; *one file*: train.jsonl alone, neither flushed nor hashed.
-- CPU: seconds of the client's and the server's processors. MB: peak of the largest
-  client process (RSS; the bench's own, 23 to 34, shows through) and of the server's
-  backends together (private memory).
+  bytes as the export's; *one file*: only train.jsonl, neither flushed nor hashed.
+- CPU s: CPU seconds of client + server. MB: peak of the largest client process (RSS; at
+  least that of the bench itself, 23 to 34) + of all backends of the server (private
+  memory).
 """
 
-# What each thing is called here, in the order of the work.
+# The names in the tables, in the order of the pipeline.
 NAMES = {
     "load: psql": "psql `\\copy` of CSV",
     "load: csv": "`load` of CSV",
@@ -43,33 +43,33 @@ NAMES = {
     "both_polars": "both files: ADBC and polars",
     "both_duckdb": "both files: ADBC and DuckDB",
     "one_psql": "one file: psql",
-    "one_floor": "no file: the rows read and thrown away",
+    "one_floor": "no file: the rows read and discarded",
 }
 
 
 class Page:
-    """What was measured, by its sizes."""
+    """The measurements, with the three sizes."""
 
     def __init__(self, measured: Measured, rows: int, many: int, few: int) -> None:
         self.measured = measured
         self.rows, self.many, self.few = rows, many, few
 
     def median(self, rows: int, shape: str, name: str) -> float:
-        """Return the median of the seconds; not a number if nothing was measured."""
+        """Return the median of the seconds; NaN without a measurement."""
         runs = self.measured.runs(rows, shape, name)
         return statistics.median(run.wall for run in runs) if runs else float("nan")
 
     def ratio(self, rows: int, shape: str, ours: str, theirs: str) -> float:
-        """Return the median of ours through theirs."""
+        """Return the ratio of the medians, ours / theirs."""
         return self.median(rows, shape, ours) / self.median(rows, shape, theirs)
 
     def cpu(self, name: str) -> float:
-        """Return the median of the processors' seconds of the start of a command."""
+        """Return the median of the CPU seconds of a command with little to do."""
         runs = self.measured.runs(10, "", name)
         return statistics.median(run.cpu for run in runs) if runs else float("nan")
 
     def peak(self, rows: int) -> float:
-        """Return what the export took at most, in megabytes."""
+        """Return the peak memory of the export in megabytes."""
         runs = [
             run
             for name in ("export", "export --no-gate")
@@ -78,7 +78,7 @@ class Page:
         return max((run.client_mb for run in runs), default=float("nan"))
 
     def targets(self) -> Iterator[str]:
-        """Yield a table: each target, and what was reached."""
+        """Yield a table of the targets and the values reached."""
         yield "| target | at most | reached | |"
         yield "| --- | ---: | ---: | --- |"
         rows, many, ratio = self.rows, self.many, self.ratio
@@ -118,7 +118,7 @@ class Page:
             yield f"| {what} | {most:g} | {shown} | {met} |"
 
     def parts(self) -> Iterator[str]:
-        """Yield a table of all that was measured at the middle size."""
+        """Yield a table of all measurements at the middle size."""
         yield "| what | survive | runs | s | spread | CPU s | MB |"
         yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
         for name, shown in NAMES.items():
@@ -136,7 +136,7 @@ class Page:
                     )
 
     def growth(self) -> Iterator[str]:
-        """Yield a table: seconds, and peaks of the client, at every size."""
+        """Yield a table of seconds, and of the client's peaks, at every size."""
         sizes = sorted((self.few, self.rows, self.many))
         shown = [f"{count:,}" for count in sizes]
         yield f"| seconds (client's MB) | survive | {' | '.join(shown)} |"
@@ -152,7 +152,7 @@ class Page:
                 yield f"| {NAMES[name]} | {shape} | {' | '.join(cells)} |"
 
     def small(self) -> Iterator[str]:
-        """Yield a table: what takes long whatever the rows, and what reads files."""
+        """Yield a table of commands whose time does not depend on the raw rows."""
         yield "| what | runs | s | CPU s | MB |"
         yield "| --- | ---: | ---: | ---: | ---: |"
         helps = [n for n in self.measured.names(10) if n.endswith(" --help")]
@@ -161,7 +161,7 @@ class Page:
             (10, "", name, f"`finetune {name}`")
             for name in ("--help", "check of ten lines", slowest)
         ]
-        shown[-1] = (10, "", slowest, f"{shown[-1][3]}, of all commands' the slowest")
+        shown[-1] = (10, "", slowest, f"{shown[-1][3]}, the slowest help")
         for name in ("export of the sample", "pipeline of the sample"):
             shown.append((10, "", name, f"{name} (363 rows)"))
         shown.append((10, "", "dbt without models", "dbt, a project without models"))
@@ -178,12 +178,12 @@ class Page:
 
 
 def middle(runs: list[Run], value: Callable[[Run], float]) -> float:
-    """Return the median of a value."""
+    """Return the median of a value of the runs."""
     return statistics.median(map(value, runs))
 
 
 def written(measured: Measured, rows: int, many: int, few: int) -> str:
-    """Return the results as a page."""
+    """Return the results as a Markdown page."""
     page = Page(measured, rows, many, few)
     head = HEAD.format(
         date=datetime.datetime.now(datetime.timezone.utc).date(),
@@ -198,5 +198,5 @@ def written(measured: Measured, rows: int, many: int, few: int) -> str:
     lines = [head, "## Targets", "", *page.targets()]
     lines += ["", f"## {rows:,} rows", "", *page.parts()]
     lines += ["", "## Growth", "", *page.growth()]
-    lines += ["", "## Whatever the rows", "", *page.small()]
+    lines += ["", "## Independent of the rows", "", *page.small()]
     return "\n".join(lines) + "\n"

@@ -1,9 +1,9 @@
-"""Realistic product rows, the same for every run of a seed, as JSON Lines or CSV.
+"""Generate realistic product rows as JSON Lines or CSV, always the same for a seed.
 
-Titles have a long tail; a third of the contents is empty; lengths are log-normal
+Titles have a long tail; a third of the contents are empty; lengths are log-normal
 around 450 characters, at most 20,000; texts mix Latin, HTML, CJK, emoji and
-right-to-left; one content in ten has outer blanks. Of the shape "few", about 3 % of
-the rows survive the rules; of "most", about 60 %.
+right-to-left; one content in ten has blanks at its ends. With the shape "few" about 3 %
+of the rows survive the rules, with "most" about 60 %.
 """
 
 import argparse
@@ -26,9 +26,9 @@ TEXT = """
 def rows(count: int, shape: str, seed: int = 1) -> Iterator[tuple[str, str, str]]:
     """Yield (uid, title, content)."""
     draw = random.Random(f"{seed} {shape}")  # noqa: S311  # Rows, not secrets.
-    # Contents are windows of one long text: cheap to make, none like another.
+    # Contents are windows of one long text: fast to generate, and all different.
     text = " ".join(draw.choices(TEXT.split(), k=400_000))
-    # Of "few", only 6.5 % of the rows have a title that many share.
+    # With "few" only 6.5 % of the rows have a frequent title.
     shared = 0.065 if shape == "few" else 0.93
     previous = ""
     for number in range(count):
@@ -52,7 +52,7 @@ def rows(count: int, shape: str, seed: int = 1) -> Iterator[tuple[str, str, str]
 
 
 def write(path: Path, count: int, shape: str) -> None:
-    """Write the rows as JSON Lines, or as CSV if the name ends so."""
+    """Write the rows as JSON Lines, or as CSV if the suffix is .csv."""
     with path.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".csv":
             writer = csv.writer(file)

@@ -1,6 +1,6 @@
-"""Measure us beside the alternatives, in turn, and write benchmarks/RESULTS.md.
+"""Measure the exporter and its alternatives in turn; write benchmarks/RESULTS.md.
 
-With the default options it takes half an hour on two cores; nothing else should run.
+With the default options this takes half an hour on two cores; run nothing else then.
 """
 
 import argparse
@@ -29,7 +29,7 @@ FINETUNE = BIN / "finetune"
 DBT: list[str | Path] = [BIN / "dbt", "--quiet"]
 EXPORT: list[str | Path] = [FINETUNE, "export", "-o", "out"]
 
-# They have no target: once is enough. Each with the module that it needs.
+# Alternatives without a target, measured once, and the module that each needs.
 ONCE = {
     "one_psql": "psycopg",
     "one_floor": "psycopg",
@@ -40,7 +40,7 @@ ONCE = {
 
 
 class Bench:
-    """What was measured, and the Python that has the alternatives."""
+    """The measurements, and the Python that runs the alternatives."""
 
     def __init__(
         self, folder: Path, other_python: Path | None, *, resume: bool
@@ -50,7 +50,7 @@ class Bench:
         self.python = other_python or Path(sys.executable)
 
     def raw(self, count: int, shape: str, suffix: str) -> Path:
-        """Return the file of the rows, made if missing."""
+        """Return the file with the rows; write it if it is missing."""
         path = self.folder / f"{shape}-{count}.{suffix}"
         if not path.exists():
             draft = path.with_name(f"draft.{suffix}")
@@ -59,7 +59,7 @@ class Bench:
         return path
 
     def alternative(self, count: int, shape: str, function: str) -> None:
-        """Measure one of the alternatives; both files must be the same bytes."""
+        """Measure an alternative; report files that differ from the export's."""
         script = HERE / "alternatives.py"
         train = self.measured.output / "train.jsonl"
         command: Command = [self.python, script, function, train, embedded.psql()]
@@ -72,24 +72,24 @@ class Bench:
                 print(f"{function}: other bytes: {theirs}, not {ours}", flush=True)
 
     def keep_manifest(self) -> None:
-        """Keep what the last export says of its files, and its prompt."""
+        """Keep the manifest of the last export; set the prompt for alternatives."""
         shutil.copy(self.measured.output / "manifest.json", self.folder)
         os.environ["BENCH_PROMPT"] = self.manifest()["system_prompt"]
 
     def manifest(self) -> dict[str, Any]:
-        """Return the manifest that was kept."""
+        """Return the kept manifest."""
         found: dict[str, Any] = json.loads((self.folder / "manifest.json").read_bytes())
         return found
 
     def files(self) -> dict[str, Any]:
-        """Return the facts of the files that were exported last."""
+        """Return the entries of the files of the last export."""
         found: dict[str, Any] = self.manifest()["files"]
         return found
 
 
 @contextmanager
 def server(folder: Path) -> Iterator[None]:
-    """Use the server that PG* names, or an embedded one made for the run."""
+    """Use the server that PG* names, or else start an embedded one for the run."""
     if embedded.connection_is_set():
         yield
         return
@@ -100,7 +100,7 @@ def server(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def database(name: str) -> Iterator[None]:
-    """Use a database made for the block."""
+    """Create a database, use it in the block, then drop it."""
     before = os.environ["PGDATABASE"]
     psql(f"drop database if exists {name}", f"create database {name}")
     os.environ["PGDATABASE"] = name
@@ -112,7 +112,7 @@ def database(name: str) -> Iterator[None]:
 
 
 def bench_loads(bench: Bench, count: int, shape: str) -> None:
-    """Load the rows as CSV and as JSON Lines, and beside it with psql's copy."""
+    """Load the rows as CSV and JSON Lines, and with psql's copy."""
     csv = bench.raw(count, shape, "csv")
     psql("create table loaded (uid text, title text, content text)")
     copy = rf"\copy loaded from '{csv}' (format csv, header)"
@@ -125,12 +125,13 @@ def bench_loads(bench: Bench, count: int, shape: str) -> None:
         psql("checkpoint")
 
 
-def bench_way(bench: Bench, count: int, shape: str) -> None:
-    """From the raw table to the files: in parts, then whole; beside it the old way."""
+def bench_pipeline(bench: Bench, count: int, shape: str) -> None:
+    """Measure the pipeline in parts, the whole, and the old script."""
     measured = bench.measured
-    # Of the statements dbt says the time alone.
+    # dbt itself reports the time of the statements.
     only = ["-s", "+int_finetune__pairs_deduplicated", "--project-dir", "dbt_project"]
-    # The target as the export gives it, else each of them would parse all anew.
+    # With the same --target as the export, because dbt parses all files again if it
+    # differs from the previous run.
     run = measured.measure(
         count, shape, "dbt run", [*DBT, "run", *only, "--target", "postgres"]
     )
@@ -147,7 +148,7 @@ def bench_way(bench: Bench, count: int, shape: str) -> None:
 
 
 def bench_exports(bench: Bench, count: int, shape: str, *, once: bool) -> None:
-    """What makes the same two files, and what makes less."""
+    """Measure the alternatives that write the same two files, or less."""
     bench.alternative(count, shape, "both_psql")
     for function, module in ONCE.items() if once else ():
         probe: list[str | Path] = [bench.python, "-c", f"import {module}"]
@@ -157,8 +158,8 @@ def bench_exports(bench: Bench, count: int, shape: str, *, once: bool) -> None:
             bench.alternative(count, shape, function)
 
 
-def bench_lines(bench: Bench) -> None:
-    """Check and compare the first million lines of the export in `out`."""
+def bench_check_and_diff(bench: Bench) -> None:
+    """Measure `check` and `diff` on the first million lines of the export."""
     source = bench.measured.output
     count = min(1_000_000, bench.files()["train.jsonl"]["lines"])
     for name, skipped in ("old", 0), ("new", count // 100):
@@ -180,7 +181,7 @@ def bench_lines(bench: Bench) -> None:
 
 
 def cut(source: Path, target: Path, start: int, end: int) -> dict[str, str | int]:
-    """Write some lines of a file; return their facts for a manifest."""
+    """Copy some lines of a file; return their entry for a manifest."""
     sha256 = hashlib.sha256()
     with source.open("rb") as lines, target.open("wb") as file:
         for line in islice(lines, start, end):
@@ -191,7 +192,7 @@ def cut(source: Path, target: Path, start: int, end: int) -> dict[str, str | int
 
 
 def bench_start_up(bench: Bench) -> None:
-    """What commands take for next to nothing, and dbt for a project without models."""
+    """Measure commands with little to do, and dbt with a project without models."""
     measured = bench.measured
     ten = bench.folder / "ten.jsonl"
     line = '{"messages":[{"role":"user","content":"lamp"},'
@@ -226,7 +227,7 @@ def bench_start_up(bench: Bench) -> None:
 def bench_size(
     bench: Bench, count: int, shape: str, rounds: int, *, others: bool
 ) -> None:
-    """Measure one size and shape, with the alternatives or without."""
+    """Measure one size and shape, with or without the alternatives."""
     with database(f"bench_{shape}_{count}"):
         for number in range(rounds):
             if others and shape == "most":
@@ -235,27 +236,27 @@ def bench_size(
                 path = bench.raw(count, shape, "jsonl")
                 command: Command = [FINETUNE, "load", "--replace", path]
                 bench.measured.measure(count, shape, "load: jsonl", command)
-            bench_way(bench, count, shape)
+            bench_pipeline(bench, count, shape)
             if others and shape == "most":
                 bench_exports(bench, count, shape, once=number == 0)
 
 
 def main() -> None:
-    """Measure what the options ask for."""
+    """Measure every size and shape; write the results after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--few-rows", type=int, default=250_000)
     parser.add_argument("--many-rows", type=int, default=4_000_000)
     parser.add_argument("--folder", type=Path, default=REPOSITORY / ".bench")
-    parser.add_argument("--rows-only", action="store_true", help="Make the rows.")
+    parser.add_argument("--rows-only", action="store_true", help="Only write the rows.")
     parser.add_argument(
-        "--resume", action="store_true", help="Keep what a stopped run measured."
+        "--resume", action="store_true", help="Keep the measurements of a stopped run."
     )
     parser.add_argument(
         "--other-python",
         type=lambda p: Path(p).absolute(),
-        help="Has the alternatives.",
+        help="The Python with the alternatives.",
     )
     options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
@@ -284,8 +285,8 @@ def main() -> None:
                     continue
                 bench_size(bench, count, shape, rounds, others=others)
             if count == options.many_rows and not bench.measured.named("most", "diff"):
-                bench_lines(bench)
-            # At once, so that a run that is stopped has not been for nothing.
+                bench_check_and_diff(bench)
+            # After each size, so that a stopped run leaves its results.
             text = page.written(bench.measured, *sizes)
             (HERE / "RESULTS.md").write_text(text, encoding="utf-8")
 

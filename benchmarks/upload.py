@@ -1,7 +1,7 @@
-"""Time and memory of `finetune upload` beside a bare httpx2 POST of the same bytes.
+"""Measure `finetune upload` and a plain httpx2 POST of the same bytes.
 
-Both send to the same server on the loopback, in turn, each in a process of its
-own. Run it with: python -m benchmarks.upload [MEGABYTES ...]
+Both send to the same loopback server, in turn, each in a process of its own. Run it
+with: python -m benchmarks.upload [MEGABYTES ...]
 """
 
 import hashlib
@@ -26,7 +26,7 @@ with Server() as server:
     input()
 """
 
-# The time is that of the request alone, without the start of Python.
+# Measures only the request, not the start of Python.
 BARE = """
 import httpx2, os, sys, time
 start = time.perf_counter()
@@ -43,7 +43,7 @@ print("sent in", time.perf_counter() - start, file=sys.stderr)
 
 
 class Run(NamedTuple):
-    """Seconds of the sending, seconds of the whole process, its peak memory."""
+    """Seconds of the upload and of the whole process, and its peak memory."""
 
     sent: float
     whole: float
@@ -51,7 +51,7 @@ class Run(NamedTuple):
 
 
 def run(size: int, *command: str) -> Run:
-    """Run a command that says how long, or how fast, it sent."""
+    """Run a command that prints the time or the speed of its upload."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *command], stderr=subprocess.PIPE, text=True
@@ -86,7 +86,7 @@ def write(folder: Path, size: int) -> None:
 
 
 def main() -> None:
-    """Print a line a run; the last number is ours through theirs."""
+    """Print one line per run; the last two numbers are ratios, ours / theirs."""
     sizes = [int(word) for word in sys.argv[1:]] or [500, 1000]
     with (
         tempfile.TemporaryDirectory() as name,
