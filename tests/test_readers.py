@@ -88,7 +88,7 @@ def test_the_real_reader_refuses_what_we_say_it_refuses(
     else:
         assert real ^ ours == {name for name, who in EXPLAINED if who == reader}
     found = f"{len(real)} of {len(faulty())} faulty files refused, {len(clean())} clean"
-    record("readers", reader, PYTHON, PACKAGES[reader], f"{found} ones taken")
+    record("readers", reader, PYTHON, PACKAGES[reader], f"{found} ones accepted")
 
 
 @pytest.mark.readers
@@ -185,7 +185,7 @@ def test_awss_validator_of_nova_says_what_we_say(tmp_path: Path) -> None:
         "nova",
         PYTHON,
         PACKAGES["nova"],
-        f"{refused} of {refused} faulty files refused, 2 clean ones taken",
+        f"{refused} of {refused} faulty files refused, 2 clean ones accepted",
     )
 
 

@@ -103,7 +103,7 @@ def strings(value: object) -> list[str]:
     [
         ("trl", "assistant_only_loss=True"),
         ("trl", 'eval_strategy="epoch"'),
-        ("trl", "It trains every weight and wants a GPU"),
+        ("trl", "It trains every weight and needs a GPU"),
         ("unsloth", "train_on_responses_only"),
         ("unsloth", 'eval_dataset=data["validation"]'),
         ("mlx", "--mask-prompt"),

@@ -30,7 +30,7 @@ _TEXTS = [
     "\u0b87\u0ba4\u0bbf\u0bb2\u0bcd {} \u0b95\u0bcb\u0baa\u0bcd\u0baa\u0bc8. ",
 ]
 ANSWERS = [(_TEXTS[n % 4].format(n) * 2).strip() for n in range(48)]
-LEARNED = f"{len(ANSWERS)} of {len(ANSWERS)} rows learn the answer alone, none is cut"
+LEARNED = f"{len(ANSWERS)} of {len(ANSWERS)} rows train only the answer, none is cut"
 SYSTEM = "You write product descriptions."
 
 
@@ -100,7 +100,7 @@ def printed(name: str, folder: Path) -> str:
 
 
 def proven(found: dict[str, Any]) -> None:
-    """Prove that all answers and nothing else are learned, and that none is cut."""
+    """Prove that the answers and nothing else are trained, and that none is cut."""
     # The template ends a role with a line end, which some count to the answer.
     learned = sorted(text.strip("\n") for text in found["answers"])
     assert learned == sorted(f"{answer}<|im_end|>" for answer in ANSWERS)
@@ -133,7 +133,7 @@ def test_mlx_trains_exactly_the_answers_and_evaluates(folder: Path) -> None:
 
 def test_llama_factory_trains_exactly_the_answers_and_evaluates(folder: Path) -> None:
     text = printed("llama-factory", folder)
-    assert "would be taken for patterns: rename it first" in text
+    assert "in its name would be read as patterns" in text
     (folder / FOLDER).rename(folder / RENAMED)
     (folder / "recipe.sh").write_text(text.replace("[files]", "files"))
     run(folder, "llama-factory", "sh", "recipe.sh")
@@ -145,7 +145,7 @@ def test_axolotl_keeps_exactly_the_answers(folder: Path) -> None:
     (folder / "axolotl.yaml").write_text(printed("axolotl", folder))
     run(folder, "axolotl", "axolotl", "preprocess", "axolotl.yaml")
     proven(inside(folder, "axolotl", "axolotl", recipes.MODEL))
-    said = f"{LEARNED} (`axolotl preprocess`; training wants a GPU)"
+    said = f"{LEARNED} (`axolotl preprocess`; training needs a GPU)"
     record("recipes", "axolotl", python("axolotl"), "axolotl", said)
 
 
