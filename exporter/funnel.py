@@ -97,12 +97,13 @@ def dropped_samples(
     if not build.outcomes or not limit:
         return {}
     columns = snapshot.columns(build.outcomes)
-    rows = snapshot.query(_dropped_query(snapshot, build.outcomes, columns, limit))
+    cells = _cells(columns)
+    rows = snapshot.query(_dropped_query(snapshot, build.outcomes, cells, limit))
     merging = [r["rule"] for r in funnel.rules if r.get("applies_to") == "pair"]
     lineage = {column.name for column in snapshot.columns(build.examples)}
     known = {column.name for column in columns}
     if merging and lineage >= _LINEAGE and known >= {"uid", "pair_id"}:
-        query = _merged_query(snapshot, build, build.outcomes, columns, limit)
+        query = _merged_query(snapshot, build, build.outcomes, cells, limit)
         rows += [{"dropped_by": merging[0], **row} for row in snapshot.query(query)]
     samples: dict[str, list[dict[str, Any]]] = {r["rule"]: [] for r in funnel.rules}
     for row in rows:
@@ -111,10 +112,9 @@ def dropped_samples(
 
 
 def _dropped_query(
-    snapshot: Snapshot, outcomes: Relation, columns: Sequence[Column], limit: int
+    snapshot: Snapshot, outcomes: Relation, cells: dict[str, str], limit: int
 ) -> str:
     """Return the query for a few rows of each rule that the outcomes name."""
-    cells = _cells(columns)
     return (
         f"select dropped_by, {', '.join(map(snapshot.quoted, cells))}"
         f" from (select dropped_by, {_select_list(snapshot, cells)}, row_number() over"
@@ -128,11 +128,10 @@ def _merged_query(
     snapshot: Snapshot,
     build: Build,
     outcomes: Relation,
-    columns: Sequence[Column],
+    cells: dict[str, str],
     limit: int,
 ) -> str:
     """Return the query for one merged row of each of a few pairs."""
-    cells = _cells(columns)
     key = snapshot.quoted(build.data_set.id)
     place = f"case when uid = first_uid then 0 else 1 end, {_hash(cells)}"
     return (

@@ -6,7 +6,7 @@ does not answer, a second connection finds out what the first one waits for.
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -98,9 +98,9 @@ def _settings() -> dict[str, str]:
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that calls `on_idle` with the seconds without an answer."""
+    """A connection that finds out with a second one what it waits for."""
 
-    on_idle: Callable[[float], None]
+    _next_poll, _stalled, _reported = _FIRST_POLL, False, ""
 
     def wait(  # As in psycopg; releases add options to it.
         self,
@@ -119,7 +119,7 @@ class Connection(psycopg.Connection[Any]):
             raise
 
     def _timed(self, gen: PQGen[Value]) -> Generator[Any, Any, Value]:
-        """Run psycopg's generator; call `on_idle` while the server does not answer."""
+        """Run psycopg's generator; call `poll` while the server does not answer."""
         since = None
         try:
             state = next(gen)
@@ -130,21 +130,11 @@ class Connection(psycopg.Connection[Any]):
                 elif since is None:
                     since = time.monotonic()
                 else:
-                    self.on_idle(time.monotonic() - since)
+                    self.poll(time.monotonic() - since)
                 state = gen.send(ready)
         except StopIteration as done:
             value: Value = done.value
             return value
-
-
-class _Monitor:
-    """Finds out with a second connection what the first one waits for."""
-
-    def __init__(self, connection: Connection, settings: dict[str, str]) -> None:
-        self._connection, self._settings = connection, settings
-        # Applied also to a peer that acknowledges bytes, but sends none.
-        self._timeout = int(settings["tcp_user_timeout"]) / 1000 or 30.0
-        self._next_poll, self._stalled, self._reported = _FIRST_POLL, False, ""
 
     def poll(self, seconds: float) -> None:
         """Report the lock that the query waits for; close a stalled connection."""
@@ -154,27 +144,27 @@ class _Monitor:
             return
         self._next_poll += min(self._next_poll, _LONGEST_PAUSE)
         before, self._stalled = self._stalled, self._is_stalled()
-        if before and self._stalled and seconds >= self._timeout:
-            self._connection.pgconn.finish()
+        # Applied also to a peer that acknowledges bytes, but sends none.
+        timeout = int(_settings()["tcp_user_timeout"]) / 1000 or 30.0
+        if before and self._stalled and seconds >= timeout:
+            self.pgconn.finish()
             raise FinetuneError(
                 f"PostgreSQL: no answer for {seconds:.0f} seconds; {_ENDED}"
             )
 
     def _is_stalled(self) -> bool:
         """Return whether the server is unreachable, or waits for this client."""
-        info = self._connection.info
+        info = self.info
         place = {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
         place = {name: value for name, value in place.items() if value}
         try:
-            with Connection.connect(
-                make_conninfo("", **self._settings | place),
+            with _SecondConnection.connect(
+                make_conninfo("", **_settings() | place),
                 autocommit=True,
                 client_encoding="utf8",
             ) as second:
-                second.on_idle = _require_answer
-                found = second.execute(
-                    _WAIT_QUERY, {"pid": info.backend_pid}
-                ).fetchone()
+                cursor = second.execute(_WAIT_QUERY, {"pid": info.backend_pid})
+                found = cursor.fetchone()
         except psycopg.Error as error:
             # A server that refuses it is running; one that starts lost the first one.
             message = str(error)
@@ -188,6 +178,15 @@ class _Monitor:
                 say(line)
             self._reported = line
         return bool(stalled)
+
+
+class _SecondConnection(Connection):
+    """The connection that asks what the first one waits for, for a short time."""
+
+    def poll(self, seconds: float) -> None:
+        """Give up after five seconds without an answer."""
+        if seconds > 5:
+            raise psycopg.OperationalError("no answer")
 
 
 # One row if the process exists: the relation whose lock it waits for, the holder of the
@@ -228,11 +227,6 @@ where waiting.pid = %(pid)s
 """
 
 
-def _require_answer(seconds: float) -> None:
-    if seconds > 5:
-        raise psycopg.OperationalError("no answer")
-
-
 @contextmanager
 def connected() -> Iterator[Connection]:
     """Connect with libpq's variables; raise errors as a FinetuneError of one line.
@@ -241,16 +235,14 @@ def connected() -> Iterator[Connection]:
         FinetuneError: The connection fails or breaks, the server reports an error, or
             the encoding of the database is not UTF8.
     """
-    settings = _settings()
     try:
         connection = Connection.connect(
-            make_conninfo("", **settings), client_encoding="utf8"
+            make_conninfo("", **_settings()), client_encoding="utf8"
         )
     except psycopg.Error as error:
         message = " ".join(str(error).split())
         remedy = next(r for part, r in _CONNECT_REMEDIES.items() if part in message)
         raise FinetuneError(f"PostgreSQL: {message}; {remedy}") from error
-    connection.on_idle = _Monitor(connection, settings).poll
     try:
         with connection:
             encoding = connection.info.parameter_status("server_encoding")

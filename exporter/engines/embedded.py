@@ -30,8 +30,6 @@ CONNECTION_VARIABLES = (
     *("PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE"),
 )
 
-_DATABASE = "postgres"
-
 # While this file exists, only `stop` stops the server.
 _KEPT = "kept"
 
@@ -149,7 +147,7 @@ def _variables(home: Path) -> dict[str, str]:
         "PGHOST": str(socket_folder(home)),
         "PGPORT": PORT,
         "PGUSER": cluster.ROLE,
-        "PGDATABASE": _DATABASE,
+        "PGDATABASE": "postgres",
     }
 
 

@@ -42,9 +42,7 @@ class IdleTimeout(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterc
         request: object,
     ) -> Iterator[object]:
         """Make a call with many answers."""
-        return self._answers(continuation(details, request))
-
-    def _answers(self, call: grpc.Call) -> Iterator[object]:
+        call = continuation(details, request)
         while True:
             timer = Timer(self._remaining(), call.cancel)
             timer.daemon = True
