@@ -1,4 +1,4 @@
-"""A folder of exported files, an endpoint, and the command against it."""
+"""A folder of exported files, an endpoint, and the command that uses them."""
 
 import hashlib
 import os
@@ -57,12 +57,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Server]:
-    """An endpoint that the environment names; its traffic is checked at the end."""
+    """The endpoint of the environment; its traffic is validated at the end."""
     for name in [*os.environ]:
         if name.startswith("OPENAI_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    # No TLS is spoken here, and to load the certificates of the world for each
-    # command takes longer than all the rest.
+    # There is no TLS here, and loading all root certificates for each command would
+    # take longer than all the rest.
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(folder))
     with Server() as endpoint:
@@ -104,7 +104,7 @@ def finetune(
 def raw(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Raw]]:
-    """Make the environment name a server that answers as it is told."""
+    """Let the environment name a server that sends the given bytes."""
     assert server.url
     made = []
 

@@ -1,4 +1,4 @@
-"""Requests and answers against OpenAI's published description of its API."""
+"""Validates requests and answers by OpenAI's published description of its API."""
 
 import functools
 from pathlib import Path
@@ -20,7 +20,7 @@ def _description() -> dict[str, Any]:
 
 
 def check(exchange: Exchange) -> None:
-    """Raise if a request or a good answer is not as described.
+    """Raise if a request or a successful answer differs from the description.
 
     The models routes are not part of the description.
     """

@@ -1,4 +1,4 @@
-"""HTTP for the endpoint on the loopback: requests read, faults struck, answers sent."""
+"""The HTTP side of the test endpoint: it reads requests, injects faults and answers."""
 
 import hashlib
 import http.server
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 Answer = tuple[int, dict[str, Any]]
 
-# Bodies above this are counted, not kept.
+# Larger bodies are counted, not kept.
 _KEPT_BYTES = 16 << 20
 _EDGE = 64 << 10
 
 
 class Fault(NamedTuple):
-    """What goes wrong, how often, on the requests of a route.
+    """A fault that is injected into the requests of a route, and how often.
 
-    The kinds: a status; "drop" before the body is read, "drop mid body"; "lost"
-    (done, but the connection ends), "slow" (done, but never answered); "not json",
-    "html", "no id", "wrong type", "done 500" (done, and answered so); "hold
-    before", "hold after" (wait for the client to be gone, before or after it is
-    done); "none" (all is well this time).
+    The kinds: a status; "drop" before the body is read, "drop mid body"; "lost" (the
+    request is carried out, but the connection ends), "slow" (carried out, but never
+    answered); "not json", "html", "no id", "wrong type", "done 500" (carried out, with
+    such an answer); "hold before", "hold after" (wait until the client is gone, before
+    or after carrying it out); "none" (no fault this time).
     """
 
     route: str
@@ -53,12 +53,12 @@ def error(status: int, message: str) -> Answer:
 class Handler(http.server.BaseHTTPRequestHandler):
     endpoint: "Server"
     protocol_version = "HTTP/1.1"
-    # Else each answer waits 40 ms for the client's acknowledgement.
+    # Otherwise each answer waits 40 ms for the client's acknowledgement.
     disable_nagle_algorithm = True
     timeout = 20
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self._serve()
@@ -72,7 +72,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _serve(self) -> None:  # noqa: PLR0911 (a fault an exit)
         server = self.endpoint
         parts = urlsplit(self.path)
-        # The whole URL where the client takes this for a proxy.
+        # The path is a whole URL if the client uses this server as a proxy.
         path = parts.path.partition("/v1")[2]
         query = dict(parse_qsl(parts.query))
         route = f"{self.command} {_pattern(path)}"
@@ -84,7 +84,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.rfile.read(min(1000, int(self.headers.get("content-length", 0))))
             return self._drop()
         if kind == 413:
-            # Such servers do not read what they will not take.
+            # Such servers do not read a body that they refuse.
             self.close_connection = True
             return self._answer(*error(413, "Payload Too Large"), ())
         body = self._body()
@@ -97,7 +97,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(*error(kind, fault.message), fault.headers)
         status, answer = server.act(self.command, path, query, body)
         shown = {k: v for k, v in body.items() if k not in ("file_name", "hash")}
-        # A copy, as what it tells of goes on.
+        # A copy, because the object changes later.
         server.exchanges.append(
             Exchange(
                 route, query, shown or None, status, json.loads(json.dumps(answer))
@@ -126,13 +126,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         left = length
         while left:
             chunk = self.rfile.read(min(left, 1 << 20))
-            if not chunk and self.endpoint.takes_torn:
+            if not chunk and self.endpoint.accepts_torn:
                 return self._torn(b"".join(chunks))
             if not chunk:
                 raise ConnectionError
-            if amid := self.endpoint.amid:
-                self.endpoint.amid = None
-                amid()
+            if during_body := self.endpoint.during_body:
+                self.endpoint.during_body = None
+                during_body()
             left -= len(chunk)
             if length <= _KEPT_BYTES:
                 chunks.append(chunk)
@@ -151,13 +151,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         raise ConnectionError
 
     def _hold(self) -> None:
-        """Wait until the client is gone, and then do nothing."""
+        """Wait until the client is gone, without an answer."""
         self.endpoint.reached.set()
         self.connection.settimeout(20)
         try:
             self.connection.recv(1)
         except TimeoutError:
-            self.endpoint.held_to_the_end = True
+            self.endpoint.held_too_long = True
         except OSError:
             pass
         self.close_connection = True

@@ -24,10 +24,10 @@ class Raw:
             while True:
                 connection, _ = self._listener.accept()
                 threading.Thread(
-                    target=self._talk, args=(connection,), daemon=True
+                    target=self._answer_one, args=(connection,), daemon=True
                 ).start()
 
-    def _talk(self, connection: socket.socket) -> None:
+    def _answer_one(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
             head = b""
             while b"\r\n\r\n" not in head:

@@ -26,14 +26,14 @@ class Server:
         self.faults: list[Fault] = []
         self.page = 20
         self.statuses = ["processed"]
-        # What a job becomes, one step a look.
+        # The statuses of a job; each request for it is a step.
         self.course = ["queued", "running", "succeeded"]
         self.reached = threading.Event()
-        self.held_to_the_end = False
-        # What is done once, with the first bytes of a large body read.
-        self.amid: Callable[[], object] | None = None
-        # Some servers make a file of a body that ends too early.
-        self.takes_torn = False
+        self.held_too_long = False
+        # Called once, after the first bytes of a large body were read.
+        self.during_body: Callable[[], object] | None = None
+        # Some servers create a file from a body that ends too early.
+        self.accepts_torn = False
         self.wanted_key = "sk-test-1234567890"
         self._parts: dict[str, tuple[str, bytes, int]] = {}
         self._numbers = itertools.count(1)
@@ -48,7 +48,7 @@ class Server:
             request_queue_size = 64
 
             def handle_error(self, request: object, client_address: object) -> None:
-                """Clients that are gone are what the tests are about."""
+                """Ignore clients that are gone: the tests kill them."""
 
         self._listener = Listener(("127.0.0.1", 0), Serving)
         self.url = f"http://127.0.0.1:{self._listener.server_port}/v1"
@@ -75,9 +75,9 @@ class Server:
     def take_fault(self, route: str) -> Fault | None:
         with self._lock:
             self.requests.append(route)
-            for place, fault in enumerate(self.faults):
+            for index, fault in enumerate(self.faults):
                 if fault.route == route and fault.times:
-                    self.faults[place] = fault._replace(times=fault.times - 1)
+                    self.faults[index] = fault._replace(times=fault.times - 1)
                     return fault
         return None
 

@@ -62,7 +62,7 @@ class Silent(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
-    ("presented", "trusted", "said"),
+    ("presented", "trusted", "message"),
     [
         ("right", "right", "404 on "),
         (
@@ -78,7 +78,7 @@ class Silent(BaseHTTPRequestHandler):
         ("other", "other", "put the name in the certificate into OPENAI_BASE_URL\n"),
     ],
 )
-def test_an_endpoint_is_proven_by_its_certificate(
+def test_the_certificate_of_an_endpoint_is_verified(
     server: Server,
     finetune: Finetune,
     monkeypatch: pytest.MonkeyPatch,
@@ -86,7 +86,7 @@ def test_an_endpoint_is_proven_by_its_certificate(
     command: tuple[str, ...],
     presented: str,
     trusted: str,
-    said: str,
+    message: str,
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(
@@ -105,14 +105,14 @@ def test_an_endpoint_is_proven_by_its_certificate(
         listener.shutdown()
     assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
     place = 0
-    for part in said.split("*"):
+    for part in message.split("*"):
         place = result.err.find(part, place)
         assert place >= 0, result.err
     assert server.requests == []
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE or SSL_CERT_DIR: No such file"),
         (
@@ -150,20 +150,20 @@ def test_a_variable_that_cannot_be_used_is_one_line_without_its_secret(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     value: str,
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.setenv(name, value)
     result = finetune("upload", "--retries", "0")
     assert (result.code, result.err.count("\n"), server.requests) == (1, 1, [])
-    assert said in result.err
+    assert message in result.err
     assert PASSWORD not in result.err
 
 
-def test_a_proxy_is_used_but_for_the_hosts_that_need_none(
+def test_a_proxy_is_used_except_for_the_hosts_in_no_proxy(
     server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody = f"http://ann:{PASSWORD}@127.0.0.1:9"
-    monkeypatch.setenv("HTTP_PROXY", nobody)
+    closed = f"http://ann:{PASSWORD}@127.0.0.1:9"
+    monkeypatch.setenv("HTTP_PROXY", closed)
     assert finetune("upload", "--retries", "0").code == 1
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert finetune("upload", "--retries", "0").code == 0
@@ -194,7 +194,7 @@ def in_seconds(seconds: float) -> str:
         (lambda: "Mon, 99 Jan 2027 00:00:00 GMT", 2),
     ],
 )
-def test_a_senseless_wait_is_not_waited_for(
+def test_an_invalid_retry_after_is_ignored(
     server: Server, finetune: Finetune, header: Callable[[], str], sent: int
 ) -> None:
     # What asks for more than two minutes is reported at once.

@@ -62,7 +62,7 @@ def aimock(tmp_path: Path) -> Iterator[str]:
         process.kill()
 
 
-def test_a_foreign_endpoint_gets_one_file_and_one_job_and_tells_its_model(
+def test_a_third_party_server_gets_one_file_and_one_job_and_returns_a_model(
     aimock: str, finetune: Finetune, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", aimock)

@@ -1,4 +1,4 @@
-"""The bytes that were hashed are the bytes that were sent, or nothing stays there."""
+"""The bytes sent are the bytes that were hashed, or no file stays at the endpoint."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ CHANGED = "files/train.jsonl: changed while it was sent; nothing of it is left a
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A training file that no pair of socket buffers holds."""
+    """A training file that is larger than the socket buffers."""
     titles = [f"title {n}" for n in range(30)]
     export(tmp_path / "files", titles, [], text="x" * (1 << 20))
     return tmp_path / "files"
@@ -33,12 +33,12 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [change, cut])
 @pytest.mark.parametrize("torn", [False, True])
-def test_a_file_that_changes_while_it_is_sent_is_no_file_there(
+def test_a_file_that_changes_while_it_is_sent_leaves_no_file(
     server: Server, finetune: Finetune, folder: Path, harm: object, torn: bool
 ) -> None:
     assert callable(harm)
-    server.takes_torn = torn
-    server.amid = lambda: harm(folder / "train.jsonl")
+    server.accepts_torn = torn
+    server.during_body = lambda: harm(folder / "train.jsonl")
     result = finetune("upload", "--retries", "1")
     assert (result.code, result.out, server.files) == (1, "", {})
     assert result.err.count("finetune: ") == 1
@@ -48,11 +48,11 @@ def test_a_file_that_changes_while_it_is_sent_is_no_file_there(
 
 
 @pytest.mark.parametrize("harm", [change, cut])
-def test_a_file_that_changes_while_its_parts_are_sent_is_no_file_there(
+def test_a_file_that_changes_while_its_parts_are_sent_leaves_no_file(
     server: Server, finetune: Finetune, folder: Path, harm: object
 ) -> None:
     assert callable(harm)
-    server.amid = lambda: harm(folder / "train.jsonl")
+    server.during_body = lambda: harm(folder / "train.jsonl")
     result = finetune("upload", "--retries", "1", *PARTS)
     assert (result.code, result.out, server.files) == (1, "", {})
     assert f"finetune: {CHANGED} {server.url}; run finetune export" in result.err
@@ -61,7 +61,7 @@ def test_a_file_that_changes_while_its_parts_are_sent_is_no_file_there(
 
 
 @pytest.mark.parametrize("options", [[], ["--parts-above", "0"]])
-def test_a_file_that_arrives_in_another_size_is_removed_there(
+def test_a_file_that_arrives_in_another_size_is_deleted(
     server: Server,
     finetune: Finetune,
     tmp_path: Path,
@@ -78,22 +78,22 @@ def test_a_file_that_arrives_in_another_size_is_removed_there(
     assert "bytes were sent, 5 arrived; nothing of it is left at" in result.err
 
 
-def test_what_was_there_before_is_left_there(
+def test_an_older_file_is_not_deleted(
     server: Server, finetune: Finetune, folder: Path
 ) -> None:
     assert finetune("upload").code == 0
     [old] = server.files
-    server.amid = lambda: change(folder / "train.jsonl")
+    server.during_body = lambda: change(folder / "train.jsonl")
     assert finetune("upload", "--force").code == 1
     assert [*server.files] == [old]
 
 
-def test_what_cannot_be_removed_is_said(
+def test_a_file_that_cannot_be_deleted_is_reported(
     server: Server, finetune: Finetune, folder: Path
 ) -> None:
-    server.takes_torn = True
+    server.accepts_torn = True
     server.fail("DELETE /files/{file_id}", 403)
-    server.amid = lambda: change(folder / "train.jsonl")
+    server.during_body = lambda: change(folder / "train.jsonl")
     result = finetune("upload", "--retries", "0")
     assert (result.code, result.err.count("finetune: ")) == (1, 1)
     assert "a part of it may be left there: http" in result.err

@@ -28,7 +28,7 @@ OPENAI = reader_at("api.openai.com")
         ("127.0.0.1", ""),
     ],
 )
-def test_limits_are_those_of_the_host(host: str, name: str) -> None:
+def test_the_host_decides_the_limits(host: str, name: str) -> None:
     found = reader_at(host)
     assert found.title == host if not name else found.name == name
     if not name:
@@ -51,7 +51,7 @@ def test_a_fine_tune_ends_with_its_model(model: str, end: date | None) -> None:
     assert OPENAI.shutdown(model) == end
 
 
-def test_the_end_of_the_model_is_said_with_the_ends_of_the_endpoint() -> None:
+def test_the_dates_of_an_endpoint_include_the_end_of_the_model() -> None:
     day = date(2027, 1, 14)
     [_, ended] = OPENAI.date_warnings(day, MODEL)
     assert ended == f"{MODEL} was shut down on {day}"
@@ -62,14 +62,14 @@ def test_the_end_of_the_model_is_said_with_the_ends_of_the_endpoint() -> None:
     )
 
 
-def test_the_end_of_an_endpoint_names_where_that_was_read() -> None:
+def test_the_closing_date_of_an_endpoint_names_its_source() -> None:
     for host, page in (("api.openai.com", "deprecations"), ("api.mistral.ai", "docs.")):
         [*_, note] = reader_at(host).date_warnings(date(2027, 1, 6))
         assert page in note
 
 
 @pytest.mark.parametrize(("day", "closed"), [(5, False), (6, True), (7, True)])
-def test_a_check_for_a_reader_says_that_it_has_closed(
+def test_a_check_for_a_closed_reader_warns(
     day: int, closed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = import_module("exporter.cli.check")
@@ -78,8 +78,8 @@ def test_a_check_for_a_reader_says_that_it_has_closed(
     path.write_bytes(b"".join(lines(12)))
     done = CliRunner().invoke(cli, ["check", str(path), "--for", "openai"])
     assert done.exit_code == 0
-    said = "warning: OpenAI: no new fine-tuning jobs for anyone since 2027-01-06"
-    assert (said in done.stderr) is closed
+    message = "warning: OpenAI: no new fine-tuning jobs for anyone since 2027-01-06"
+    assert (message in done.stderr) is closed
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def upload_on(day: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None
         ("2028-01-01", ["api.openai.com", "mine.openai.azure.com"]),
     ],
 )
-def test_an_upload_is_refused_on_each_day_where_it_has_closed(
+def test_an_upload_is_refused_from_the_closing_date_on(
     day: str,
     closed: list[str],
     server: Server,
@@ -161,7 +161,7 @@ def test_an_upload_for_a_model_that_has_ended_sends_no_file(
 
 
 @pytest.mark.parametrize(
-    ("day", "said"),
+    ("day", "message"),
     [
         ("2026-11-14", None),
         ("2026-11-15", f"{MODEL} and its fine-tunes will be shut down on 2027-01-14"),
@@ -170,9 +170,9 @@ def test_an_upload_for_a_model_that_has_ended_sends_no_file(
         ("2027-01-15", f"{MODEL} was shut down on 2027-01-14"),
     ],
 )
-def test_the_end_of_a_model_is_said_even_if_dates_are_ignored(
+def test_the_end_of_a_model_is_reported_even_if_dates_are_ignored(
     day: str,
-    said: str | None,
+    message: str | None,
     server: Server,
     finetune: Finetune,
     monkeypatch: pytest.MonkeyPatch,
@@ -181,8 +181,8 @@ def test_the_end_of_a_model_is_said_even_if_dates_are_ignored(
     monkeypatch.setenv("OPENAI_BASE_URL", "http://api.openai.com/v1")
     result = finetune("upload", "--model", MODEL, "--ignore-dates")
     assert result.code == 0
-    assert (f"warning: {said}\n" in result.err) == bool(said)
-    assert (f"warning: {MODEL} " in result.err) == bool(said)
+    assert (f"warning: {message}\n" in result.err) == bool(message)
+    assert (f"warning: {MODEL} " in result.err) == bool(message)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_the_end_of_a_model_is_said_even_if_dates_are_ignored(
         ("api.mistral.ai", "mistral"),
     ],
 )
-def test_an_endpoint_with_another_api_is_named_with_its_recipe(
+def test_an_endpoint_with_another_api_is_refused_with_its_recipe(
     server: Server,
     finetune: Finetune,
     monkeypatch: pytest.MonkeyPatch,

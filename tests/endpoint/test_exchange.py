@@ -1,4 +1,4 @@
-"""An exchange ends in time and in bounded memory, whatever is answered."""
+"""A request ends in time and in bounded memory, whatever the answer."""
 
 import gzip
 import json
@@ -49,7 +49,7 @@ def slow_chunks(_: str, __: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("answer", [slow_head, slow_hints, slow_body, slow_chunks])
 @pytest.mark.parametrize("command", ["upload", "train"])
-def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
+def test_an_answer_that_comes_byte_by_byte_times_out(
     raw: Callable[..., Raw],
     finetune: Finetune,
     answer: Callable[[str, int], Iterator[bytes]],
@@ -66,7 +66,7 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
     assert len(endpoint.requests) == 2
 
 
-def test_a_body_that_nobody_reads_is_not_sent_for_ever(
+def test_a_body_that_the_server_does_not_read_times_out(
     raw: Callable[..., Raw], finetune: Finetune, folder: Path
 ) -> None:
     export(folder, [f"title {n}" for n in range(30)], [], text="x" * (1 << 20))
@@ -83,7 +83,7 @@ def test_a_body_that_nobody_reads_is_not_sent_for_ever(
     assert "no answer within 0.5 s on sending train.jsonl" in result.err
 
 
-def test_events_that_come_byte_by_byte_are_tried_again(
+def test_a_watch_retries_events_that_come_byte_by_byte(
     raw: Callable[..., Raw], process: Start
 ) -> None:
     tried = threading.Event()
@@ -125,7 +125,7 @@ def many(_: str, __: int) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     "answer", [endless(b"{"), bomb, many], ids=["endless", "bomb", "many"]
 )
-def test_an_answer_of_gigabytes_ends_in_level_memory(
+def test_an_answer_of_gigabytes_is_refused_in_bounded_memory(
     raw: Callable[..., Raw],
     process: Start,
     answer: Callable[[str, int], Iterator[bytes]],
@@ -135,8 +135,8 @@ def test_an_answer_of_gigabytes_ends_in_level_memory(
     _, err = child.communicate(timeout=60)
     assert "finetune: " in err
     assert "listing the files is larger than 16 MB or 200,000 values" in err
-    *said, peak = err.splitlines()
-    assert len(said) == 1
+    *lines, peak = err.splitlines()
+    assert len(lines) == 1
     assert int(peak) >> 10 < 250
 
 
@@ -164,7 +164,7 @@ def test_an_answer_is_read_up_to_its_limits(
     assert ("larger than 16 MB or 200,000 values" in result.err) == refused
 
 
-def test_of_many_large_events_only_what_is_shown_is_kept(
+def test_only_the_shown_parts_of_many_large_events_are_kept(
     raw: Callable[..., Raw], process: Start
 ) -> None:
     # Lists of small values take most memory when they are read.
@@ -200,7 +200,7 @@ def test_a_gzipped_answer_is_read_and_another_coding_refused(
     [b"[" * 100_000, b'{"data":' * 50_000, b"[]", b"5", b'"x"', b"null", b"", b"\xff"],
 )
 @pytest.mark.parametrize("command", ["upload", "train"])
-def test_json_that_is_too_deep_or_no_object_makes_no_sense(
+def test_json_that_is_too_deep_or_not_an_object_is_an_invalid_answer(
     raw: Callable[..., Raw], finetune: Finetune, body: bytes, command: str
 ) -> None:
     raw(lambda _, __: iter([whole(body)]))
@@ -222,7 +222,7 @@ def pages(*, repeat: bool) -> Callable[[str, int], Iterator[bytes]]:
     return answer
 
 
-def test_pages_without_end_are_given_up(
+def test_a_listing_without_end_is_an_error(
     raw: Callable[..., Raw], finetune: Finetune
 ) -> None:
     endpoint = raw(pages(repeat=False))
@@ -232,7 +232,7 @@ def test_pages_without_end_are_given_up(
     assert len(endpoint.requests) == 101
 
 
-def test_a_page_that_is_always_the_same_is_read_twice(
+def test_a_listing_that_repeats_its_page_ends(
     raw: Callable[..., Raw], finetune: Finetune
 ) -> None:
     endpoint = raw(pages(repeat=True))

@@ -1,7 +1,7 @@
 """The fault table: what the user sees, and what is at the endpoint afterwards.
 
-After each fault the command is given again without it: then the file, or the
-job, is there, and only once.
+After each fault the command runs again without it: then the file or the job exists,
+and only once.
 """
 
 import socket
@@ -12,13 +12,13 @@ import pytest
 from tests.endpoint.conftest import MODEL, Finetune, export
 from tests.endpoint.server import Server
 
-PATIENCE = ["--retries", "1"]
-TRAIN = ["train", "--model", MODEL, "--yes", *PATIENCE]
+RETRY = ["--retries", "1"]
+TRAIN = ["train", "--model", MODEL, "--yes", *RETRY]
 PARTS = ["--parts-above", "0", "--part-size", "0.0007"]
 
 REFUSALS = [400, 401, 403, 404, 413, 422]
-NOT_NOW = [408, 409, 429, 500, 503]
-UNHEARD = ["lost", "slow", "not json", "html", "no id", "wrong type", "done 500"]
+TRANSIENT = [408, 409, 429, 500, 503]
+UNANSWERED = ["lost", "slow", "not json", "html", "no id", "wrong type", "done 500"]
 
 FILES = "POST /files"
 CREATE = "POST /uploads"
@@ -43,7 +43,7 @@ SAID = {
 
 
 def hurry(kind: str | int) -> list[str]:
-    """Return a short time to wait where a server takes too long on purpose."""
+    """Return a short timeout if the server is slow on purpose."""
     return ["--timeout", "1"] if kind == "slow" else []
 
 
@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "files"
 
 
-def test_an_endpoint_that_refuses_connections_is_named(
+def test_the_error_names_an_endpoint_that_refuses_connections(
     server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert server.url
@@ -62,7 +62,7 @@ def test_an_endpoint_that_refuses_connections_is_named(
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
-        result = finetune("upload", *PATIENCE)
+        result = finetune("upload", *RETRY)
     assert result.code == 1
     assert result.err == (
         f"finetune: http://127.0.0.1:{port}/v1: Connection refused, on listing the "
@@ -70,14 +70,14 @@ def test_an_endpoint_that_refuses_connections_is_named(
     )
 
 
-@pytest.mark.parametrize("kind", [*REFUSALS, *NOT_NOW, "drop"])
+@pytest.mark.parametrize("kind", [*REFUSALS, *TRANSIENT, "drop"])
 @pytest.mark.parametrize("route", [FILES, CREATE, PART, COMPLETE])
 def test_a_fault_while_sending_leaves_nothing_behind(
     server: Server, finetune: Finetune, folder: Path, route: str, kind: str | int
 ) -> None:
     server.fail(route, kind)
     options = [] if route == FILES else PARTS
-    result = finetune("upload", *options, *PATIENCE)
+    result = finetune("upload", *options, *RETRY)
     assert (result.code, result.out, server.files) == (1, "", {})
     assert SAID[kind] in result.err
     assert server.open_uploads() == []
@@ -87,40 +87,40 @@ def test_a_fault_while_sending_leaves_nothing_behind(
     assert len(server.files) == 1
 
 
-@pytest.mark.parametrize("kind", NOT_NOW)
+@pytest.mark.parametrize("kind", TRANSIENT)
 @pytest.mark.parametrize("route", [FILES, CREATE, PART, COMPLETE])
-def test_a_fault_that_passes_is_not_noticed(
+def test_a_transient_fault_is_retried_silently(
     server: Server, finetune: Finetune, route: str, kind: int
 ) -> None:
     server.fail(route, kind, 1)
     options = [] if route == FILES else PARTS
-    result = finetune("upload", *options, *PATIENCE)
+    result = finetune("upload", *options, *RETRY)
     assert (result.code, result.out.split()) == (0, list(server.files))
     assert len(server.files) == 1
     assert server.open_uploads() == []
 
 
-@pytest.mark.parametrize("kind", UNHEARD)
+@pytest.mark.parametrize("kind", UNANSWERED)
 @pytest.mark.parametrize("route", [FILES, COMPLETE])
 def test_a_file_whose_answer_was_lost_is_found_instead_of_sent_again(
     server: Server, finetune: Finetune, route: str, kind: str
 ) -> None:
     server.fail(route, kind)
     options = [] if route == FILES else PARTS
-    result = finetune("upload", *options, *PATIENCE, *hurry(kind))
+    result = finetune("upload", *options, *RETRY, *hurry(kind))
     assert (result.code, result.out.split()) == (0, list(server.files))
     assert len(server.files) == 1
     assert server.requests.count(route) == 1
     assert server.open_uploads() == []
 
 
-@pytest.mark.parametrize("kind", UNHEARD)
+@pytest.mark.parametrize("kind", UNANSWERED)
 def test_an_upload_whose_id_was_lost_is_the_only_one_left_to_expire(
     server: Server, finetune: Finetune, kind: str
 ) -> None:
-    # Uploads cannot be listed, so nobody can cancel it; it ends after an hour.
+    # Uploads cannot be listed, so it cannot be cancelled; it expires after an hour.
     server.fail(CREATE, kind, 1)
-    result = finetune("upload", *PARTS, *PATIENCE, *hurry(kind))
+    result = finetune("upload", *PARTS, *RETRY, *hurry(kind))
     assert (result.code, result.out.split()) == (0, list(server.files))
     assert len(server.files) == 1
     assert server.open_uploads() == [next(iter(server.uploads))]
@@ -131,7 +131,7 @@ def test_a_part_whose_answer_was_lost_is_sent_again(
     server: Server, finetune: Finetune, folder: Path, kind: str
 ) -> None:
     server.fail(PART, kind, 1)
-    result = finetune("upload", *PARTS, *PATIENCE, *hurry(kind))
+    result = finetune("upload", *PARTS, *RETRY, *hurry(kind))
     assert (result.code, result.out.split()) == (0, list(server.files))
     assert len(server.files) == 1
     assert server.open_uploads() == []
@@ -139,7 +139,7 @@ def test_a_part_whose_answer_was_lost_is_sent_again(
 
 
 @pytest.mark.parametrize("options", [[], ["--parts-above", "0"]])
-def test_a_connection_that_breaks_within_the_body_is_tried_again(
+def test_a_connection_that_breaks_within_the_body_is_retried(
     server: Server, finetune: Finetune, folder: Path, options: list[str]
 ) -> None:
     export(folder, [f"title {n}" for n in range(12)], [], text="x" * (1 << 20))
@@ -150,7 +150,7 @@ def test_a_connection_that_breaks_within_the_body_is_tried_again(
     assert server.requests.count(PART if options else FILES) == 2
 
 
-def test_a_connection_that_always_breaks_within_the_body_is_given_up(
+def test_a_connection_that_always_breaks_within_the_body_is_an_error(
     server: Server, finetune: Finetune, folder: Path
 ) -> None:
     export(folder, [f"title {n}" for n in range(12)], [], text="x" * (1 << 20))
@@ -161,18 +161,18 @@ def test_a_connection_that_always_breaks_within_the_body_is_given_up(
     assert "on sending train.jsonl" in result.err
 
 
-@pytest.mark.parametrize("kind", [*REFUSALS, *NOT_NOW, "drop", "html", "no id"])
-def test_nothing_is_sent_while_it_is_unknown_what_is_there(
+@pytest.mark.parametrize("kind", [*REFUSALS, *TRANSIENT, "drop", "html", "no id"])
+def test_nothing_is_sent_if_the_files_cannot_be_listed(
     server: Server, finetune: Finetune, kind: str | int
 ) -> None:
     server.fail("GET /files", kind)
-    result = finetune("upload", *PATIENCE)
+    result = finetune("upload", *RETRY)
     assert (result.code, result.out, server.files) == (1, "", {})
     assert FILES not in server.requests
     assert result.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("kind", [*REFUSALS, *NOT_NOW, "drop"])
+@pytest.mark.parametrize("kind", [*REFUSALS, *TRANSIENT, "drop"])
 def test_a_fault_while_creating_a_job_creates_none(
     server: Server, finetune: Finetune, kind: str | int
 ) -> None:
@@ -188,7 +188,7 @@ def test_a_fault_while_creating_a_job_creates_none(
 
 
 @pytest.mark.parametrize("again", [[], ["--again"]])
-@pytest.mark.parametrize("kind", UNHEARD)
+@pytest.mark.parametrize("kind", UNANSWERED)
 def test_a_job_whose_answer_was_lost_is_found_instead_of_created_again(
     server: Server, finetune: Finetune, kind: str, again: list[str]
 ) -> None:
@@ -202,7 +202,7 @@ def test_a_job_whose_answer_was_lost_is_found_instead_of_created_again(
 
 
 @pytest.mark.parametrize("kind", [500, "drop", "html", "no id"])
-def test_no_job_is_created_while_it_is_unknown_which_there_are(
+def test_no_job_is_created_if_the_jobs_cannot_be_listed(
     server: Server, finetune: Finetune, kind: str | int
 ) -> None:
     finetune("upload")
@@ -212,7 +212,7 @@ def test_no_job_is_created_while_it_is_unknown_which_there_are(
     assert JOBS not in server.requests
 
 
-def test_a_job_that_cannot_be_looked_for_is_found_by_the_next_call(
+def test_a_job_that_cannot_be_found_at_once_is_found_by_the_next_call(
     server: Server, finetune: Finetune
 ) -> None:
     finetune("upload")

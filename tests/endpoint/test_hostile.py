@@ -1,4 +1,4 @@
-"""Answers and files that are out of all sense: shown safely, never a traceback."""
+"""Absurd answers and files are shown safely and never cause a traceback."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from tests.endpoint.conftest import MODEL, Finetune, Result, export
 from tests.endpoint.server import Server
 
-# It clears the screen, forges a line of ours and turns the order of letters.
+# It clears the screen, forges an error of finetune and reverses the order of letters.
 HOSTILE = "bad\x1b[2J\r\nfinetune: forged\u202e\u2066\x9b31m\x07"
 QUICK = ["--interval", "0.01", "--retries", "0"]
 
@@ -30,7 +30,7 @@ def assert_harmless(result: Result) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [400, 500])
-def test_what_an_error_says_cannot_steer_the_terminal(
+def test_an_error_message_cannot_control_the_terminal(
     server: Server, finetune: Finetune, route: str, status: int
 ) -> None:
     command: tuple[str, ...] = ("upload",)
@@ -48,7 +48,7 @@ def test_what_an_error_says_cannot_steer_the_terminal(
     server.exchanges.clear()  # They are not in OpenAI's description.
 
 
-def test_what_a_job_says_cannot_steer_the_terminal(
+def test_the_texts_of_a_job_cannot_control_the_terminal(
     server: Server, finetune: Finetune
 ) -> None:
     server.course = [HOSTILE, "succeeded"]
@@ -71,7 +71,7 @@ def test_what_a_job_says_cannot_steer_the_terminal(
         {"id": "x" * 5000},
     ],
 )
-def test_what_a_file_says_cannot_steer_the_terminal(
+def test_the_texts_of_a_file_cannot_control_the_terminal(
     server: Server, finetune: Finetune, file: dict[str, Any]
 ) -> None:
     assert finetune("upload").code == 0
@@ -83,7 +83,7 @@ def test_what_a_file_says_cannot_steer_the_terminal(
     assert_harmless(result)
 
 
-def test_the_names_of_models_cannot_steer_the_terminal(
+def test_the_names_of_models_cannot_control_the_terminal(
     server: Server, finetune: Finetune
 ) -> None:
     finetune("upload")
@@ -95,7 +95,7 @@ def test_the_names_of_models_cannot_steer_the_terminal(
 
 
 @pytest.mark.parametrize("value", [1e30, -1e30, float("nan"), "x", {}, [], True, None])
-def test_times_and_sizes_out_of_all_sense_are_passed_over(
+def test_absurd_times_and_sizes_are_ignored(
     server: Server, finetune: Finetune, value: object
 ) -> None:
     job = server.add_job()["id"]
@@ -110,7 +110,7 @@ def test_times_and_sizes_out_of_all_sense_are_passed_over(
 
 
 @pytest.mark.parametrize("value", [{}, [], 5, None])
-def test_statuses_of_a_wrong_type_are_no_traceback(
+def test_statuses_of_a_wrong_type_cause_no_traceback(
     server: Server, finetune: Finetune, value: object
 ) -> None:
     assert finetune("upload").code == 0
@@ -126,7 +126,7 @@ def test_statuses_of_a_wrong_type_are_no_traceback(
 
 
 @pytest.mark.parametrize("torn", [b'{"id": "ftev', b"", b"\xff\n", b"[]\n", b'"x"\n'])
-def test_a_torn_log_of_events_is_no_traceback(
+def test_a_torn_log_of_events_causes_no_traceback(
     server: Server, finetune: Finetune, folder: Path, torn: bytes
 ) -> None:
     job = server.add_job()["id"]
@@ -144,7 +144,7 @@ def test_a_torn_log_of_events_is_no_traceback(
 @pytest.mark.parametrize(
     "torn", [b"", b'{"endpoint": "ht', b"\xff", b"[]", b'{"id": 5}', b"{}"]
 )
-def test_a_torn_note_of_an_upload_is_no_traceback(
+def test_a_torn_note_of_an_upload_causes_no_traceback(
     server: Server, finetune: Finetune, folder: Path, torn: bytes
 ) -> None:
     (folder / ".upload-x.json").write_bytes(torn)

@@ -8,7 +8,7 @@ from tests.endpoint.conftest import MODEL, Finetune
 from tests.endpoint.server import Server
 
 
-def test_an_unknown_model_is_refused_with_those_that_are_like_it(
+def test_an_unknown_model_is_refused_with_similar_names(
     server: Server, finetune: Finetune
 ) -> None:
     finetune("upload")
@@ -18,14 +18,14 @@ def test_an_unknown_model_is_refused_with_those_that_are_like_it(
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         ("gpt-4.1-min", "it has gpt-4.1-mini, gpt-4.1-nano, gpt-4.1\n"),
         ("qqq", "it has zeta-8, gpt-4.1-large, gpt-4.1-nano\n"),
     ],
 )
-def test_of_many_models_the_three_that_are_most_like_it_or_the_first_are_named(
-    server: Server, finetune: Finetune, model: str, said: str
+def test_the_three_most_similar_or_the_first_models_are_named(
+    server: Server, finetune: Finetune, model: str, message: str
 ) -> None:
     # They are listed from the last to the first.
     names = ["zeta-9", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4.1-large"]
@@ -33,7 +33,7 @@ def test_of_many_models_the_three_that_are_most_like_it_or_the_first_are_named(
     server.models = {name: {"id": name, "object": "model"} for name in names}
     result = finetune("upload", "--model", model)
     assert (result.code, server.files) == (1, {})
-    assert result.err.endswith(f"no model {model}; {said}")
+    assert result.err.endswith(f"no model {model}; {message}")
     server.exchanges.clear()  # The description wants more of a model.
 
 
@@ -59,21 +59,21 @@ def test_a_model_that_was_shut_down_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("days", "said"), [(0, None), (1, True), (60, True), (61, False)]
+    ("days", "warned"), [(0, None), (1, True), (60, True), (61, False)]
 )
-def test_a_model_that_ends_soon_is_said_from_sixty_days_before(
-    server: Server, finetune: Finetune, days: int, said: bool | None
+def test_a_model_that_ends_within_sixty_days_gets_a_warning(
+    server: Server, finetune: Finetune, days: int, warned: bool | None
 ) -> None:
     finetune("upload")
     end = date.today() + timedelta(days=days)  # noqa: DTZ011  # As the command asks.
     server.models[MODEL]["shutdown_date"] = end.isoformat()
     result = finetune("train", "--model", MODEL, "--dry-run")
-    if said is None:
+    if warned is None:
         assert (result.code, server.jobs) == (1, {})
         assert f"{MODEL} was shut down on {end}; choose another model" in result.err
     else:
         assert result.code == 0
         note = f"{MODEL} and its fine-tunes will be shut down on {end}"
-        assert (note in result.err) is said
+        assert (note in result.err) is warned
         uploaded = finetune("upload", "--model", MODEL)
-        assert (f"warning: {note}" in uploaded.err) is said
+        assert (f"warning: {note}" in uploaded.err) is warned

@@ -1,4 +1,4 @@
-"""A redirect is followed within its origin, and never out of it."""
+"""A redirect is followed within its origin, never to another one."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.endpoint.server import Server
 
 @pytest.fixture
 def thief() -> Iterator[Raw]:
-    """Another origin, which must never hear of us."""
+    """Another origin, which must never get a request."""
     one = Raw(lambda _, __: iter([whole(b'{"id": "file-stolen"}')]))
     yield one
     assert one.requests == []
@@ -76,7 +76,7 @@ def test_a_redirect_within_the_origin_is_followed_with_the_whole_body(
     server.exchanges.clear()  # The query is not in OpenAI's description.
 
 
-def test_a_chain_of_redirects_that_leaves_the_origin_is_not_followed_out(
+def test_a_chain_of_redirects_is_not_followed_out_of_the_origin(
     server: Server, finetune: Finetune, thief: Raw
 ) -> None:
     server.redirect("POST /files", 308, "/v1/files?again=1", times=1)
@@ -86,9 +86,7 @@ def test_a_chain_of_redirects_that_leaves_the_origin_is_not_followed_out(
     assert f"redirects to {thief.origin}" in result.err
 
 
-def test_redirects_in_a_circle_come_to_an_end(
-    server: Server, finetune: Finetune
-) -> None:
+def test_a_redirect_loop_ends(server: Server, finetune: Finetune) -> None:
     server.redirect("GET /files", 307, "/v1/files")
     result = finetune("upload", "--retries", "0")
     assert (result.code, result.err.count("\n")) == (1, 1)

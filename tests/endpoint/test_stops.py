@@ -1,4 +1,4 @@
-"""Commands that are killed or stopped, at every step; what the next one finds."""
+"""A command is killed or stopped at any step; the next one completes its work."""
 
 import re
 import signal
@@ -25,9 +25,9 @@ STEPS = [
     (TRAIN, "POST /fine_tuning/jobs"),
 ]
 
-# What may be there when it is stopped before the endpoint has done its part.
+# What a command reports that is stopped before the endpoint has answered.
 FILE = "train-[0-9a-f]{12}.jsonl may be at http.*; finetune upload again finds it"
-STANDS = {
+REPORTS = {
     "GET /files": "nothing was created at http",
     "POST /files": FILE,
     "POST /uploads": "train-[0-9a-f]{12}.jsonl was not uploaded to http",
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 def stopped(
     start: Start, server: Server, arguments: list[str], number: int
 ) -> tuple[int, str, str]:
-    """Return how a command ended that got a signal as soon as it was held."""
+    """Stop a command while the server holds its request; return how it ended."""
     child = start(*arguments)
     assert server.reached.wait(30), child.communicate(timeout=5)
     server.faults.clear()
@@ -65,11 +65,11 @@ def stopped(
     [
         (arguments, route, hold)
         for arguments, route in STEPS
-        # What only reads is the same before and after.
+        # For a request that only reads, before and after are the same.
         for hold in ("hold before", "hold after")[: 1 + route.startswith("POST")]
     ],
 )
-def test_a_killed_command_is_taken_up_by_the_next(
+def test_the_next_command_completes_what_a_killed_one_began(
     server: Server,
     finetune: Finetune,
     process: Start,
@@ -87,7 +87,7 @@ def test_a_killed_command_is_taken_up_by_the_next(
     result = finetune(*arguments)
     assert (result.code, result.out.split()) == (0, list(made))
     assert len(made) == 1
-    # Nobody knows the id of an Upload whose answer never came; it expires.
+    # The id of an Upload is unknown if its answer never came; it expires.
     nameless = (route, hold) == ("POST /uploads", "hold after")
     assert len(server.open_uploads()) == nameless
     assert not list(folder.glob(".upload-*"))
@@ -118,7 +118,7 @@ def test_a_stopped_command_leaves_no_upload_open(
     assert out == "", err
     assert code == 128 + number
     assert len([line for line in err.splitlines() if "sending" not in line]) == 1
-    assert re.search(f"finetune: stopped; {STANDS[route]}", err)
+    assert re.search(f"finetune: stopped; {REPORTS[route]}", err)
     assert server.open_uploads() == []
     assert not list(folder.glob(".upload-*"))
     result = finetune(*arguments)
@@ -126,7 +126,7 @@ def test_a_stopped_command_leaves_no_upload_open(
     assert len(server.jobs) == (arguments is TRAIN)
 
 
-def test_only_one_command_sends_from_a_folder(
+def test_only_one_command_uploads_from_a_folder(
     server: Server, finetune: Finetune, process: Start
 ) -> None:
     server.fail("POST /files", "hold before", 1)
@@ -138,7 +138,7 @@ def test_only_one_command_sends_from_a_folder(
     child.kill()
 
 
-def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(
+def test_ctrl_c_leaves_the_job_running_and_names_the_command_to_resume(
     server: Server, process: Start
 ) -> None:
     job = server.add_job()["id"]
@@ -150,9 +150,7 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(
     )
 
 
-def test_a_wait_that_is_stopped_names_the_file_that_stands(
-    server: Server, process: Start
-) -> None:
+def test_a_stopped_wait_names_the_uploaded_file(server: Server, process: Start) -> None:
     server.statuses = ["uploaded"]
     server.fail("GET /files/{file_id}", "hold after", 1)
     code, out, err = stopped(process, server, UPLOAD, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What train asks for: one job for a request, with its options, and what it refuses."""
+"""What train requests: one job for each request, with its options; what it refuses."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.endpoint.conftest import MODEL, Finetune, export, sha256
 from tests.endpoint.server import Server
 
 
-def test_a_dry_run_prints_the_very_request_and_creates_nothing(
+def test_a_dry_run_prints_the_exact_request_and_creates_nothing(
     server: Server, finetune: Finetune, folder: Path
 ) -> None:
     train, valid = finetune("upload").out.split()
@@ -55,7 +55,7 @@ def test_a_dry_run_prints_the_very_request_and_creates_nothing(
     assert sent == orjson.loads(dry.out)
 
 
-def test_null_takes_a_key_out_of_the_request(
+def test_null_removes_a_key_from_the_request(
     server: Server, finetune: Finetune
 ) -> None:
     assert server.url
@@ -66,7 +66,7 @@ def test_null_takes_a_key_out_of_the_request(
     assert body["hyperparameters"] == {"lora": True}
 
 
-def test_an_endpoint_that_takes_no_metadata_gets_none(
+def test_metadata_can_be_left_out_of_the_request(
     server: Server, finetune: Finetune
 ) -> None:
     finetune("upload")
@@ -148,7 +148,7 @@ def test_a_job_is_created_again_after_one_that_ended_without_a_model(
         (["--suffix", "mugs"], {"user_provided_suffix": "jugs"}),
     ],
 )
-def test_without_metadata_a_job_that_differs_is_another(
+def test_without_metadata_a_job_that_differs_is_not_equal(
     server: Server,
     finetune: Finetune,
     options: list[str],
@@ -170,7 +170,7 @@ def test_without_metadata_a_job_that_differs_is_another(
 
 
 @pytest.mark.parametrize("model", [MODEL, "gpt-4.1-mini"])
-def test_where_no_metadata_are_kept_model_and_files_tell_an_equal_job(
+def test_without_metadata_a_job_of_equal_model_and_files_is_equal(
     server: Server, finetune: Finetune, model: str
 ) -> None:
     server.models[model] = {"id": model, "object": "model"}
@@ -182,7 +182,7 @@ def test_where_no_metadata_are_kept_model_and_files_tell_an_equal_job(
     assert finetune("train", "--model", model, "--yes").out.strip() == job["id"]
 
 
-def test_without_a_terminal_training_needs_a_yes(
+def test_without_a_terminal_training_needs_yes(
     server: Server, finetune: Finetune
 ) -> None:
     finetune("upload")
@@ -219,7 +219,7 @@ def test_training_needs_the_files_at_the_endpoint(
     assert "is not there; run finetune upload" in result.err
 
 
-def test_training_can_be_followed_to_its_end(
+def test_train_can_follow_the_job_until_it_ends(
     server: Server, finetune: Finetune
 ) -> None:
     finetune("upload")
@@ -230,7 +230,7 @@ def test_training_can_be_followed_to_its_end(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--suffix", "x" * 65], "`str` of length <= 64 - at `$.suffix`; change --suf"),
         (["--suffix", ""], "`str` of length >= 1 - at `$.suffix`"),
@@ -251,18 +251,16 @@ def test_training_can_be_followed_to_its_end(
         (["--extra", "model.x=1"], "--extra model.x: model is not an object"),
     ],
 )
-def test_what_the_endpoint_would_refuse_is_refused_before_it(
-    server: Server, finetune: Finetune, options: list[str], said: str
+def test_a_request_that_the_endpoint_would_refuse_is_not_sent(
+    server: Server, finetune: Finetune, options: list[str], message: str
 ) -> None:
     finetune("upload")
     result = finetune("train", "--model", MODEL, "--yes", *options)
     assert (result.code, server.jobs) == (1, {})
-    assert said in result.err
+    assert message in result.err
 
 
-def test_what_is_just_within_the_limits_is_asked_for(
-    server: Server, finetune: Finetune
-) -> None:
+def test_a_request_at_the_limits_is_sent(server: Server, finetune: Finetune) -> None:
     finetune("upload")
     metadata = dict.fromkeys("abcdefghij", "x") | {"k" * 64: "v" * 512}
     options = ["--suffix", "x" * 64, "--seed", "2147483647", "--epochs", "50"]

@@ -1,4 +1,4 @@
-"""What upload sends, what it takes for sent already, and what it refuses."""
+"""What upload sends, what it does not send again, and what it refuses."""
 
 import threading
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.endpoint.conftest import MODEL, Finetune, export, sha256
 from tests.endpoint.server import Server
 
 
-def test_upload_sends_the_very_bytes_of_both_files_and_prints_their_ids(
+def test_upload_sends_the_exact_bytes_of_both_files_and_prints_their_ids(
     server: Server, finetune: Finetune, folder: Path
 ) -> None:
     result = finetune("upload")
@@ -26,7 +26,7 @@ def test_upload_sends_the_very_bytes_of_both_files_and_prints_their_ids(
 
 
 @pytest.mark.parametrize("options", [[], ["--parts-above", "0"]])
-def test_what_is_at_the_endpoint_is_not_sent_again(
+def test_a_file_at_the_endpoint_is_not_sent_again(
     server: Server, finetune: Finetune, options: list[str]
 ) -> None:
     first = finetune("upload", *options)
@@ -38,7 +38,7 @@ def test_what_is_at_the_endpoint_is_not_sent_again(
     assert server.requests.count("POST /files") == (0 if options else 2)
 
 
-def test_a_file_of_the_same_name_is_another_if_its_size_or_end_differs(
+def test_a_file_of_the_same_name_but_another_size_or_a_bad_status_is_not_used(
     server: Server, finetune: Finetune, folder: Path
 ) -> None:
     (folder / "valid.jsonl").unlink()
@@ -67,7 +67,7 @@ def test_force_sends_again(server: Server, finetune: Finetune) -> None:
     assert first.out.split() + second.out.split() == list(server.files)
 
 
-def test_a_forced_file_is_not_taken_for_the_one_before_when_its_answer_is_lost(
+def test_a_forced_file_whose_answer_is_lost_is_not_confused_with_the_older_one(
     server: Server, finetune: Finetune
 ) -> None:
     finetune("upload")
@@ -96,7 +96,7 @@ def test_a_part_that_is_refused_ends_the_upload_while_another_waits(
     server.fail(route, "hold before", 1)
     server.fail(route, 400)
     result = finetune("upload", "--parts-above", "0", "--part-size", "0.0007")
-    assert not server.held_to_the_end
+    assert not server.held_too_long
     assert (result.code, result.out, server.files) == (1, "", {})
     assert "400 on sending part" in result.err
     assert server.open_uploads() == []
@@ -153,7 +153,7 @@ def test_a_file_that_the_endpoint_cannot_process_is_an_error(
     assert "cannot be used: no reason given; fix the data" in result.err
 
 
-def test_a_file_that_is_never_processed_is_not_waited_for_without_end(
+def test_the_wait_for_a_file_that_is_never_processed_ends(
     server: Server, finetune: Finetune
 ) -> None:
     server.statuses = ["uploaded"]
@@ -186,7 +186,7 @@ def damage(folder: Path, kind: str, limits: dict[Any, Any]) -> None:
 
 @pytest.mark.parametrize("command", [["upload"], ["train", "--model", MODEL, "--yes"]])
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("changed", "train.jsonl: sha256 "),
         ("shortened", "valid.jsonl: sha256 "),
@@ -206,21 +206,21 @@ def test_files_that_are_not_as_exported_are_refused_before_a_byte_is_sent(
     monkeypatch: pytest.MonkeyPatch,
     command: list[str],
     kind: str,
-    said: str,
+    message: str,
 ) -> None:
     limits = read_readers()["openai"].stated
     monkeypatch.setitem(limits, "bytes", limits["bytes"])
     damage(folder, kind, limits)
     result = finetune(*command)
     assert (result.code, server.requests) == (1, [])
-    assert said in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     "url", ["api.openai.com/v1", "ftp://x", "http://[", "http://x:y"]
 )
-def test_a_base_url_that_is_none_is_refused(
+def test_an_invalid_base_url_is_refused(
     server: Server, finetune: Finetune, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
@@ -230,7 +230,7 @@ def test_a_base_url_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("url", "options", "said"),
+    ("url", "options", "message"),
     [
         ("http://me.openai.azure.com/openai/v1/", [], "Azure wants the kind"),
         (
@@ -251,15 +251,15 @@ def test_a_base_url_that_is_none_is_refused(
         ),
     ],
 )
-def test_what_is_known_of_a_provider_is_said(
+def test_warnings_about_the_provider_are_shown(
     server: Server,
     finetune: Finetune,
     monkeypatch: pytest.MonkeyPatch,
     url: str,
     options: list[str],
-    said: str,
+    message: str,
 ) -> None:
-    # The server stands in for a proxy, so that nothing leaves the loopback.
+    # The server acts as the proxy, so that nothing leaves the loopback.
     monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     server.models["a-model"] = {"id": "a-model", "object": "model"}
@@ -267,8 +267,8 @@ def test_what_is_known_of_a_provider_is_said(
     result = finetune("train", "--model", "a-model", "--yes", *options)
     assert result.code == 0
     assert len(server.jobs) == 1
-    if said:
-        assert f"warning: {said}" in result.err
+    if message:
+        assert f"warning: {message}" in result.err
     else:
         assert "warning: Azure wants" not in result.err
         assert "warning: Nebius" not in result.err
@@ -283,7 +283,7 @@ def test_user_and_query_of_the_base_url_are_not_shown(
     assert "hidden" not in result.err + result.out
 
 
-def test_parts_of_less_than_a_byte_are_of_one(
+def test_parts_have_at_least_one_byte(
     server: Server, finetune: Finetune, folder: Path
 ) -> None:
     export(folder, [f"title {n}" for n in range(10)], [])

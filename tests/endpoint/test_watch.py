@@ -1,4 +1,4 @@
-"""Following a job: its events, its end, and what comes in between."""
+"""Following a job: its events, its end, and failures in between."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ import pytest
 from tests.endpoint.conftest import Finetune
 from tests.endpoint.server import Server
 
-LOOK = "GET /fine_tuning/jobs/{fine_tuning_job_id}"
-EVENTS = f"{LOOK}/events"
+JOB = "GET /fine_tuning/jobs/{fine_tuning_job_id}"
+EVENTS = f"{JOB}/events"
 QUICK = ["--interval", "0.01", "--retries", "0"]
 
 
-def said(err: str) -> list[str]:
-    """Return the messages of the events."""
+def messages(err: str) -> list[str]:
+    """Return the messages of the shown events."""
     return [line.split("  ")[2] for line in err.splitlines() if "  info  " in line]
 
 
@@ -24,7 +24,7 @@ def test_a_job_that_succeeds_ends_with_its_model_and_tokens(
     job = server.add_job(metadata={"dataset_sha256": "0"})
     result = finetune("watch", job["id"], *QUICK)
     assert (result.code, result.out) == (0, f"ft:{job['model']}:org::1\n")
-    assert said(result.err) == ["created", "now running", "now succeeded"]
+    assert messages(result.err) == ["created", "now running", "now succeeded"]
     assert result.err.endswith(f"ft:{job['model']}:org::1: 12,345 tokens trained\n")
     assert orjson.loads((folder / "jobs.jsonl").read_bytes()) == {
         "endpoint": server.url,
@@ -74,7 +74,7 @@ def test_more_events_than_a_page_come_in_order(
     for number in range(250):
         server.add_event(job, f"step {number}", created_at=1_795_000_100)
     result = finetune("watch", job, *QUICK)
-    steps = [message for message in said(result.err) if message.startswith("step")]
+    steps = [message for message in messages(result.err) if message.startswith("step")]
     assert steps == [f"step {number}" for number in range(250)]
 
 
@@ -82,22 +82,22 @@ def test_events_are_shown_once_across_calls(server: Server, finetune: Finetune) 
     job = server.add_job()["id"]
     for number in range(130):
         server.add_event(job, f"step {number}")
-    server.fail(LOOK, "none", 1)
-    server.fail(LOOK, 401)
+    server.fail(JOB, "none", 1)
+    server.fail(JOB, 401)
     first = finetune("watch", job, *QUICK)
     assert first.code == 1
     server.faults.clear()
     server.add_event(job, "last step")
     second = finetune("watch", job, *QUICK)
-    messages = [event["message"] for event in server.events[job]]
-    assert said(first.err) + said(second.err) == messages
+    expected = [event["message"] for event in server.events[job]]
+    assert messages(first.err) + messages(second.err) == expected
 
 
-@pytest.mark.parametrize("route", [LOOK, EVENTS])
+@pytest.mark.parametrize("route", [JOB, EVENTS])
 @pytest.mark.parametrize(
     "kind", [429, 500, 503, 409, "drop", "lost", "html", "not json", "no id"]
 )
-def test_an_endpoint_that_fails_for_a_while_is_waited_for(
+def test_a_watch_waits_for_an_endpoint_that_fails_for_a_while(
     server: Server, finetune: Finetune, route: str, kind: str | int
 ) -> None:
     job = server.add_job()["id"]
@@ -105,7 +105,7 @@ def test_an_endpoint_that_fails_for_a_while_is_waited_for(
     server.fail(route, kind, 3)
     result = finetune("watch", job, *QUICK)
     assert result.code == 0
-    assert said(result.err) == ["created", "now running", "now succeeded"]
+    assert messages(result.err) == ["created", "now running", "now succeeded"]
     assert result.err.count("; still trying\n") == 1
 
 
@@ -116,13 +116,13 @@ def test_a_refusal_ends_the_watch(
     server: Server, finetune: Finetune, kind: int, words: str
 ) -> None:
     job = server.add_job()["id"]
-    server.fail(LOOK, kind)
+    server.fail(JOB, kind)
     result = finetune("watch", job, *QUICK)
     assert (result.code, result.err.count("\n")) == (1, 1)
     assert words in result.err
 
 
-def test_statuses_of_other_endpoints_are_shown_and_waited_through(
+def test_unknown_statuses_are_shown_and_the_watch_goes_on(
     server: Server, finetune: Finetune
 ) -> None:
     server.course = ["pending", "paused", "resting", "running", "succeeded"]
@@ -134,7 +134,7 @@ def test_statuses_of_other_endpoints_are_shown_and_waited_through(
     server.exchanges.clear()  # They are not in OpenAI's description.
 
 
-def test_what_an_endpoint_says_cannot_steer_the_terminal(
+def test_an_event_cannot_control_the_terminal(
     server: Server, finetune: Finetune
 ) -> None:
     job = server.add_job()["id"]
@@ -145,7 +145,7 @@ def test_what_an_endpoint_says_cannot_steer_the_terminal(
 
 
 @pytest.mark.parametrize("job", ["../x", "a/b", ".x", ""])
-def test_what_is_no_id_is_wrong_usage(
+def test_an_invalid_job_id_is_wrong_usage(
     server: Server, finetune: Finetune, job: str
 ) -> None:
     assert finetune("watch", job).code == 2
@@ -163,35 +163,35 @@ def test_a_job_can_be_watched_without_the_files(
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return the seconds that would be slept; nobody sleeps."""
+    """Record the seconds of each sleep instead of sleeping."""
     seconds: list[float] = []
     monkeypatch.setattr("time.sleep", seconds.append)
     return seconds
 
 
-def test_a_watch_outlasts_any_failure_and_looks_once_a_minute_at_least(
+def test_a_watch_outlasts_any_failure_and_polls_at_least_once_a_minute(
     server: Server, finetune: Finetune, pauses: list[float]
 ) -> None:
     job = server.add_job()["id"]
-    server.fail(LOOK, 500, 1100)
+    server.fail(JOB, 500, 1100)
     result = finetune("watch", job, "--interval", "8", "--retries", "0")
     assert (result.code, result.err.count("; still trying\n")) == (0, 1)
     assert pauses[:5] == [16, 32, 60, 60, 60]
     assert {*pauses[5:1100]} == {60}
-    # Then one pause after each look that finds it going on.
+    # Then one pause after each request that finds the job running.
     assert pauses[1100:] == [8, 8]
 
 
-def test_a_watch_of_seldom_looks_is_not_hastened_by_a_failure(
+def test_a_failure_does_not_shorten_a_long_interval(
     server: Server, finetune: Finetune, pauses: list[float]
 ) -> None:
     job = server.add_job()["id"]
-    server.fail(LOOK, 500, 2)
+    server.fail(JOB, 500, 2)
     assert finetune("watch", job, "--interval", "90", "--retries", "0").code == 0
     assert pauses == [90, 90, 90, 90]
 
 
-def test_of_events_shown_before_one_page_is_asked_for(
+def test_one_page_is_requested_if_its_events_were_shown(
     server: Server, finetune: Finetune
 ) -> None:
     server.page = 100
@@ -201,10 +201,10 @@ def test_of_events_shown_before_one_page_is_asked_for(
     assert finetune("watch", job, *QUICK).code == 0
     server.requests.clear()
     assert finetune("watch", job, *QUICK).code == 0
-    assert server.requests == [LOOK, EVENTS]
+    assert server.requests == [JOB, EVENTS]
 
 
-def test_an_event_without_a_time_stands_below_the_others(
+def test_an_event_without_a_time_is_aligned_with_the_others(
     server: Server, finetune: Finetune
 ) -> None:
     job = server.add_job()["id"]
