@@ -22,7 +22,7 @@ from exporter.cli.server import LOCAL_FOLDER, server, uses_own_server
 from exporter.cli.stops import report_if_stopped
 from exporter.errors import FinetuneError
 from exporter.report import CARD, write
-from exporter.report.facts import Options
+from exporter.report.context import Options
 
 # Show this many dropped rows of each rule.
 _SAMPLES = 3

@@ -1,4 +1,4 @@
-"""report.html and README.md: what an export holds, to be looked at."""
+"""The report on an export: the page report.html and the card README.md."""
 
 import base64
 import hashlib
@@ -17,14 +17,19 @@ from exporter.checking.rules import read_rules
 from exporter.diff import compare
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
-from exporter.report.facts import Options, apart, character_name, context
-from exporter.report.survey import Survey
-from exporter.report.texts import as_code, ending, opening, readable, shown
+from exporter.report.context import (
+    Options,
+    around_difference,
+    character_name,
+    context,
+)
+from exporter.report.profiling import Profile
+from exporter.report.texts import as_code, as_html, ending, opening, redacted
 
 PAGE, CARD = "report.html", "README.md"
 _MARK = "Written by finetune report, which replaces it as long as this line is here"
 
-# Beside what every manifest has.
+# The keys that a report needs and that not every manifest has.
 _KEYS = {"splits", "vars", "dialect", "dbt", "relation", "snapshot", "system_prompt"}
 _SIDES = {"train": manifest.TRAINING, "validation": manifest.VALIDATION}
 
@@ -41,12 +46,12 @@ def write(
 ) -> list[Path]:
     """Write the page and the card of the export in the folder; return their paths.
 
-    `samples` is given the manifest and returns dropped rows by rule, or a sentence
-    why there are none. A README.md that is not ours stays as it is. `documentation`
-    is linked, where it is a file.
+    `samples` returns the dropped rows of each rule for a manifest, or a sentence why
+    there are none. A README.md that `finetune report` did not write stays as it is.
+    The page links `documentation`, if it is a file.
 
     Raises:
-        FinetuneError: The folder holds no export, or not as it was written.
+        FinetuneError: The folder contains no export, or its files have changed.
     """
     doc = manifest.read(folder, complete=True).document
     _refuse_other_version(folder, doc)
@@ -54,12 +59,12 @@ def write(
     with drafts(folder, *names) as opened:
         manifest.verify(folder)
         paths = [folder / n for n in _SIDES.values() if n in doc["files"]]
-        survey = Survey(paths, read_rules(dialect=doc["dialect"]))
-        facts = context(doc, survey, options)
-        facts["samples"] = samples(doc)
-        facts["changed"] = compare(since, folder) if since else None
-        facts["documentation"] = _link(documentation, folder)
-        for draft, text in zip(opened, _rendered(facts), strict=False):
+        profile = Profile(paths, read_rules(dialect=doc["dialect"]))
+        variables = context(doc, profile, options)
+        variables["samples"] = samples(doc)
+        variables["changed"] = compare(since, folder) if since else None
+        variables["documentation"] = _link(documentation, folder)
+        for draft, text in zip(opened, _render(variables), strict=False):
             draft.write_line(text.encode())
             draft.finish()
         publish(*opened)
@@ -67,23 +72,23 @@ def write(
 
 
 def _refuse_other_version(folder: Path, doc: dict[str, Any]) -> None:
-    """Refuse a manifest that lacks keys, or counts other examples than its files."""
+    """Refuse a manifest that lacks keys or contradicts the lines of its files."""
     lines = {name: facts["lines"] for name, facts in doc["files"].items()}
     try:
-        right = doc.keys() >= _KEYS and all(
+        valid = doc.keys() >= _KEYS and all(
             doc["splits"][side]["pairs"] == lines.get(name, 0)
             for side, name in _SIDES.items()
         )
     except (KeyError, TypeError):
-        right = False
-    if not right or not lines.get(manifest.TRAINING):
+        valid = False
+    if not valid or not lines.get(manifest.TRAINING):
         raise FinetuneError(
             f"{folder}: its manifest is of another version; run finetune export again"
         )
 
 
 def _is_foreign(path: Path) -> bool:
-    """Return whether there is a card that we did not write."""
+    """Return whether a card exists that finetune report did not write."""
     try:
         with path.open("rb") as file:
             return _MARK.encode() not in file.read(4096)
@@ -96,11 +101,11 @@ def _is_foreign(path: Path) -> bool:
 
 
 def _link(to: Path | None, folder: Path) -> str | None:
-    """Return the link from a folder to a file, if there is the file."""
+    """Return the link from a folder to a file, if the file exists."""
     return quote(os.path.relpath(to, folder)) if to and to.is_file() else None
 
 
-def _rendered(facts: dict[str, Any]) -> tuple[str, str]:
+def _render(variables: dict[str, Any]) -> tuple[str, str]:
     """Return the page and the card."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -111,8 +116,8 @@ def _rendered(facts: dict[str, Any]) -> tuple[str, str]:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "shown": shown,
-        "readable": readable,
+        "html": as_html,
+        "redacted": redacted,
         "code": as_code,
         "character": character_name,
         "n": "{:,}".format,
@@ -122,11 +127,11 @@ def _rendered(facts: dict[str, Any]) -> tuple[str, str]:
     }
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     digest = hashlib.sha256(style.encode()).digest()
-    facts |= {
-        "apart": apart,
+    variables |= {
+        "around_difference": around_difference,
         "mark": _MARK,
-        "style": Markup(style),  # noqa: S704 (ours)
+        "style": Markup(style),  # noqa: S704 (a file of this package)
         "style_hash": base64.b64encode(digest).decode(),
     }
     page, card = map(environment.get_template, ("page.html", "card.md"))
-    return page.render(facts), card.render(facts)
+    return page.render(variables), card.render(variables)

@@ -1,4 +1,4 @@
-"""The geometry of a histogram, in percent of its width and height."""
+"""The geometry of histograms, in percent of their width and height."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -7,16 +7,18 @@ from typing import NamedTuple
 
 from exporter.tokens import EDGES
 
-# Two steps an octave: 1, 2, 3, 4, 6, 8, 11, 16, ...
-_HALVES = sorted({round(2 ** (n / 2)) for n in range(80)})
+# Two steps per octave: 1, 2, 3, 4, 6, 8, 11, 16, ...
+_HALF_OCTAVES = sorted({round(2 ** (n / 2)) for n in range(80)})
 
-# So many values have a bar each; a limit that far off is not drawn.
-_EACH = 24
-_FAR = 8
+# A range of fewer values than this has a bar per value.
+_SINGLE_BARS = 24
+
+# A limit is drawn if it is less than this many times the largest value.
+_LIMIT_RANGE = 8
 
 
 class Histogram(NamedTuple):
-    """Bars of (least, most, count, x, width, height), and (value, x) on the axis."""
+    """Bars (least, most, count, x, width, height), ticks and limits (value, x)."""
 
     bars: list[tuple[int, int, int, float, float, float]]
     ticks: list[tuple[int, float]]
@@ -27,20 +29,20 @@ class Histogram(NamedTuple):
 def histogram(
     values: Iterable[int] | Mapping[int, int], limits: Iterable[int] = ()
 ) -> Histogram:
-    """Return the bars of values, none negative; the axis is logarithmic if long.
+    """Return the histogram of values, none negative; a long axis is logarithmic.
 
-    A mapping has how many values there are from each of the EDGES on.
+    A mapping gives the number of values from each of the EDGES up to the next.
     """
     counts = Counter(values)
     least, most = min(counts), max(counts)
-    near = [limit for limit in limits if least < limit <= most * _FAR]
-    if most - least < _EACH and not near and not isinstance(values, Mapping):
-        middle = max(0, 8 - (most - least)) // 2
-        edges = [*range(max(0, least - middle), most + middle + 2)]
+    drawn = [limit for limit in limits if least < limit <= most * _LIMIT_RANGE]
+    if most - least < _SINGLE_BARS and not drawn and not isinstance(values, Mapping):
+        margin = max(0, 8 - (most - least)) // 2
+        edges = [*range(max(0, least - margin), most + margin + 2)]
     else:
-        every = [0, *(EDGES if most < 64 * max(1, least) else _HALVES)]
-        first = bisect_right(every, least) - 1
-        edges = every[first : bisect_right(every, max([most, *near])) + 1]
+        steps = [0, *(EDGES if most < 64 * max(1, least) else _HALF_OCTAVES)]
+        first = bisect_right(steps, least) - 1
+        edges = steps[first : bisect_right(steps, max([most, *drawn])) + 1]
     heights = [0] * (len(edges) - 1)
     for value, count in counts.items():
         heights[bisect_right(edges, value) - 1] += count
@@ -57,16 +59,16 @@ def histogram(
         for n, count in enumerate(heights)
         if count
     ]
-    # Under the middle of a bar that is one value, else where it begins.
+    # A tick is under the middle of a bar of one value, else under its beginning.
     single = edges[-1] - edges[0] == len(heights)
     places = [n for n, e in enumerate(edges[:-1]) if single or not e & (e - 1)]
     places = places[:: -(-len(places) // 6)]
     shift = width / 2 if single else 0
     ticks = [(edges[n], round(n * width + shift, 2)) for n in places]
-    marks = [(limit, round(_place(limit, edges) * width, 2)) for limit in near]
+    marks = [(limit, round(_position(limit, edges) * width, 2)) for limit in drawn]
     return Histogram(bars, ticks, marks, counts.total())
 
 
-def _place(value: int, edges: list[int]) -> float:
+def _position(value: int, edges: list[int]) -> float:
     n = bisect_right(edges, value) - 1
     return n + (value - edges[n]) / (edges[n + 1] - edges[n])

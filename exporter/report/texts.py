@@ -1,4 +1,4 @@
-"""Foreign text: what stands at its ends and in it, and as HTML and Markdown."""
+"""Foreign text in the report: its opening, ending and words; as HTML and Markdown."""
 
 import re
 import unicodedata
@@ -10,23 +10,23 @@ from markupsafe import Markup, escape
 from exporter.checking.texts import INVISIBLE, text_harms
 from exporter.display import visible
 
-# The beginning and the end of an answer: so many words, or characters at most.
+# The opening and the ending of an answer have at most this many words and characters.
 _WORDS, _CHARACTERS = 4, 28
 
-# Answers with the same six of all their words, chosen by a hash, are nearly the
-# same: of two that share nine words in ten this finds half, of closer ones more.
-_SKETCH = 6
-_LOOKED_AT = 4_000
+# Answers with the same six smallest hashes of their words nearly repeat each other.
+# This finds half of the pairs that share nine words in ten, and more of closer ones.
+_HASHES = 6
+_HASHED_CHARACTERS = 4_000
 _PUNCTUATION = bytes(c for c in range(128) if not chr(c).isalnum())
 _BLANKS = bytes.maketrans(_PUNCTUATION, b" " * len(_PUNCTUATION))
 
 
-# What was found by these rules is nobody's to read.
+# The report shows no text in which one of these rules finds something.
 SECRET = {"secret", "payment-card", "iban"}
 
 
-def readable(text: str) -> str:
-    """Return the text, or a sentence in place of one that holds a likely secret."""
+def redacted(text: str) -> str:
+    """Return the text, or a sentence instead of it if it contains a likely secret."""
     if any(rule in SECRET for rule, _ in text_harms(text)):
         return "(not shown: a likely secret is in this text)"
     return text
@@ -43,40 +43,40 @@ def ending(answer: str) -> str:
 
 
 def words(answer: str) -> set[bytes]:
-    """Return the different words of an answer, three letters where it has no blanks."""
-    text = answer[:_LOOKED_AT].lower()
+    """Return the different words of an answer, or its trigrams if it has no blanks."""
+    text = answer[:_HASHED_CHARACTERS].lower()
     found = text.encode().translate(_BLANKS).split()
     if len(found) * 12 < len(text):
         return {text[n : n + 3].encode() for n in range(max(1, len(text) - 2))}
     return {*found}
 
 
-def sketch(answer: str) -> tuple[int, ...]:
-    """Return what two answers share if they are nearly the same."""
-    return (*sorted(map(zlib.crc32, words(answer)))[:_SKETCH],)
+def minhash(answer: str) -> tuple[int, ...]:
+    """Return the smallest hashes of the words, equal for answers that nearly repeat."""
+    return (*sorted(map(zlib.crc32, words(answer)))[:_HASHES],)
 
 
-def is_hidden(character: str) -> bool:
-    """Say whether a character is not to be seen, other than a blank or a line end."""
+def is_invisible(character: str) -> bool:
+    """Return whether a character is invisible and neither a blank nor a line end."""
     return character != "\n" and (
         unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
         or (character in INVISIBLE and unicodedata.category(character) in ("Lo", "Mn"))
     )
 
 
-def shown(text: object, most: int = 480) -> Markup:
-    """Return text that stays in its cell, as HTML on one line.
+def as_html(text: object, most: int = 480) -> Markup:
+    """Return text as HTML on one line that cannot affect what is around it.
 
-    It is isolated, so that it cannot turn the order of what stands beside it, and
-    clipped, with its length. What cannot be seen becomes an escape of its own look.
+    It is isolated, so that it cannot reverse the order of the letters beside it. A
+    longer text is clipped and its length added. Invisible characters become escapes.
     """
     whole = str(text)
     start = whole[:most]
-    # A mark at the beginning would sit on the letter before.
+    # A combining mark at the beginning would combine with the letter before.
     parts = ["◌"] if start and unicodedata.category(start[0])[0] == "M" else []
-    for hidden, characters in groupby(start, is_hidden):
+    for invisible, characters in groupby(start, is_invisible):
         run = "".join(characters)
-        if hidden:
+        if invisible:
             codes = "".join(c.encode("unicode_escape").decode() for c in run)
             parts.append(f"<i>{escape(codes)}</i>")
         else:
@@ -87,9 +87,9 @@ def shown(text: object, most: int = 480) -> Markup:
 
 
 def as_code(text: object, most: int = 80) -> Markup:
-    """Return text as a code span in a table of Markdown, in which nothing is markup.
+    """Return text as a code span for a table of Markdown, in which nothing is markup.
 
-    No HTML, link, address, mention or reference can come of it.
+    No HTML, link, address, mention or reference can result from it.
     """
     one_line = visible(text)
     if len(one_line) > most:

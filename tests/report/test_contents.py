@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.checking.rules import read_rules
-from exporter.report.survey import Survey
+from exporter.report.profiling import Profile
 from tests.lines import chat_line
 from tests.report.conftest import write_export
 from tests.workspace import Workspace, json_lines
@@ -160,8 +160,8 @@ def test_scripts_are_those_of_the_letters(
 ) -> None:
     file = tmp_path / "train.jsonl"
     file.write_bytes(chat_line(system=None, title="", description=answer))
-    survey = Survey([file], read_rules(dialect="messages"))
-    assert {group.what for group in survey.seen()} == scripts
+    profile = Profile([file], read_rules(dialect="messages"))
+    assert {group.name for group in profile.features()} == scripts
 
 
 @pytest.mark.slow
