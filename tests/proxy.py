@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-# SO_LINGER with no time: closing sends a reset.
+# SO_LINGER with no time: close sends a reset.
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
 @dataclass
 class Proxy:
-    """Passes on what it gets until `fault` comes.
+    """Forwards all bytes until the fault.
 
-    The fault, "cut", "reset", "stall", or "hold" until `go` is set, comes to a
-    connection after `after` bytes of the server, or once the client sent `word`.
-    After it a new connection is served, or with `for_all` is not.
+    The fault ("cut", "reset", "stall", or "hold" until `go` is set) happens after
+    `after` bytes from the server, or when the client sends `word`. With `for_all`, new
+    connections are not served after it.
     """
 
     target: str
@@ -81,9 +81,9 @@ class Proxy:
             self.go.wait(60)
             return
         if self.fault == "stall":
-            return  # Both ends stay open, and nobody reads.
+            return  # Both ends stay open, and neither is read.
         if self.fault == "reset":
-            # Reading alone is ended: a reset must not come after an orderly end.
+            # Shut down only reading: a reset must not follow an orderly close.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             client.shutdown(socket.SHUT_RD)
             client.close()
@@ -97,7 +97,7 @@ class Proxy:
 
 
 def _end(end: socket.socket) -> None:
-    # Shut down first: closing alone does not wake a thread that reads from it.
+    # Shut down first: close alone does not wake a thread that reads.
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
     end.close()

@@ -1,4 +1,4 @@
-"""`finetune export --build`: one start of dbt, and each data test once."""
+"""`finetune export --build`: dbt starts once, and each data test runs once."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.workspace import REPOSITORY, Workspace, open_folder, project_in
 
 
 def ran_in_the_build(workspace: Workspace) -> list[str]:
-    """Return the data tests that dbt ran, as its log has them."""
+    """Return the data tests in dbt's log."""
     [log] = workspace.folder.rglob("dbt.log")
     line = r"\d+ of \d+ (?:PASS|WARN \d+|FAIL \d+) (\w+) \.+ \["
     return re.findall(line, log.read_text())
@@ -36,7 +36,7 @@ def test_each_data_test_runs_once_in_the_build_or_in_the_gate(
     sample: Workspace,
 ) -> None:
     before = {p.name: p.read_bytes() for p in sample.export().glob("*.jsonl")}
-    # A test elsewhere, which guards nothing that is written.
+    # A test of another model, whose rows are not exported.
     (sample.project / "tests/looks_elsewhere.sql").write_text(
         "select title from {{ ref('int_finetune__titles_judged') }} where false"
     )
@@ -50,7 +50,7 @@ def test_each_data_test_runs_once_in_the_build_or_in_the_gate(
     assert sorted(in_the_build + in_the_gate) == data_tests(sample)
     after = {p.name: p.read_bytes() for p in (sample.folder / "new").glob("*.jsonl")}
     assert after == before
-    # What was left out of the build is there for the next export, too.
+    # The next export finds the compiled tests that the build excluded.
     again = sample.finetune("export")
     assert again.returncode == 0
     assert "gate: 31 tests on the rows to be written" in again.stderr
@@ -63,7 +63,7 @@ def test_each_data_test_runs_once_in_the_build_or_in_the_gate(
         ("int_finetune__titles_judged", "finetune: the build failed, as dbt says"),
     ],
 )
-def test_a_test_that_fails_refuses_wherever_it_runs(
+def test_a_failing_test_refuses_the_export_in_the_build_and_in_the_gate(
     sample: Workspace, model: str, said: str
 ) -> None:
     before = {p.name: p.read_bytes() for p in sample.export().iterdir()}
@@ -103,7 +103,7 @@ def unreadable_data_set(manifest: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "change", [second_data_set, default_selector, unreadable_data_set]
 )
-def test_where_the_gate_is_not_known_no_test_is_left_to_it(
+def test_the_build_runs_all_tests_if_those_of_the_gate_are_unknown(
     built_sample: Workspace, change: Callable[[dict[str, Any]], None]
 ) -> None:
     path = built_sample.project / "target/manifest.json"
@@ -115,7 +115,7 @@ def test_where_the_gate_is_not_known_no_test_is_left_to_it(
     assert _gate_test_selectors(manifest, "") == []
 
 
-def test_what_lies_in_a_folder_with_the_name_of_a_test_is_not_left_out(
+def test_tests_in_a_folder_with_the_name_of_a_test_are_not_excluded(
     built_sample: Workspace,
 ) -> None:
     path = built_sample.project / "target/manifest.json"
@@ -133,7 +133,7 @@ def test_what_lies_in_a_folder_with_the_name_of_a_test_is_not_left_out(
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Return the commands of the processes that work in or below a folder."""
+    """Return the commands of the processes whose working folder is in the folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -143,7 +143,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def on_a_terminal(workspace: Workspace, *arguments: str) -> tuple[int, int]:
-    """Start finetune on a terminal of its own; return its process and the terminal."""
+    """Start finetune on a new terminal; return its pid and the terminal."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(workspace.folder)
@@ -162,7 +162,7 @@ def said_until_the_end(terminal: int) -> str:
 
 
 def locked(workspace: Workspace) -> psycopg.Connection:
-    """Take the raw table, and wait until somebody waits for it."""
+    """Lock the raw table, and wait until another session waits for it."""
     socket, connection = workspace.folder / ".postgres/socket", None
     while connection is None:
         with suppress(psycopg.OperationalError):
@@ -177,7 +177,7 @@ def locked(workspace: Workspace) -> psycopg.Connection:
 
 
 @pytest.mark.parametrize("by", ["Ctrl-C", "SIGTERM", "SIGTERM at the start"])
-def test_a_build_that_is_stopped_ends_at_once_with_one_line_and_leaves_nobody(
+def test_a_stopped_build_ends_at_once_with_one_line_and_leaves_no_process(
     by: str,
 ) -> None:
     with open_folder() as folder:

@@ -42,7 +42,7 @@ SPLIT = ("--vars", "{validation_percent: 10}")
 
 
 class Cost(NamedTuple):
-    """When a command began and ended, and the most memory that it held."""
+    """When a command began and ended, and its peak memory."""
 
     began: float
     ended: float
@@ -62,7 +62,7 @@ def cost(
     *command: str | Path,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Cost:
-    """Run a command, look at something while it runs, and return what it cost."""
+    """Run a command, call `meanwhile` while it runs, and return its cost."""
     log = workspace.folder / "log"
     peak = 0
     with log.open("wb") as output:
@@ -75,7 +75,7 @@ def cost(
             stdout=output,
             stderr=subprocess.STDOUT,
         ) as process:
-            # Of this program alone: what it was started from does not count.
+            # The peak of this program, without that of its parent.
             status = Path("/proc", str(process.pid), "status")
             try:
                 while process.poll() is None:
@@ -115,7 +115,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(raw: Path, make_workspace: MakeWorkspace) -> Path:
-    """Return the folder of the files that PostgreSQL gives."""
+    """Return the folder of the files of an export from PostgreSQL."""
     workspace = make_workspace()
     loaded = workspace.finetune("load", raw)
     assert loaded.returncode == 0, loaded.stderr
@@ -178,13 +178,13 @@ def test_both_executors_read_their_share_and_the_bytes_are_those_of_postgresql(
 
 
 @pytest.mark.parametrize("part_bytes", [2 * ROWS, ROWS // 8])
-def test_parts_are_alike_and_each_is_read_from_files_of_its_own(
+def test_parts_have_similar_sizes_and_each_is_read_from_its_own_files(
     part_bytes: int,
     cluster: Cluster,
     workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However many parts there are, one costs no more: 300, and 5,000 as of 100 GB."""
+    """A part costs the same among 300 and among 5,000, which 100 GB would have."""
     assert workspace
     monkeypatch.setenv("SPARK_REMOTE", cluster.remote)
     monkeypatch.setattr(spark, "_PART_BYTES", part_bytes)
@@ -212,7 +212,7 @@ def test_parts_are_alike_and_each_is_read_from_files_of_its_own(
     assert sum(map(len, files)) == len(set.union(*files)) == len(files)
 
 
-def test_what_spark_refuses_is_one_line(
+def test_an_error_of_spark_is_one_line(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARK_REMOTE", cluster.remote)
@@ -223,7 +223,7 @@ def test_what_spark_refuses_is_one_line(
         pass
 
 
-def test_a_worker_killed_in_the_middle_of_the_build_changes_no_byte(
+def test_a_worker_killed_during_the_build_changes_no_byte(
     cluster: Cluster, workspace: Workspace, expected: Path
 ) -> None:
     killed: list[str] = []

@@ -1,4 +1,4 @@
-"""The connection: every way in which it can end or wait is one line that helps."""
+"""The connection: every error and every wait is one line with its remedy."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from tests.proxy import Proxy, proxy
 from tests.workspace import MakeWorkspace, Workspace
 
 pytestmark = pytest.mark.skipif(
-    embedded.connection_is_set(), reason="the proxy stands before the embedded server"
+    embedded.connection_is_set(), reason="the proxy needs the embedded server"
 )
 
 AGAIN = "nothing was changed; see that the server runs, then run the command again"
@@ -28,7 +28,7 @@ AGAIN = "nothing was changed; see that the server runs, then run the command aga
 
 @pytest.fixture(scope="module")
 def big(make_workspace: MakeWorkspace) -> Workspace:
-    """Return a built project with 30 MB of texts and an older export."""
+    """Return a built project with 30 MB of text and an older export."""
     workspace = make_workspace()
     workspace.sql(
         "create table product as select i::text as uid, 'lamp ' || i % 100 as title,"
@@ -71,14 +71,14 @@ def wait_until_up(workspace: Workspace) -> None:
 
 
 def patience(folder: Path, seconds: int) -> dict[str, Any]:
-    """Return variables with a service that ends a silent connection early."""
+    """Return variables of a service with this timeout of a silent connection."""
     (folder / "services").write_text(f"[x]\ntcp_user_timeout={seconds * 1000}\n")
     return {"PGSERVICE": "x", "PGSERVICEFILE": str(folder / "services")}
 
 
 @pytest.mark.parametrize("fault", ["cut", "reset"])
 @pytest.mark.parametrize("after", [200, 20_000_000])
-def test_a_connection_that_breaks_is_one_line_that_fits(
+def test_a_broken_connection_is_an_error_with_its_remedy(
     big: Workspace, fault: str, after: int
 ) -> None:
     with proxy(big.environment, fault, after=after) as place:
@@ -100,7 +100,7 @@ def test_a_connection_that_breaks_is_one_line_that_fits(
     require_old_files(big)
 
 
-def test_a_server_that_never_answers_is_left_after_a_while(big: Workspace) -> None:
+def test_a_server_that_never_answers_ends_the_command(big: Workspace) -> None:
     with proxy(big.environment, "mute") as place:
         begun = time.monotonic()
         done = big.finetune("export", **through(place, PGCONNECT_TIMEOUT="2"))
@@ -113,7 +113,7 @@ def test_a_server_that_never_answers_is_left_after_a_while(big: Workspace) -> No
 
 
 @pytest.mark.parametrize("for_all", [True, False])
-def test_a_server_that_falls_silent_in_the_middle_is_left_after_a_while(
+def test_a_server_that_stops_answering_ends_the_export(
     big: Workspace, for_all: bool
 ) -> None:
     impatient = patience(big.folder, 3)
@@ -131,7 +131,7 @@ def test_a_server_that_falls_silent_in_the_middle_is_left_after_a_while(
     require_old_files(big)
 
 
-def test_a_load_whose_server_falls_silent_is_left_after_a_while(
+def test_a_server_that_stops_answering_ends_the_load(
     workspace: Workspace,
 ) -> None:
     rows = workspace.folder / "rows.csv"
@@ -146,7 +146,7 @@ def test_a_load_whose_server_falls_silent_is_left_after_a_while(
         done = workspace.finetune("load", "rows.csv", **through(place, **impatient))
     assert place.struck.is_set()
     assert done.returncode == 1
-    # Linux counts a peer that takes nothing as one that does not acknowledge.
+    # To Linux, a peer that receives nothing is one that does not acknowledge.
     assert re.fullmatch(
         r"finetune: PostgreSQL: (no answer for \d+ seconds"
         r"|(sending copy data|consuming input) failed: server closed the connection "
@@ -157,7 +157,7 @@ def test_a_load_whose_server_falls_silent_is_left_after_a_while(
 
 
 @pytest.mark.slow
-def test_a_server_that_is_slow_but_at_work_is_waited_for(big: Workspace) -> None:
+def test_the_export_waits_for_a_slow_query(big: Workspace) -> None:
     name = "finetune.training_pairs"
     [[definition]] = big.sql(f"select rtrim(pg_get_viewdef('{name}'), ';')")
     big.sql(
@@ -171,7 +171,7 @@ def test_a_server_that_is_slow_but_at_work_is_waited_for(big: Workspace) -> None
     assert time.monotonic() - begun > 10
 
 
-def test_a_cut_while_the_rows_are_committed_does_not_promise_too_much(
+def test_after_a_cut_during_the_commit_the_error_says_that_the_result_is_unknown(
     workspace: Workspace,
 ) -> None:
     (workspace.folder / "rows.csv").write_text("uid,title,content\n1,lamp,bright\n")
@@ -223,7 +223,7 @@ REPLACE = (("load", "rows.csv", "--replace"), "public.product")
         (EXPORT, "it ends"),
     ],
 )
-def test_who_holds_a_lock_is_said_and_the_wait_can_be_ended(
+def test_the_holder_of_a_lock_is_named_and_the_wait_can_be_stopped(
     big: Workspace, command: tuple[tuple[str, ...], str], how: object
 ) -> None:
     arguments, relation = command
@@ -254,7 +254,7 @@ def test_who_holds_a_lock_is_said_and_the_wait_can_be_ended(
             assert process.returncode == 0, rest
         else:
             assert process.returncode != 0
-            # The server waits no longer either: others need not queue behind us.
+            # The server stops waiting too, so that others need not queue behind it.
             assert connections(big) == 1
         holder.execute("rollback")
 
@@ -272,7 +272,7 @@ GOES = (
     ("command", "how"),
     [*(("export", how) for how in GOES), *(("load", how) for how in GOES[:2])],
 )
-def test_a_server_that_goes_in_the_middle_is_one_line_and_changes_nothing(
+def test_a_server_that_stops_during_a_command_is_an_error_and_changes_nothing(
     big: Workspace, command: str, how: str
 ) -> None:
     rows = big.folder / "rows.csv"
@@ -300,7 +300,7 @@ def test_a_server_that_goes_in_the_middle_is_one_line_and_changes_nothing(
             time.sleep(0.5)
         place.go.set()
         _, said = process.communicate(timeout=60)
-    # Started again where it is down; it stays for the other tests.
+    # Started again if it is down; the other tests need it.
     with embedded.serving(home):
         wait_until_up(big)
         assert process.returncode == 1

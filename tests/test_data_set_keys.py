@@ -1,4 +1,4 @@
-"""The keys of a data set: each is read as it is declared, or refused by its path."""
+"""The keys of a data set: each is read, or refused with its path."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ KEYS = {"examples": "answers", "id": "n", "user": "question", "assistant": "answ
 def manifest(
     keys: object, kind: str = "ml", names: tuple[str, ...] = ("answers", "counts")
 ) -> dict[str, Any]:
-    """Return what dbt says of a project with one data set and a dashboard."""
+    """Return dbt's manifest of a project with one data set and a dashboard."""
     exposure = {
         "name": "support",
         "unique_id": "exposure.shop.support",
@@ -100,7 +100,7 @@ WRONG: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("keys", "reason"), WRONG)
-def test_a_wrong_key_is_one_line_with_its_path(
+def test_a_wrong_key_is_an_error_with_its_path(
     keys: dict[str, object], reason: str
 ) -> None:
     models = ("answers", "one.twice", "other.twice")
@@ -109,7 +109,7 @@ def test_a_wrong_key_is_one_line_with_its_path(
     assert str(caught.value) == PATH + reason
 
 
-def test_a_declaration_of_another_kind_is_one_line_with_its_path() -> None:
+def test_a_declaration_of_another_type_is_an_error_with_its_path() -> None:
     for declared, reason in [
         (manifest([]), f": must have the keys {REQUIRED}"),
         (manifest(KEYS, "x"), ": the type of the exposure is x; write type: ml"),

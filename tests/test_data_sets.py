@@ -1,4 +1,4 @@
-"""Data sets are exposures: of any dbt project, any model, any columns, any number."""
+"""Data sets: any number of exposures in any dbt project, with any model and columns."""
 
 import json
 from collections.abc import Callable
@@ -83,7 +83,7 @@ exposures:
 
 @pytest.fixture(scope="module")
 def shop(make_workspace: MakeWorkspace) -> Workspace:
-    """Return a built project that uses nothing of ours."""
+    """Return a built project without any of our models."""
     workspace = make_workspace()
     project = workspace.folder / "shop"
     for name, text in PROJECT.items():
@@ -115,7 +115,7 @@ def test_columns_of_every_kind_reach_the_clean_file(shop: Workspace) -> None:
         b'"at":"2026-01-01T10:00:00+00:00","facts":{"a": "\\u2028", "b": 1},'
         b'"nothing":null}\n'
     )
-    # By code point, also where the id is a number.
+    # By code point, even if the id is a number.
     ids = [row["answer_id"] for row in json_lines(folder / "clean.jsonl")]
     assert ids == [1, 10, 11, 12, 2, 3, 4, 5, 6, 7, 8, 9]
 
@@ -166,7 +166,7 @@ def test_each_data_set_has_its_own_tests_prompt_and_folder(shop: Workspace) -> N
     assert list(row) == ["key %", "question", "answer"]
 
 
-def test_several_data_sets_and_no_name_lists_them(shop: Workspace) -> None:
+def test_without_a_name_several_data_sets_are_listed(shop: Workspace) -> None:
     code, out, talk = export(shop)
     assert (code, out) == (2, "")
     assert "the project has several data sets; name one: stored, support" in talk
@@ -175,7 +175,7 @@ def test_several_data_sets_and_no_name_lists_them(shop: Workspace) -> None:
     assert "no data set dashboard; the project has stored, support" in talk
 
 
-def test_rows_that_can_be_no_examples_are_named(shop: Workspace) -> None:
+def test_a_row_that_cannot_be_an_example_is_named(shop: Workspace) -> None:
     table = "finetune.answers_stored"
     for change, reason in [
         ("answer = ''", "assistant: answer of 'a%bQuestion 1' is empty; filter such"),
@@ -232,7 +232,7 @@ def test_a_wrong_declaration_is_one_line_with_its_path_in_yaml(
     assert reason in line
 
 
-def test_a_type_that_no_file_can_hold_is_refused_by_its_column(
+def test_a_column_of_an_unsupported_type_is_refused_by_name(
     shop: Workspace,
 ) -> None:
     shop.sql("create type mood as enum ('good')")
@@ -243,7 +243,7 @@ def test_a_type_that_no_file_can_hold_is_refused_by_its_column(
     assert "finetune.answers_stored: column mood is of type mood, which cannot" in talk
 
 
-def test_a_project_without_a_data_set_is_told_how_to_declare_one(
+def test_without_a_data_set_the_error_shows_how_to_declare_one(
     shop: Workspace,
 ) -> None:
     path = shop.project / "target" / "manifest.json"

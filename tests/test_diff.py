@@ -1,4 +1,4 @@
-"""Two exports compared: what came, went, changed side, and what decided it."""
+"""The comparison of two exports: examples and settings that differ."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ COLUMNS = {"name": "lamps", "id": "n", "user": "title", "split": "side"}
 
 
 def export(folder: Path, examples: Examples, **changed: object) -> Path:
-    """Write a clean file and a manifest that fits, but for what is changed in it."""
+    """Write a clean file and its manifest, with these keys of it changed."""
     folder.mkdir(exist_ok=True)
     rows = [{"n": n, "title": t, "side": s} for n, (t, s) in sorted(examples.items())]
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
@@ -127,7 +127,7 @@ CHANGES: dict[str, tuple[dict[str, object], str, dict[str, object]]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_what_decides_the_rows_is_named_with_both_values(
+def test_a_changed_setting_is_reported_with_both_values(
     what: str, tmp_path: Path
 ) -> None:
     changed, part, expected = CHANGES[what]
@@ -180,7 +180,7 @@ def test_examples_and_titles_are_counted_as_sets_would(
         ]
 
 
-def test_without_a_column_for_the_side_all_is_training(tmp_path: Path) -> None:
+def test_without_a_split_column_all_examples_are_training(tmp_path: Path) -> None:
     data_set = COLUMNS | {"split": None}
     validation = {key: (title, "validation") for key, (title, _) in EXAMPLES.items()}
     found = compare(
@@ -190,7 +190,7 @@ def test_without_a_column_for_the_side_all_is_training(tmp_path: Path) -> None:
     assert found["pairs"]["kept"] == 12
 
 
-def test_what_differs_is_a_table_of_which_nothing_is_markup(tmp_path: Path) -> None:
+def test_differences_are_a_table_in_which_data_are_escaped(tmp_path: Path) -> None:
     export(tmp_path / "old", EXAMPLES | {"13": ("gone", "train")})
     lamp = {"99": ("[Lamp](x)\u202e|\n", "train"), "00": ("title 0", "validation")}
     export(tmp_path / "new", EXAMPLES | lamp, **CHANGES["a test"][0])
@@ -248,7 +248,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("fault", SPOILT)
 @pytest.mark.parametrize("side", ["old", "new"])
-def test_what_is_no_export_is_one_clear_line(
+def test_a_folder_without_a_valid_export_is_an_error_of_one_line(
     fault: str, side: str, tmp_path: Path
 ) -> None:
     for name in ("old", "new"):

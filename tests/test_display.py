@@ -1,4 +1,4 @@
-"""Foreign text on a terminal: seen, but never obeyed."""
+"""Foreign text cannot control the terminal."""
 
 import json
 import unicodedata
@@ -12,7 +12,7 @@ from exporter.cli.console import say
 from exporter.display import counted, visible
 from tests.workspace import Workspace
 
-# It clears the screen, forges a line of ours and turns the order of letters.
+# Clears the screen, adds a false line and reverses the order of letters.
 HOSTILE = "bad\x1b[2J\r\nfinetune: forged\u202e\u2066\x9b31m\x07"
 SHOWN = r"bad\x1b[2J\r\nfinetune: forged\u202e\u2066\x9b31m\x07"
 CODED = f"convert_from('\\x{HOSTILE.encode().hex()}', 'utf8')"
@@ -25,7 +25,7 @@ def assert_harmless(text: str) -> None:
 
 
 @given(st.text(st.characters(codec=None)))
-def test_what_is_shown_is_one_printable_line_that_says_all(text: str) -> None:
+def test_visible_text_is_one_printable_line_without_loss(text: str) -> None:
     shown = visible(text)
     categories = {unicodedata.category(c) for c in shown}
     assert not categories & {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -34,7 +34,7 @@ def test_what_is_shown_is_one_printable_line_that_says_all(text: str) -> None:
         assert spelled.decode("unicode_escape") == text
 
 
-def test_what_is_printable_stays_as_it_is() -> None:
+def test_printable_text_is_not_changed() -> None:
     for text in ("Grüße, 日本語 👩 مصباح", r"C:\new", ""):
         assert visible(text) == text
 
@@ -43,11 +43,11 @@ def test_what_is_printable_stays_as_it_is() -> None:
     ("number", "said"),
     [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1_234, "1,234 rows")],
 )
-def test_one_thing_is_no_plural(number: int, said: str) -> None:
+def test_one_thing_is_singular(number: int, said: str) -> None:
     assert counted(number, "row") == said
 
 
-def test_what_a_database_says_cannot_steer_the_terminal(
+def test_messages_of_a_database_cannot_control_the_terminal(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     workspace.insert([])
@@ -67,14 +67,14 @@ def test_what_a_database_says_cannot_steer_the_terminal(
     assert_harmless(done.stderr)
 
 
-def test_what_data_say_cannot_steer_the_terminal(sample: Workspace) -> None:
+def test_text_of_the_data_cannot_control_the_terminal(sample: Workspace) -> None:
     sample.sql(f"update finetune.filter_funnel set rule = {CODED} where position = 1")
     done = sample.finetune("export", "--no-gate")
     assert SHOWN in done.stderr
     assert_harmless(done.stderr)
 
 
-def test_what_a_checked_file_says_cannot_steer_the_terminal(
+def test_text_of_a_checked_file_cannot_control_the_terminal(
     workspace: Workspace,
 ) -> None:
     name = "bad\x1b[2J\nfinetune: forged\u202e.jsonl"
@@ -86,7 +86,7 @@ def test_what_a_checked_file_says_cannot_steer_the_terminal(
     assert_harmless(done.stdout + done.stderr)
 
 
-def test_no_newline_within_what_is_said_forges_a_line(
+def test_a_newline_in_a_message_cannot_add_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     say("sending files\nfinetune: forged", "second")

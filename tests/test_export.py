@@ -1,4 +1,4 @@
-"""The export: exact bytes, complete or absent files, a manifest that proves them."""
+"""The export: exact bytes, complete or absent files, a manifest with their hashes."""
 
 import fcntl
 import hashlib
@@ -55,7 +55,9 @@ def test_a_second_export_gives_the_same_bytes(sample: Workspace) -> None:
         assert first[name] == second[name]
 
 
-def test_the_manifest_follows_its_schema_and_binds_the_bytes(sample: Workspace) -> None:
+def test_the_manifest_follows_its_schema_and_has_the_hashes_of_the_files(
+    sample: Workspace,
+) -> None:
     files = sample.export()
     document = manifest(files)
     jsonschema.validate(document, json.loads(SCHEMA.read_bytes()))
@@ -111,7 +113,7 @@ def test_wrong_usage_exits_with_2(
     assert message in done.stderr
 
 
-def test_lines_of_the_clean_file_lead_back_to_raw_rows(sample: Workspace) -> None:
+def test_lines_of_the_clean_file_name_their_raw_rows(sample: Workspace) -> None:
     sample.build("--vars", "{validation_percent: 30}")
     files = sample.export()
     clean = json_lines(files / "clean.jsonl")
@@ -154,7 +156,7 @@ def test_a_title_keeps_its_side_when_rows_are_added(sample: Workspace) -> None:
     assert len(after) == len(before) + 20
 
 
-def test_an_empty_result_writes_nothing_and_shows_which_rule_took_the_rows(
+def test_an_empty_result_writes_nothing_and_shows_the_rule_that_dropped_the_last_rows(
     sample: Workspace,
 ) -> None:
     before = contents(sample.export())
@@ -179,7 +181,7 @@ def test_a_full_disk_leaves_the_old_files(sample: Workspace) -> None:
     before = contents(sample.export())
     export_to_full_disk(sample)
     assert contents(sample.folder / "files") == before
-    # The server still sends when so many rows are too much.
+    # With so many rows, the disk is full while the server still sends.
     sample.insert(
         [(None, f"lamp {i % 9}", f"{i} {'bright ' * 300}") for i in range(5000)]
     )
@@ -207,7 +209,7 @@ def test_a_folder_that_cannot_be_written_is_named(sample: Workspace) -> None:
     assert "finetune: taken/files: cannot write: Not a directory" in done.stderr
 
 
-def test_two_exports_into_one_folder_do_not_mix(sample: Workspace) -> None:
+def test_a_second_export_into_a_locked_folder_is_refused(sample: Workspace) -> None:
     files = sample.export()
     descriptor = os.open(files, os.O_RDONLY)
     try:
@@ -222,11 +224,11 @@ def test_two_exports_into_one_folder_do_not_mix(sample: Workspace) -> None:
 @pytest.mark.parametrize(
     "signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 )
-def test_a_killed_export_leaves_the_old_set_whole(
+def test_a_killed_export_leaves_the_old_files(
     signal_number: signal.Signals, sample: Workspace
 ) -> None:
     before = contents(sample.export())
-    # Every row takes its time, so that the signal comes in the middle.
+    # Every row is slow, so that the signal comes in the middle.
     sample.sql(
         "create or replace function slow(text) returns text stable language sql as"
         " 'select $1 from pg_sleep(0.05)'"

@@ -1,4 +1,4 @@
-"""Files appear whole under names of their own, whatever is planted or stops them."""
+"""Files are complete or absent, even with planted links, signals and kills."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
-def test_a_planted_link_is_never_written_through(tmp_path: Path, link: str) -> None:
+def test_no_file_is_written_through_a_planted_link(tmp_path: Path, link: str) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     folder = tmp_path / "files"
@@ -43,7 +43,7 @@ def test_a_planted_link_is_never_written_through(tmp_path: Path, link: str) -> N
     assert not (folder / "train.jsonl").is_symlink()
 
 
-def test_a_link_planted_after_the_look_is_never_written_through(
+def test_no_file_is_written_through_a_link_planted_after_the_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     victim = tmp_path / "victim"
@@ -60,7 +60,7 @@ def test_a_link_planted_after_the_look_is_never_written_through(
     assert victim.read_text() == "precious"
 
 
-def test_what_a_killed_command_left_is_removed(tmp_path: Path) -> None:
+def test_files_of_a_killed_command_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".a.part").write_text("half")
     (tmp_path / ".b.part").write_text("half")
     write(tmp_path, "new", "a", "b")
@@ -68,7 +68,7 @@ def test_what_a_killed_command_left_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["device", "link", "pipe", "folder"])
-def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
+def test_only_a_plain_file_is_replaced(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "out"
     if kind == "device":
         path = Path("/dev/null")
@@ -104,7 +104,7 @@ def test_an_input_is_never_replaced(workspace: Workspace, name: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("place", range(4))
-def test_a_signal_between_two_renames_waits_for_the_last(
+def test_a_signal_between_two_renames_is_deferred_until_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, place: int
 ) -> None:
     def stop(*_: object) -> None:
@@ -144,7 +144,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_lock_file_is_its_owners_alone_and_is_not_waited_for_without_end(
+def test_only_the_owner_can_open_a_lock_file_and_waiting_for_it_ends(
     tmp_path: Path,
 ) -> None:
     start = time.monotonic()
@@ -159,7 +159,7 @@ def test_a_lock_file_is_its_owners_alone_and_is_not_waited_for_without_end(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux says who holds a lock")
-def test_who_holds_the_folder_is_named_at_once(tmp_path: Path) -> None:
+def test_the_process_that_holds_the_lock_is_named_at_once(tmp_path: Path) -> None:
     code = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_EX);"
     code += "print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
@@ -180,7 +180,7 @@ def test_who_holds_the_folder_is_named_at_once(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"a": "new\n"}
 
 
-def test_a_line_is_added_behind_a_torn_one_and_never_through_a_link(
+def test_a_line_is_appended_after_an_incomplete_one_and_not_through_a_link(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "log"

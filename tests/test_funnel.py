@@ -1,4 +1,4 @@
-"""`finetune funnel` shows the last build's counts, and rows that each rule dropped."""
+"""`finetune funnel` shows the counts of the last build and dropped rows."""
 
 import json
 from typing import Any
@@ -55,7 +55,7 @@ def test_each_sample_is_a_row_that_its_rule_dropped(built_sample: Workspace) -> 
         assert (copies, first) == (2, row["first_uid"])
 
 
-def test_a_merged_sample_is_another_row_than_the_one_that_stands_for_it(
+def test_a_merged_sample_is_not_the_row_that_was_kept(
     workspace: Workspace,
 ) -> None:
     rows = [(f"{n:02}", "lamp", f"a bright lamp {n}") for n in range(12)]
@@ -77,7 +77,7 @@ def test_a_merged_sample_is_another_row_than_the_one_that_stands_for_it(
     }
 
 
-def test_a_data_set_without_funnel_or_outcomes_says_which_key_to_add(
+def test_without_funnel_or_outcomes_the_error_names_the_key_to_add(
     sample: Workspace,
 ) -> None:
     path = sample.project / "target" / "manifest.json"

@@ -1,4 +1,4 @@
-"""The funnel of any project is read in order, its samples chosen by their hash."""
+"""The funnel of any project is read in order; a hash chooses its samples."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tests import oracle
 from tests.workspace import Workspace
 
 LONG = "x" * 300
-# uid, title, text, what dropped it, its pair.
+# uid, title, text, the rule that dropped it, its pair.
 ROWS = [
     ("1", "lamp", "a", "too_short", None),
     ("2", "lamp", "b", "too_short", None),
@@ -38,7 +38,7 @@ METADATA = {"invocation_id": "of the results", "generated_at": "2026-11-26"}
 
 @pytest.fixture
 def build(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Build:
-    """A data set of three tables that no dbt made, in the server of the environment."""
+    """Return a data set of three tables that were made without dbt."""
     for name, value in workspace.environment.items():
         if name.startswith("PG"):
             monkeypatch.setenv(name, value)
@@ -88,7 +88,7 @@ def build(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Build:
 
 
 def by_hash(*rows: tuple[str, str, str]) -> list[tuple[str, str, str]]:
-    """Return rows in the order of samples, whose texts are cut before."""
+    """Return rows with cut texts, in the order of samples."""
     cut = [(uid, title, text[:200]) for uid, title, text in rows]
     return sorted(cut, key=lambda row: oracle.md5("\x1f".join(row)))
 
@@ -97,7 +97,7 @@ def shown(row: tuple[str, str, str]) -> dict[str, str]:
     return dict(zip(("uid", "title", "content"), row, strict=True))
 
 
-def test_rules_come_in_their_order_with_the_run_that_counted_them(build: Build) -> None:
+def test_rules_are_in_their_order_with_the_run_that_counted_them(build: Build) -> None:
     with postgres.open_snapshot(build.examples, []) as snapshot:
         assert read_funnel(snapshot, build) == (
             RULES,
@@ -121,7 +121,7 @@ def test_a_funnel_of_one_rule_is_read(build: Build, workspace: Workspace) -> Non
     assert found == (RULES[:1], "now", "of the funnel", {"n": 10})
 
 
-def test_a_funnel_of_other_columns_is_taken_as_it_stands(
+def test_a_funnel_with_other_columns_is_returned_unchanged(
     build: Build, workspace: Workspace
 ) -> None:
     workspace.sql("drop table funnel")
@@ -163,7 +163,7 @@ def test_samples_are_chosen_by_their_hash(build: Build) -> None:
     assert samples_of(build, limit=3)["too_short"] == [shown(row) for row in short]
 
 
-def test_a_number_among_the_outcomes_is_shown_whole(
+def test_a_number_in_the_outcomes_is_not_cut(
     build: Build, workspace: Workspace
 ) -> None:
     workspace.sql("alter table outcomes add column price int default 5")

@@ -1,4 +1,4 @@
-"""The gate: each data test runs again on the rows to be written, as dbt means it."""
+"""The gate: each data test runs again on the rows to be written, as in dbt."""
 
 import json
 
@@ -41,7 +41,7 @@ CORRUPTIONS = {
 
 
 def corrupt(workspace: Workspace, corruption: str) -> None:
-    """Run a statement, or put another expression for the split in the view."""
+    """Run a statement, or replace the expression of the split in the view."""
     if " " not in corruption or corruption.startswith("case"):
         definition = workspace.sql("select pg_get_viewdef('finetune.training_pairs')")
         start, rest = definition[0][0].split("CASE", 1)
@@ -89,7 +89,7 @@ def test_a_failure_shows_three_rows_and_a_command_for_the_rest(
     rest = sample.run([DBT, "--no-use-colors", *command.split()])
     assert rest.returncode == 0, rest.stdout
     assert rest.stdout.count("| short") == 100
-    # Looking does not spoil the artifacts of the build.
+    # dbt show does not change the artifacts of the build.
     assert "tests failed" in sample.finetune("export").stderr.splitlines()[-1]
 
 
@@ -135,7 +135,7 @@ select 1 as one from {{ ref('int_finetune__titles_judged') }}
 }
 
 
-def test_tests_that_a_user_adds_count_as_dbt_counts_them(sample: Workspace) -> None:
+def test_tests_that_a_user_adds_have_the_results_of_dbt(sample: Workspace) -> None:
     for name, text in USER_TESTS.items():
         path = sample.project / name
         if path.suffix == ".yml":
@@ -181,7 +181,7 @@ def test_a_singular_test_that_fails_refuses_the_export(sample: Workspace) -> Non
     assert "kate_is_absent: fail in dbt's last run; run dbt build" in done.stderr
 
 
-def test_without_the_gate_the_rows_go_out_and_the_manifest_says_so(
+def test_without_the_gate_untested_rows_are_written_and_the_manifest_records_it(
     sample: Workspace,
 ) -> None:
     sample.sql(f"update {PAIRS} set description = 'short'")

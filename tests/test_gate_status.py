@@ -1,4 +1,4 @@
-"""The gate's arithmetic: how a data test ends, with dbt's meaning of its settings."""
+"""The status of a data test, which depends on its config as in dbt."""
 
 import sqlite3
 from collections.abc import Generator, Sequence
@@ -25,7 +25,7 @@ TEST = DataTest(
 
 
 class Snapshot:
-    """A moment of a small engine, in which `numbers` has so many rows."""
+    """A snapshot of a small engine, in which `numbers` has this many rows."""
 
     def __init__(self, rows: int) -> None:
         self._connection = sqlite3.connect(":memory:")
@@ -73,14 +73,14 @@ class Snapshot:
         (3, {"fail_calc": "sum(copies)", "error_if": ">6"}, "warn", 6),
     ],
 )
-def test_a_data_test_ends_as_dbt_says(
+def test_a_data_test_has_the_status_that_dbt_gives_it(
     rows: int, settings: dict[str, Any], status: str, failures: int
 ) -> None:
     result = run_test(Snapshot(rows), TEST._replace(**settings))
     assert result == ("few", status, failures)
 
 
-def test_a_test_that_counts_nothing_is_no_pass() -> None:
+def test_a_test_whose_fail_calc_is_null_is_an_error() -> None:
     with pytest.raises(FinetuneError) as caught:
         run_test(Snapshot(0), TEST._replace(fail_calc="sum(copies)"))
     assert str(caught.value) == (
@@ -94,12 +94,12 @@ def test_a_test_that_cannot_run_is_named() -> None:
     assert str(caught.value) == "test few could not run: no such table: gone"
 
 
-def test_so_many_rows_are_shown_and_no_more() -> None:
+def test_at_most_limit_failing_rows_are_returned() -> None:
     rows = failing_rows(Snapshot(5), TEST, limit=3)
     assert rows == [{"n": n, "copies": 2} for n in range(3)]
 
 
-def test_a_row_is_shown_on_one_line_with_its_values_cut() -> None:
+def test_a_row_preview_is_one_line_with_its_values_cut() -> None:
     assert row_preview({"id": 7, "text": "a\n"}) == "id=7, text='a\\n'"
     assert row_preview({"t": "x" * 56}) == f"t='{'x' * 56}'"
     assert row_preview({"t": "x" * 57}) == f"t='{'x' * 54}..."

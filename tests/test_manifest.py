@@ -1,4 +1,4 @@
-"""manifest.json says what was written, and finds each file that is another now."""
+"""manifest.json records what was written, and detects each changed file."""
 
 import hashlib
 import json
@@ -89,7 +89,7 @@ def written(folder: Path, tests: list[gate.TestResult] | None) -> dict[str, Any]
     return found
 
 
-def test_what_was_written_of_what_and_by_whom_is_said(tmp_path: Path) -> None:
+def test_the_manifest_records_what_was_written_from_which_build(tmp_path: Path) -> None:
     found = written(tmp_path, [gate.TestResult("unique", "warn", 3)])
     assert found.pop("created_at").endswith("+00:00")
     assert found == {
@@ -123,7 +123,7 @@ def test_what_was_written_of_what_and_by_whom_is_said(tmp_path: Path) -> None:
     assert written(tmp_path, [])["gate"] == {"ran": True, "tests": []}
 
 
-def test_the_commit_is_that_of_the_project_and_changes_in_it_are_said(
+def test_the_commit_is_that_of_the_project_with_a_mark_for_changes_in_it(
     tmp_path: Path,
 ) -> None:
     def git(*arguments: str) -> str:
@@ -168,7 +168,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_file_that_is_another_now_is_named_with_what_differs_first(
+def test_a_changed_file_is_reported_with_its_first_difference(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manifest, "_CHUNK_BYTES", 3)  # Smaller than the files.
@@ -192,9 +192,7 @@ def test_a_file_that_is_another_now_is_named_with_what_differs_first(
 
 
 @pytest.mark.parametrize("fact", ["bytes", "lines"])
-def test_a_count_that_is_wrong_in_the_manifest_is_named(
-    folder: Path, fact: str
-) -> None:
+def test_a_wrong_count_in_the_manifest_is_reported(folder: Path, fact: str) -> None:
     path = folder / "manifest.json"
     document = json.loads(path.read_bytes())
     document["files"]["train.jsonl"][fact] = 9
@@ -211,7 +209,7 @@ def test_a_manifest_is_read_with_the_hash_of_its_bytes(folder: Path) -> None:
     assert manifest.read(folder) == (
         hashlib.sha256(content).hexdigest(),
         dict.fromkeys(("train.jsonl", "valid.jsonl"), FACTS),
-        "messages",  # As all rows were before a manifest named their dialect.
+        "messages",  # The only dialect before manifests named it.
         document,
     )
     assert manifest.read(folder, complete=True).document == document
@@ -231,7 +229,7 @@ def test_a_manifest_is_read_with_the_hash_of_its_bytes(folder: Path) -> None:
         '{"files": {}, "dialect": "klingon"}',
     ],
 )
-def test_what_is_no_manifest_of_ours_is_one_clear_line(
+def test_a_file_that_is_not_a_manifest_is_an_error_of_one_line(
     folder: Path, content: str
 ) -> None:
     path = folder / "manifest.json"
@@ -245,7 +243,7 @@ def test_what_is_no_manifest_of_ours_is_one_clear_line(
 
 
 @pytest.mark.parametrize("key", ["data_set", "funnel", "gate"])
-def test_a_manifest_of_files_alone_is_no_whole_one(folder: Path, key: str) -> None:
+def test_a_manifest_with_only_files_is_not_complete(folder: Path, key: str) -> None:
     path = folder / "manifest.json"
     document = json.loads(path.read_bytes())
     del document[key]
@@ -258,7 +256,7 @@ def test_a_manifest_of_files_alone_is_no_whole_one(folder: Path, key: str) -> No
     )
 
 
-def test_a_folder_without_a_manifest_names_the_command(folder: Path) -> None:
+def test_without_a_manifest_the_error_names_the_command(folder: Path) -> None:
     path = folder / "manifest.json"
     path.unlink()
     with pytest.raises(FinetuneError) as refused:

@@ -1,4 +1,4 @@
-"""Memory: the size of a text bounds it, not how many such texts there are."""
+"""Memory depends on the longest text, not on the number of texts."""
 
 import hashlib
 import sys
@@ -20,7 +20,9 @@ def peak_mb(workspace: Workspace, *arguments: str | Path, code: int = 0) -> int:
     return int(done.stderr.splitlines()[-1]) >> 10
 
 
-def test_a_load_of_many_long_texts_takes_no_more_than_one(workspace: Workspace) -> None:
+def test_a_load_of_many_long_texts_takes_the_memory_of_one(
+    workspace: Workspace,
+) -> None:
     rows = workspace.folder / "rows.csv"
     with rows.open("w") as file:
         file.write("uid,title,content\n")
@@ -55,7 +57,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_what_no_row_looks_like_takes_little_memory(
+def test_a_file_that_has_no_rows_takes_little_memory(
     workspace: Workspace, name: str
 ) -> None:
     content, code = ODD[name]
@@ -65,7 +67,9 @@ def test_what_no_row_looks_like_takes_little_memory(
     assert peak < 130
 
 
-def test_an_export_of_many_long_texts_takes_no_more_than_one(sample: Workspace) -> None:
+def test_an_export_of_many_long_texts_takes_the_memory_of_one(
+    sample: Workspace,
+) -> None:
     changed = sample.sql(
         "update finetune.int_finetune__pairs_deduplicated"
         f" set description = repeat(md5(pair_id), {TEXT_MB * 1024 * 32})"
@@ -75,13 +79,13 @@ def test_an_export_of_many_long_texts_takes_no_more_than_one(sample: Workspace) 
     assert len(changed) == ROWS
     assert peak_mb(sample, "export", "--no-gate") < 200
     assert peak_mb(sample, "diff", "files", "files") < 200
-    # Lines of this length are refused, one by one.
+    # Lines of this length are refused one by one.
     assert peak_mb(sample, "check", code=1) < 200
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("titles", [1, MILLION])
-def test_a_million_rows_come_out_in_level_memory(
+def test_a_million_rows_are_exported_in_constant_memory(
     workspace: Workspace, titles: int
 ) -> None:
     def row(number: int) -> tuple[str, str]:
@@ -106,7 +110,7 @@ def test_a_million_rows_come_out_in_level_memory(
     assert hashlib.sha256(written).hexdigest() == expected.hexdigest()
 
 
-def test_a_row_that_is_shown_is_cut_before_it_is_made_visible() -> None:
+def test_a_row_preview_is_cut_before_it_is_escaped() -> None:
     row = {"title": "lamp", "description": "\x1b" * (TEXT_MB << 20)}
     tracemalloc.start()
     shown = row_preview(row)

@@ -133,7 +133,9 @@ def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:
     return line
 
 
-def test_no_server_is_one_clear_line(sample: Workspace, tmp_path: Path) -> None:
+def test_without_a_server_the_error_is_one_line(
+    sample: Workspace, tmp_path: Path
+) -> None:
     line = refusal(sample, "export", PGHOST=str(tmp_path))
     assert "No such file or directory" in line
     assert "check PGHOST, PGPORT" in line

@@ -1,4 +1,4 @@
-"""The user's own settings of libpq win over ours."""
+"""The user's settings of libpq override the defaults."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from exporter.engines import connection
 
 
-def test_the_settings_of_the_user_win_over_ours(
+def test_the_settings_of_the_user_override_the_defaults(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     services = tmp_path / "services"

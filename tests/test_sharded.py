@@ -1,4 +1,4 @@
-"""PostgreSQL that spans servers: the raw table in shards, and the same bytes."""
+"""PostgreSQL on several servers: the raw table in shards, and the same bytes."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -30,7 +30,7 @@ COLUMNS = 'uid text, title text collate "C", content text collate "C"'
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[list[dict[str, str]]]:
-    """Yield libpq's variables of three servers: the one that is asked, two shards."""
+    """Yield libpq's variables of three servers: the local one, and two shards."""
     with open_folder() as folder, ExitStack() as stack:
         yield [
             stack.enter_context(embedded.serving(folder / name))
@@ -42,7 +42,7 @@ def servers() -> Iterator[list[dict[str, str]]]:
 def sharded(
     servers: list[dict[str, str]], make_workspace: MakeWorkspace
 ) -> tuple[Workspace, list[Workspace]]:
-    """Return a project whose empty raw table lies on the two other servers."""
+    """Return a project whose empty raw table is on the two shards."""
     asked, *shards = (make_workspace(variables) for variables in servers)
     asked.sql("create extension postgres_fdw")
     asked.sql(f"create table product ({COLUMNS}) partition by hash (uid)")
@@ -92,7 +92,7 @@ def test_rows_on_two_servers_give_the_same_bytes(
     [[everything]] = workspace.sql("select count(*) from product")
     assert sum(counts) == everything
     assert min(counts) > everything / 3
-    # The pairs lie on the server that is asked: the export needs no other.
+    # The pairs are on the local server: the export needs no other.
     for shard in shards:
         shard.sql("drop table product")
     assert exported(asked) == exported(workspace)
@@ -114,16 +114,16 @@ def test_loading_replaces_and_appends_on_every_server(
     assert sum(counts) == 2 * 363
 
 
-def test_the_shards_judge_their_own_rows(
+def test_the_shards_apply_the_rules_on_a_row(
     sharded: tuple[Workspace, list[Workspace]],
 ) -> None:
     asked, _ = sharded
     built = asked.dbt("run", "--select", "+int_finetune__products_judged")
     assert built.returncode == 0, built.stdout
-    # What counts the titles is sent the titles of the rows that are kept.
+    # For the count of titles, the shards send the titles of kept rows.
     kept = "from finetune.int_finetune__products_judged where dropped_by is null"
     titles = f"select title {kept}"
-    # What stores the pairs is sent all columns of these rows and no others.
+    # For the pairs, they send all columns of kept rows, and no other rows.
     pairs = f"select uid, title, description {kept}"
     for query, columns in [(titles, "title"), (pairs, "uid, title, content")]:
         scans = foreign_scans(asked, query)
@@ -142,7 +142,7 @@ def test_the_shards_judge_their_own_rows(
 
 
 def foreign_scans(workspace: Workspace, query: str) -> list[dict[str, Any]]:
-    """Return the parts of a query's plan that ask another server."""
+    """Return the foreign scans in the plan of a query."""
     [[[explained]]] = workspace.sql(f"explain (verbose, format json) {query}")
 
     def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

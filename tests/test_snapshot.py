@@ -1,4 +1,4 @@
-"""One snapshot: what others do during an export reaches no file."""
+"""One snapshot: what others change during an export does not reach a file."""
 
 import random
 import subprocess
@@ -14,7 +14,7 @@ from tests.workspace import PAIRS, Workspace, json_lines
 
 
 def slowed(workspace: Workspace) -> None:
-    """Make each row of the published view take a moment."""
+    """Make each row of the published view slow."""
     workspace.sql(
         "create function slow(text) returns text language sql as"
         " 'select $1 from pg_sleep(0.005)'"
@@ -25,7 +25,7 @@ def slowed(workspace: Workspace) -> None:
     workspace.sql(f"create or replace view finetune.training_pairs as {slow}")
 
 
-def test_nothing_that_happens_during_the_stream_reaches_the_file(
+def test_changes_during_the_stream_do_not_reach_the_file(
     sample: Workspace,
 ) -> None:
     before = (sample.export() / "clean.jsonl").read_bytes()
@@ -42,7 +42,7 @@ def test_nothing_that_happens_during_the_stream_reaches_the_file(
 
 
 def started_export(workspace: Workspace, state: str) -> subprocess.Popen[bytes]:
-    """Start an export and return when its connection is in the state."""
+    """Start an export and wait until its connection is in a state."""
     process = subprocess.Popen(
         [sys.executable, "-m", "exporter", "export", "-o", "raced"],
         cwd=workspace.folder,
@@ -63,7 +63,7 @@ def started_export(workspace: Workspace, state: str) -> subprocess.Popen[bytes]:
     raise AssertionError("the export was never seen in that state")
 
 
-def test_rows_that_come_between_the_tests_and_the_stream_are_not_written(
+def test_changes_between_the_tests_and_the_stream_are_not_written(
     sample: Workspace,
 ) -> None:
     before = (sample.export() / "clean.jsonl").read_bytes()
@@ -73,17 +73,17 @@ def test_rows_that_come_between_the_tests_and_the_stream_are_not_written(
     )
     sample.build()
     process = started_export(sample, "wait_event = 'PgSleep'")
-    # It is the last test that sleeps: all others have passed.
+    # Only the last test sleeps: all others have passed.
     sample.sql(f"update {PAIRS} set description = 'short'")
     assert process.poll() is None, "the export was over before it could be disturbed"
     assert process.wait(timeout=60) == 0
     assert (sample.folder / "raced" / "clean.jsonl").read_bytes() == before
 
 
-def test_a_replacement_that_the_export_waits_for_is_read_whole(
+def test_a_table_replaced_while_the_export_waits_for_its_lock_is_read_completely(
     sample: Workspace,
 ) -> None:
-    """Found by name after the snapshot, the new table would look empty."""
+    """Without the lock, the snapshot would find the new table and see it empty."""
     before = (sample.export() / "clean.jsonl").read_bytes()
     [[view]] = sample.sql("select pg_get_viewdef('finetune.training_pairs')")
     with sample.connect() as connection:
@@ -138,7 +138,7 @@ UPDATE = """
 """
 
 
-def test_a_build_that_locks_the_other_way_round_is_waited_for(
+def test_the_export_retries_after_a_deadlock_with_a_build(
     sample: Workspace,
 ) -> None:
     held = """
@@ -166,13 +166,13 @@ def test_a_build_that_locks_the_other_way_round_is_waited_for(
     assert export.returncode == 0
 
 
-def test_at_no_moment_does_a_file_hold_a_row_that_was_not_tested(
+def test_no_file_ever_contains_an_untested_row(
     sample: Workspace,
 ) -> None:
-    """A second connection replaces and rewrites the table all the time.
+    """A second connection replaces and updates the table all the time.
 
-    Every other generation holds descriptions that the tests refuse, so a file
-    with such a row, or with rows of two generations, was not tested as a whole.
+    Every other version has descriptions that the tests refuse. So a file with such a
+    row, or with rows of two versions, was not tested as a whole.
     """
     [[view]] = sample.sql("select pg_get_viewdef('finetune.training_pairs')")
     sample.sql(f"create table finetune.original as table {PAIRS}")

@@ -1,4 +1,4 @@
-"""A build is refused by its content: what changed since, not what is newer."""
+"""A build is stale if the content of a file changed, not if a file is newer."""
 
 import os
 import re
@@ -37,14 +37,14 @@ def other_prompt(workspace: Workspace) -> None:
 
 
 def build_the_funnel_alone(workspace: Workspace) -> None:
-    """Change a rule, but count nothing anew."""
+    """Change a rule, and build only the funnel with its old counts."""
     rules = workspace.project / "macros/rules.sql"
     edit(rules, "title <> ''", "title not in ('', 'Okular')")
     workspace.dbt("build", "--select", "filter_funnel")
     workspace.dbt("test")
 
 
-# What makes a build stale, and what the refusal names.
+# What makes a build stale, and what the error names.
 STALE: dict[str, tuple[Callable[[Workspace], object], str]] = {
     "a model": (
         lambda w: edit(
@@ -116,9 +116,7 @@ STALE: dict[str, tuple[Callable[[Workspace], object], str]] = {
 
 
 @pytest.mark.parametrize("change", STALE)
-def test_what_is_not_the_build_of_these_files_is_refused(
-    sample: Workspace, change: str
-) -> None:
+def test_a_stale_build_is_refused(sample: Workspace, change: str) -> None:
     make_stale, named = STALE[change]
     make_stale(sample)
     done = sample.finetune("export")
@@ -129,7 +127,7 @@ def test_what_is_not_the_build_of_these_files_is_refused(
     assert not (sample.folder / "files").exists()
 
 
-def test_a_change_that_dbt_has_read_since_is_refused_all_the_same(
+def test_a_change_is_refused_even_if_another_dbt_command_has_read_it(
     sample: Workspace,
 ) -> None:
     edit(sample.project / "dbt_project.yml", "occurrences: 10", "occurrences: 9")
@@ -143,8 +141,8 @@ def test_a_change_that_dbt_has_read_since_is_refused_all_the_same(
         assert reason in done.stderr
 
 
-def test_clocks_hide_nothing(sample: Workspace) -> None:
-    """The build seems to come from the future, and the change from the past."""
+def test_wrong_clocks_hide_no_change(sample: Workspace) -> None:
+    """The times of the build are in the future, those of the change in the past."""
     target = sample.project / "target"
     for name in ("manifest.json", "run_results.json"):
         text = (target / name).read_text()
@@ -159,8 +157,8 @@ def test_clocks_hide_nothing(sample: Workspace) -> None:
     assert "model training_pairs; run dbt build" in done.stderr
 
 
-def test_what_changes_no_content_does_no_harm(sample: Workspace) -> None:
-    """Commands that only look, other target folders, new times, another folder."""
+def test_what_changes_no_content_makes_no_build_stale(sample: Workspace) -> None:
+    """Commands that do not build, other target folders, new times, another folder."""
     sample.dbt("ls")
     sample.export()
     sample.dbt("docs", "generate")
@@ -187,10 +185,10 @@ def test_what_changes_no_content_does_no_harm(sample: Workspace) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_dbt_does_not_make_anew_is_never_taken_for_built(
+def test_a_model_that_dbt_does_not_rebuild_is_stale_after_a_change(
     make_workspace: MakeWorkspace,
 ) -> None:
-    """A materialized view is refreshed, an incremental model added to."""
+    """dbt refreshes a materialized view, and adds rows to an incremental model."""
     workspace = make_workspace()
     workspace.project = workspace.folder / "shop"
     models = workspace.project / "models"

@@ -1,4 +1,4 @@
-"""A folder with a server of its own, and commands that use it, for anybody."""
+"""A folder with its own server, and commands that use it, as any user."""
 
 import os
 import pwd
@@ -21,7 +21,7 @@ NOBODY = pwd.getpwnam("nobody")
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Yield a folder to work in; its server is stopped in the end."""
+    """Yield a working folder; its server is stopped at the end."""
     with open_folder() as folder:
         shutil.copytree(
             REPOSITORY / "dbt_project",
@@ -74,7 +74,7 @@ def query(
 
 
 def python_for(user: int) -> str:
-    """Return a Python of our version that the user may run with our packages."""
+    """Return a Python of this version that the user can run with these packages."""
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         try:
             done = subprocess.run(

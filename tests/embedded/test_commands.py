@@ -1,4 +1,4 @@
-"""`finetune local`: what its commands do, and say, with a server or without."""
+"""`finetune local`: its commands and messages, with a server and without."""
 
 import shutil
 import subprocess
@@ -13,18 +13,20 @@ from tests.embedded.conftest import finetune, home, is_running, query
 from tests.workspace import DBT, REPOSITORY, clean_environment
 
 
-def test_the_command_sees_the_variables_and_its_exit_code_is_ours(folder: Path) -> None:
+def test_the_command_gets_the_variables_and_its_exit_code_is_returned(
+    folder: Path,
+) -> None:
     script = "echo $PGHOST:$PGPORT:$PGUSER:$PGDATABASE; exit 7"
     code, out, _ = finetune(folder, "local", "run", "--", "sh", "-c", script)
     assert (code, out) == (7, f"{home(folder)}/socket:5432:app:postgres")
 
 
-def test_a_command_that_is_not_there_is_one_clear_line(folder: Path) -> None:
+def test_a_missing_command_is_an_error_of_one_line(folder: Path) -> None:
     code, _, error = finetune(folder, "local", "run", "--", "no-such-command")
     assert (code, error) == (1, "finetune: no-such-command: No such file or directory")
 
 
-def test_without_any_postgresql_it_says_what_to_install(folder: Path) -> None:
+def test_without_postgresql_the_error_names_what_to_install(folder: Path) -> None:
     code = (
         "import importlib.util, shutil, pathlib; importlib.util.find_spec = lambda n:"
         " None; shutil.which = lambda n: None; pathlib.Path.glob = lambda s, p: [];"
@@ -66,7 +68,7 @@ def test_seeding_loads_once_and_only_where_there_is_no_table(folder: Path) -> No
     assert query(folder, "select count(*) from product") == (0, "0", "")
 
 
-def test_a_table_of_ones_own_is_never_seeded(folder: Path) -> None:
+def test_a_table_of_the_user_is_never_seeded(folder: Path) -> None:
     project = folder / "dbt_project/dbt_project.yml"
     shipped = project.read_text()
     for old, new in (
@@ -81,11 +83,11 @@ def test_a_table_of_ones_own_is_never_seeded(folder: Path) -> None:
         assert error.endswith("does not exist; run finetune load FILE")
 
 
-def test_dbt_finds_a_server_that_was_started_with_nothing_set(folder: Path) -> None:
+def test_dbt_finds_a_started_server_without_any_variable(folder: Path) -> None:
     shutil.copy(REPOSITORY / "profiles.yml.example", folder / "profiles.yml")
     finetune(folder, "local", "seed", REPOSITORY / "examples/products.csv")
     assert finetune(folder, "local", "start")[0] == 0
-    # Neither commands that come and go nor a second start stop it.
+    # Other commands and a second start do not stop it.
     assert query(folder, "select 1") == (0, "1", "")
     assert finetune(folder, "local", "start")[0] == 0
     project = folder / "dbt_project"
@@ -98,7 +100,7 @@ def test_dbt_finds_a_server_that_was_started_with_nothing_set(folder: Path) -> N
             [DBT, *options, *select],
             check=False,
             cwd=place,
-            # A program that starts dbt leaves PWD as it was.
+            # A program that starts dbt does not change PWD.
             env=clean_environment() | {"PWD": "/"},
             capture_output=True,
             text=True,
@@ -111,7 +113,7 @@ def test_dbt_finds_a_server_that_was_started_with_nothing_set(folder: Path) -> N
     assert not is_running(folder)
 
 
-def test_starting_where_a_server_is_named_says_what_to_unset(folder: Path) -> None:
+def test_start_names_the_variables_to_unset(folder: Path) -> None:
     code, _, error = finetune(
         folder, "local", "start", PGHOST="db.example.com", PGDATABASE="shop"
     )
@@ -119,7 +121,7 @@ def test_starting_where_a_server_is_named_says_what_to_unset(folder: Path) -> No
     assert error.endswith("; unset PGHOST PGDATABASE")
 
 
-def test_starting_in_a_folder_with_a_long_name_says_what_to_export(
+def test_start_in_a_folder_with_a_long_name_shows_what_to_export(
     folder: Path,
 ) -> None:
     deep = folder / ("a long name " * 8).strip()
@@ -136,7 +138,7 @@ def test_starting_in_a_folder_with_a_long_name_says_what_to_export(
 
 
 @pytest.mark.parametrize("command", ["psql", "run"])
-def test_a_server_of_ones_own_is_named_before_it_is_used(
+def test_a_server_of_the_user_is_named_before_it_is_used(
     folder: Path, command: str
 ) -> None:
     arguments = ["-c", "select 1"] if command == "psql" else ["true"]
@@ -153,7 +155,7 @@ def test_a_server_of_ones_own_is_named_before_it_is_used(
     assert "secret" not in error
 
 
-def test_a_service_file_is_spelled_out_for_programs_without_libpq(
+def test_a_service_file_becomes_variables_for_programs_without_libpq(
     folder: Path,
 ) -> None:
     (folder / "services").write_text("[shop]\nhost=/nowhere\ndbname=sales\nuser=ann\n")

@@ -23,14 +23,14 @@ def test_it_is_utf8_and_compares_by_code_point_on_a_socket_only(folder: Path) ->
 
 def test_the_server_has_no_secret_of_ours_in_its_environment(folder: Path) -> None:
     finetune(folder, "local", "start", OPENAI_API_KEY="planted", HF_TOKEN="planted")
-    # It runs as another user under root, and goes on after the command.
+    # Root runs it as another user, and it runs on after the command.
     environment = Path(f"/proc/{postmaster(folder)}/environ").read_bytes()
     assert b"PATH=" in environment
     assert b"planted" not in environment
 
 
 @pytest.mark.parametrize("name", ["socket", "data.new"])
-def test_a_planted_link_hands_nothing_to_the_server_user(
+def test_a_planted_link_gives_nothing_to_the_server_user(
     folder: Path, name: str
 ) -> None:
     victim = folder / "victim"
@@ -45,7 +45,7 @@ def test_a_planted_link_hands_nothing_to_the_server_user(
     assert [path.name for path in victim.iterdir()] == ["kept"]
 
 
-def test_a_planted_link_is_not_made_a_file(folder: Path) -> None:
+def test_no_file_is_made_through_a_planted_link(folder: Path) -> None:
     (folder / ".postgres").mkdir()
     (folder / ".postgres" / "kept").symlink_to(folder / "victim")
     assert finetune(folder, "local", "start")[0] == 1
@@ -64,18 +64,18 @@ def test_root_does_not_use_the_server_folder_of_a_user(theirs: Path) -> None:
     )
 
 
-def test_nobody_else_can_hold_the_locks(folder: Path) -> None:
+def test_other_users_cannot_hold_the_locks(folder: Path) -> None:
     assert query(folder, "select 1") == (0, "1", "")
     for name in ("lock", "users"):
         assert (home(folder) / name).stat().st_mode & 0o077 == 0
-    # What other users may open, and so lock.
+    # Other users can open these, and so lock them.
     for path in (folder, home(folder)):
         descriptor = os.open(path, os.O_RDONLY)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     assert query(folder, "select 1") == (0, "1", "")
 
 
-def test_a_closed_project_folder_is_no_hindrance(folder: Path) -> None:
+def test_the_server_runs_in_a_closed_project_folder(folder: Path) -> None:
     closed = folder / "closed"
     shutil.copytree(folder / "dbt_project", closed / "dbt_project")
     closed.chmod(0o700)
@@ -85,7 +85,7 @@ def test_a_closed_project_folder_is_no_hindrance(folder: Path) -> None:
     assert closed.stat().st_mode & 0o777 == 0o700
     if ROOT:
         place = closed / ".postgres"
-        # Where nothing is cleaned up by age, and said once.
+        # No system deletes old files there; the message comes once.
         assert place.readlink().parent == Path("/var/lib/finetune")
         assert error == f"{place}: its data are in {place.readlink()}"
         shutil.rmtree(home(closed))
@@ -103,7 +103,7 @@ def test_an_ordinary_user_needs_no_help_of_root(theirs: Path) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can take a uid without a name")
-def test_a_uid_without_a_name_is_one_clear_line(theirs: Path) -> None:
+def test_a_uid_without_a_name_is_an_error_of_one_line(theirs: Path) -> None:
     os.chown(theirs, 4242, 4242)
     code, _, error = query(theirs, "select 1", 4242)
     assert code == 1
@@ -111,7 +111,7 @@ def test_a_uid_without_a_name_is_one_clear_line(theirs: Path) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="as an ordinary user the binaries are one's own")
-def test_binaries_out_of_reach_of_the_server_user_are_copied(
+def test_binaries_that_the_server_user_cannot_run_are_copied(
     folder: Path, tmp_path: Path
 ) -> None:
     wheel = Path(embedded.psql()).parents[2]

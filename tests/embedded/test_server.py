@@ -1,4 +1,4 @@
-"""The embedded server: it starts for a command, is shared, survives, and stops."""
+"""The embedded server: commands start it, share it, and stop it."""
 
 import fcntl
 import os
@@ -74,7 +74,7 @@ def ended(pid: int) -> bool:
 
 
 def pids_in(folder: Path) -> list[int]:
-    """Return the processes that name the folder, or work in it, but this one."""
+    """Return the other processes that name the folder or work in it."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -112,7 +112,7 @@ def test_a_killed_command_leaves_neither_server_nor_program_behind(
     assert query(folder, "select 1") == (0, "1", "")
 
 
-def test_programs_end_with_a_make_that_is_killed(folder: Path) -> None:
+def test_programs_end_if_their_make_is_killed(folder: Path) -> None:
     command = f"{sys.executable} -m exporter local run -- sleep 60"
     (folder / "Makefile").write_text(f"all:\n\t{command}\n")
     with subprocess.Popen(
@@ -128,11 +128,11 @@ def test_programs_end_with_a_make_that_is_killed(folder: Path) -> None:
     assert not is_running(folder)
 
 
-def test_data_survive_a_kill_of_server_and_command(folder: Path) -> None:
+def test_data_survive_if_server_and_command_are_killed(folder: Path) -> None:
     query(folder, "create table kept as select 42 as answer")
     with start(folder, "local", "run", "--", "sleep", "30") as process:
         wait_until(is_running, folder)
-        # Made in its own transaction, it is on the disk and not in the log.
+        # A table created in its own transaction is on the disk, not in the log.
         assert query(folder, "show wal_level") == (0, "minimal", "")
         query(
             folder, "create table large as select n from generate_series(1, 300000) n"
@@ -143,7 +143,7 @@ def test_data_survive_a_kill_of_server_and_command(folder: Path) -> None:
     assert query(folder, "select sum(n) from large") == (0, "45000150000", "")
 
 
-def test_a_dead_pid_that_is_now_another_program_does_not_stop_it(folder: Path) -> None:
+def test_a_pid_file_with_the_pid_of_another_program_is_stale(folder: Path) -> None:
     query(folder, "create table kept as select 42 as answer")
     stale = f"{os.getpid()}\n{home(folder)}/data\n0\n5432\n{home(folder)}/socket\n\n"
     (home(folder) / "data/postmaster.pid").write_text(stale)
@@ -151,7 +151,7 @@ def test_a_dead_pid_that_is_now_another_program_does_not_stop_it(folder: Path) -
     assert query(folder, "select answer from kept") == (0, "42", "")
 
 
-def test_an_interrupted_first_start_is_begun_again(folder: Path) -> None:
+def test_an_interrupted_first_start_is_repeated(folder: Path) -> None:
     query(folder, "select 1")
     data = home(folder) / "data"
     data.rename(data.with_name("data.new"))
@@ -159,7 +159,7 @@ def test_an_interrupted_first_start_is_begun_again(folder: Path) -> None:
     assert query(folder, "select 1") == (0, "1", "")
 
 
-def test_a_long_path_is_no_hindrance(folder: Path) -> None:
+def test_the_server_runs_in_a_folder_with_a_long_path(folder: Path) -> None:
     deep = folder / ("a folder with a long name and 'quotes' " * 3).strip() / "é"
     shutil.copytree(folder / "dbt_project", deep / "dbt_project")
     assert query(deep, "select 1") == (0, "1", "")

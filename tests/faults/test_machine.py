@@ -150,7 +150,7 @@ LINKED += [f".{name}.part" for name in LINKED]
 @pytest.mark.faults
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
 @pytest.mark.parametrize("name", LINKED)
-def test_a_planted_link_is_never_written_through(
+def test_no_file_is_written_through_a_planted_link(
     make_subject: MakeSubject, ledger: Ledger, name: str, link: str
 ) -> None:
     subject = make_subject(Export.name)

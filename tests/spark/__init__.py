@@ -1,1 +1,1 @@
-"""Exports through Spark Connect, with Sail in the place of Spark."""
+"""Exports through Spark Connect, from Sail instead of Spark."""

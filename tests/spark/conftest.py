@@ -1,4 +1,4 @@
-"""A server of Spark Connect for the whole run, and projects on it."""
+"""A Spark Connect server for the whole run, and projects on it."""
 
 import sys
 import uuid
@@ -16,7 +16,7 @@ MakeOnSpark = Callable[[Sequence[oracle.Row]], Workspace]
 
 @pytest.fixture(scope="session", autouse=True)
 def _main_module_with_a_file() -> Iterator[None]:
-    """Without one, as in xdist's workers, pyspark believes in doctests and exits."""
+    """Give xdist's workers a file: without one, pyspark assumes doctests and exits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
         yield
@@ -24,7 +24,7 @@ def _main_module_with_a_file() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server_of_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    # With more, Sail 0.7 shuffles the batches of a sorted result.
+    # With more threads, Sail 0.7 shuffles the batches of a sorted result.
     with sail(1, tmp_path_factory.mktemp("sail") / "log") as (address, _):
         yield address
 
@@ -33,10 +33,10 @@ def server_of_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def make_on_spark(
     server_of_spark: str, tmp_path_factory: pytest.TempPathFactory
 ) -> MakeOnSpark:
-    """Return a function that makes a project, with a session that has the rows."""
+    """Return a function that makes a project with a session that has the rows."""
 
     def make(rows: Sequence[oracle.Row]) -> Workspace:
-        # Sail's catalog lives as long as the session, so all use one.
+        # Sail's catalog exists only in its session, so all use the same.
         remote = f"{server_of_spark}/;session_id={uuid.uuid4()}"
         with session_of(remote) as session:
             session.sql("create schema public")
@@ -50,7 +50,7 @@ def make_on_spark(
 
 @pytest.fixture(scope="session")
 def built_on_spark(make_on_spark: MakeOnSpark) -> Workspace:
-    """Return a project built from the sample; tests leave it as it was."""
+    """Return a project built from the sample; tests do not change it."""
     workspace = make_on_spark(read(SAMPLE))
     workspace.build(unit_tests=True)
     return workspace

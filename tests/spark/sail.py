@@ -50,13 +50,13 @@ def session_of(remote: str) -> Iterator["SparkSession"]:
     try:
         yield session
     finally:
-        # Else it asks again when Python ends, for ten minutes.
+        # Otherwise it retries for ten minutes when Python ends.
         session.client.close()
 
 
 @contextmanager
 def changed(workspace: Workspace, table: str, **columns: str) -> Iterator[None]:
-    """Put a table with other expressions for some columns in place for a while."""
+    """Replace a table by one with other expressions of some columns, for the block."""
     with session_of(workspace.environment["SPARK_REMOTE"]) as session:
         names = session.table(table).columns
         select = ", ".join(f"{columns.get(name, name)} as {name}" for name in names)

@@ -1,4 +1,4 @@
-"""Spark: what is absent, silent or dead ends an export in time, with one line."""
+"""Spark: an absent, silent or dead server ends an export in time, with one line."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.workspace import REPOSITORY, Workspace
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
-def test_a_server_that_falls_silent_or_dies_ends_a_query_in_time(
+def test_a_server_that_stops_or_dies_ends_a_query_in_time(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idle_timeout, "SECONDS", 2.0)
@@ -39,7 +39,7 @@ def test_a_server_that_falls_silent_or_dies_ends_a_query_in_time(
     assert took < 15
 
 
-def test_a_port_where_nobody_answers_is_left_in_time(
+def test_a_port_that_does_not_answer_ends_the_connection_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(idle_timeout, "SECONDS", 1.0)
@@ -54,7 +54,7 @@ def test_a_port_where_nobody_answers_is_left_in_time(
             pass
 
 
-def test_silence_is_counted_from_the_last_word_of_the_server(
+def test_the_timeout_begins_after_the_last_answer(
     server_of_spark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARK_REMOTE", f"{server_of_spark}/;session_id={uuid.uuid4()}")
@@ -68,7 +68,7 @@ def test_silence_is_counted_from_the_last_word_of_the_server(
 
 
 def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:
-    """Return the one line with which an export refuses."""
+    """Return the one line of an export that is refused."""
     done = workspace.finetune("export", *arguments, limits=None, **variables)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert done.stderr.startswith("finetune: ")
@@ -76,7 +76,7 @@ def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:
     return done.stderr
 
 
-def test_the_target_must_be_that_of_the_build(
+def test_the_target_must_be_the_engine_of_the_build(
     built_on_spark: Workspace, sample: Workspace
 ) -> None:
     line = refusal(built_on_spark)
@@ -93,14 +93,14 @@ def test_the_target_must_be_that_of_the_build(
         ("local[2]", "SPARK_REMOTE is not an address such as sc://HOST:PORT"),
     ],
 )
-def test_no_server_is_one_clear_line(
+def test_without_a_server_the_error_is_one_line(
     remote: str, message: str, built_on_spark: Workspace
 ) -> None:
     line = refusal(built_on_spark, "--target", "spark", SPARK_REMOTE=remote)
     assert message in line
 
 
-def test_without_an_address_the_port_of_spark_connect_on_this_machine_is_asked(
+def test_the_default_address_is_the_local_port_of_spark_connect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("SPARK_REMOTE", raising=False)
@@ -108,12 +108,12 @@ def test_without_an_address_the_port_of_spark_connect_on_this_machine_is_asked(
     profile = (REPOSITORY / "profiles.yml.example").read_text()
     assert f"env_var('SPARK_REMOTE', 'sc://{address[0]}:{address[1]}')" in profile
     with ExitStack() as stack:
-        with suppress(OSError):  # Somebody's Spark is there already.
+        with suppress(OSError):  # A Spark server uses the port already.
             stack.enter_context(socket.create_server(address))
         spark.require_server()
 
 
-def test_a_missing_relation_is_one_clear_line(
+def test_a_missing_relation_is_an_error_of_one_line(
     built_on_spark: Workspace, server_of_spark: str
 ) -> None:
     line = refusal(built_on_spark, "--target", "spark", SPARK_REMOTE=server_of_spark)
@@ -122,12 +122,12 @@ def test_a_missing_relation_is_one_clear_line(
 
 
 def without(module: str, program: str) -> list[str]:
-    """Return the command that runs a program where a module cannot be imported."""
+    """Return a command that runs a program without a module."""
     code = f"import sys; sys.modules[{module!r}] = None; {program}"
     return [sys.executable, "-c", code]
 
 
-def test_without_the_extra_the_export_tells_how_to_get_it(
+def test_without_the_extra_the_error_names_what_to_install(
     built_on_spark: Workspace,
 ) -> None:
     program = "from exporter.cli import main; main()"

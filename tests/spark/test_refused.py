@@ -1,4 +1,4 @@
-"""Spark: rows that are bad, change during an export or come unsorted are refused."""
+"""Spark: bad, changed or unsorted rows are refused."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ def test_rows_that_change_during_the_export_are_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The new rows pass every test, so nothing but the checksum can tell."""
+    """The new rows pass every test, so only the checksum detects them."""
     remote = built_on_spark.environment["SPARK_REMOTE"]
     monkeypatch.setenv("SPARK_REMOTE", remote)
     monkeypatch.chdir(built_on_spark.folder)
@@ -66,7 +66,7 @@ def test_rows_that_change_during_the_export_are_refused(
     assert [*(tmp_path / "files").iterdir()] == []
 
 
-def test_a_build_during_the_export_is_refused_though_the_pairs_are_the_same(
+def test_a_build_during_the_export_is_refused_even_if_the_pairs_are_equal(
     built_on_spark: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARK_REMOTE", built_on_spark.environment["SPARK_REMOTE"])
@@ -83,10 +83,10 @@ def test_a_build_during_the_export_is_refused_though_the_pairs_are_the_same(
             [*snapshot.rows(pairs, columns, columns[0])]
 
 
-def test_pairs_come_in_order_or_not_at_all(
+def test_pairs_in_a_wrong_order_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sail 0.7 with two threads shuffles what it sorted."""
+    """Sail 0.7 with two threads shuffles a sorted result."""
     relation = Relation(None, "default", "many")
     with sail(2, tmp_path / "log") as (server, _):
         remote = f"{server}/;session_id={uuid.uuid4()}"
@@ -115,7 +115,7 @@ def test_pairs_come_in_order_or_not_at_all(
         assert outcome == "45000 in order" or "does not keep the order" in outcome
 
 
-def test_parts_hold_each_row_once_whatever_the_key_and_are_gone_at_the_end(
+def test_parts_contain_each_row_once_for_any_key_and_are_dropped_at_the_end(
     server_of_spark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [(rf"it's \{n}é", "a lamp", n) for n in range(3_000)]
@@ -135,7 +135,7 @@ def test_parts_hold_each_row_once_whatever_the_key_and_are_gone_at_the_end(
             columns = snapshot.columns(relation)
             assert [*snapshot.rows(relation, columns, columns[0])] == sorted(rows)
             monkeypatch.setattr(spark, "_PART_BYTES", 10_000)
-            # As an export leaves it that was killed.
+            # A killed export leaves this table.
             session.sql("create table finetune.pairs__finetune_parts as select 1 as n")
             assert [*snapshot.rows(relation, columns, columns[0])] == sorted(rows)
             assert tables() == {"pairs"}

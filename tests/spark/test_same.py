@@ -12,7 +12,7 @@ from tests.workspace import REPOSITORY, Workspace
 
 SCHEMA = REPOSITORY / "exporter" / "manifest.schema.json"
 
-# All shared data sets in two tables, because each build takes its time.
+# All shared data sets in two tables, because each build is slow.
 TABLES = [LARGE, [path for path in DATA_SETS if path not in LARGE]]
 
 
@@ -72,7 +72,7 @@ def test_every_test_of_the_project_runs_on_spark(built_on_spark: Workspace) -> N
     }
 
 
-def test_the_manifest_tells_the_engine_and_the_checksum(
+def test_the_manifest_has_the_engine_and_the_checksum(
     built_on_spark: Workspace,
 ) -> None:
     files = built_on_spark.export("--target", "spark")
