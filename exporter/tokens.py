@@ -1,4 +1,4 @@
-"""How many tokens examples have: exactly with tiktoken, else at most."""
+"""Count the tokens of examples: exactly with a tokenizer, else an upper bound."""
 
 import heapq
 from array import array
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from exporter.errors import FinetuneError
 from exporter.progress import say
 
-# OpenAI's chat format costs three tokens and the role's one a message, and
-# three an example (OpenAI's cookbook, "How to count tokens", 2026-11-22). Other
-# models' formats cost about the same.
+# OpenAI's chat format adds three tokens and one for the role to each message, and
+# three to each example (OpenAI's cookbook, "How to count tokens", 2026-11-22). Other
+# models' formats add about as many.
 _PER_MESSAGE = 4
 _PER_EXAMPLE = 3
 _LONGEST = 3
@@ -25,9 +25,9 @@ EDGES = sorted({round(2 ** (n / 4)) for n in range(160)})
 
 
 class Counter(NamedTuple):
-    """A way to count the tokens of a text.
+    """A function that counts the tokens of a text, and the name of its encoding.
 
-    `encoding` names it; unless it is `exact`, the count is an upper bound.
+    Unless it is `exact`, the count is an upper bound.
     """
 
     encoding: str
@@ -36,12 +36,12 @@ class Counter(NamedTuple):
 
 
 def counter(encoding: str) -> Counter:
-    """Return the counter of an encoding, or of a model by tiktoken's name for it.
+    """Return the counter for an encoding or a model, by tiktoken's name.
 
-    A token is at least a byte, so without tiktoken, or without the vocabulary
-    that it downloads, the bytes of the text are the upper bound, and it is said.
+    Without tiktoken, or without the vocabulary that it downloads, print why and
+    return the counter of bytes.
     """
-    caveat = "tiktoken is not installed: pip install 'finetune-exporter[tokens]'"
+    reason = "tiktoken is not installed: pip install 'finetune-exporter[tokens]'"
     try:
         tiktoken = import_module("tiktoken")
         try:
@@ -51,23 +51,18 @@ def counter(encoding: str) -> Counter:
     except ImportError:
         pass
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:100]
-        caveat = f"tiktoken cannot load {encoding}: {reason}"
+        reason = f"tiktoken cannot load {encoding}: {_first_line(error)}"
     else:
-
-        def count(text: str) -> int:
-            return len(chosen.encode_ordinary(text))
-
-        return Counter(chosen.name, count)
-    say(f"{caveat}; counting bytes, an upper bound")
+        return Counter(chosen.name, lambda text: len(chosen.encode_ordinary(text)))
+    say(f"{reason}; counting bytes, an upper bound")
     return BYTES
 
 
 def from_file(path: Path) -> Counter:
-    """Return the counter of a model's own tokenizer.json.
+    """Return the counter for a model's own tokenizer.json.
 
     Raises:
-        FinetuneError: The library tokenizers is missing, or the file is none.
+        FinetuneError: The library tokenizers is missing, or cannot read the file.
     """
     try:
         library = import_module("tokenizers")
@@ -80,33 +75,32 @@ def from_file(path: Path) -> Counter:
     except OSError as error:
         raise FinetuneError(f"{path}: {error.strerror}") from error
     except Exception as error:  # The library raises nothing narrower.
-        reason = str(error).splitlines()[0][:100]
         raise FinetuneError(
-            f"{path}: not the tokenizer.json of a model: {reason}"
+            f"{path}: not the tokenizer.json of a model: {_first_line(error)}"
         ) from error
-
-    def count(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
-
-    return Counter(path.name, count)
+    return Counter(
+        path.name, lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+    )
 
 
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:100]
 
 
-# A token is a byte or more.
-BYTES = Counter("bytes", _bytes, exact=False)
+# An upper bound, because a token has at least one byte.
+BYTES = Counter(
+    "bytes", lambda text: len(text.encode("utf-8", "surrogatepass")), exact=False
+)
 
 
 def percentiles(values: Iterable[int], *percents: int) -> list[int]:
-    """Return what so many percent of the values do not exceed."""
+    """Return, for each percentage, the value that this share does not exceed."""
     ordered = sorted(values)
     return [ordered[max(0, -(-len(ordered) * p // 100) - 1)] for p in percents]
 
 
 class Tally:
-    """The tokens of every example of a file."""
+    """The token counts of the examples of a file."""
 
     def __init__(self, counter: Counter) -> None:
         self.counter = counter
@@ -116,7 +110,7 @@ class Tally:
         self._longest: list[tuple[int, int]] = []
 
     def add(self, line: int, messages: Sequence[Any]) -> None:
-        """Count an example, whose line is known from its place in the file."""
+        """Count the tokens of the example on a line."""
         tokens = _PER_EXAMPLE + _PER_MESSAGE * len(messages)
         for message in messages:
             text = _text(message.get("content"))
@@ -133,15 +127,15 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """Tokens of all examples, each seen once."""
+        """The tokens of all examples together."""
         return sum(self.counts)
 
     def longest(self) -> list[tuple[int, int]]:
-        """Return the tokens and the line of the longest examples."""
+        """Return the tokens and the line of each of the longest examples."""
         return [(tokens, -line) for tokens, line in sorted(self._longest, reverse=True)]
 
     def percentiles(self, *percents: int) -> list[int]:
-        """Return the tokens that so many percent of the examples do not exceed."""
+        """Return the percentiles of the token counts."""
         return percentiles(self.counts, *percents)
 
     def above(self, limit: int) -> int:
@@ -149,12 +143,12 @@ class Tally:
         return sum(tokens > limit for tokens in self.counts)
 
     def histogram(self) -> dict[str, int]:
-        """Return how many examples have so many tokens, up to the next of the EDGES."""
+        """Return how many examples are between each of the EDGES and the next one."""
         counts = Counts(EDGES[bisect_right(EDGES, size) - 1] for size in self.counts)
         return {str(least): counts[least] for least in sorted(counts)}
 
     def facts(self) -> dict[str, Any]:
-        """Return what a manifest says of the tokens."""
+        """Return the facts for a manifest."""
         return {
             "encoding": self.counter.encoding,
             "exact": self.counter.exact,
@@ -165,7 +159,7 @@ class Tally:
 
 
 def _text(content: object) -> str:
-    """Return the text of a content, which may be a list of parts."""
+    """Return the text of a message's content, which may be a list of parts."""
     if isinstance(content, list):
         parts = (part.get("text") for part in content if isinstance(part, dict))
         return "".join(part for part in parts if isinstance(part, str))

@@ -31,9 +31,10 @@ def test_a_finding_names_the_readers_that_refuse_or_else_the_few_that_do_not(
         {name: {"odd": severity} for name, severity in severities.items()},
     )
     message = f"is odd ({named.format(*names)}: why)"
-    assert rules.finding(Fault("odd"), "a b", 3) == Finding(
-        "a b", 3, None, "odd", "error", names[:refusing], message, "fix 'a b'"
-    )
+    found: list[Finding] = []
+    rules.report(found.append, Fault("odd"), "a b", 3)
+    finding = ("a b", 3, None, "odd", "error", names[:refusing], message, "fix 'a b'")
+    assert found == [finding]
 
 
 @pytest.mark.parametrize(

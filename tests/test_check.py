@@ -13,8 +13,7 @@ from msgspec.structs import replace
 from exporter.chat import chat_messages
 from exporter.checking import files as check_module
 from exporter.checking.fast_path import FastPath
-from exporter.checking.files import check_file
-from exporter.checking.leaks import check_leaks
+from exporter.checking.files import check_file, check_leaks
 from exporter.checking.lines import check_line
 from exporter.checking.rules import Finding, read_rules
 from tests.checked import findings

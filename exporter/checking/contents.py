@@ -134,6 +134,23 @@ class Contents:
         for first, _, count in sorted(self.answers.with_partners(_MANY_QUESTIONS)):
             yield Fault("answer-for-many", "messages", f"{count:,} lines"), first
 
+    def leaks(self, train: "Contents") -> Iterator[tuple[Fault, int]]:
+        """Yield a fault for each example, question and answer that `train` has too.
+
+        An example that is in both is reported once, not also by question and answer.
+        """
+        same_rows = set()
+        for line, train_line in self.rows.shared(train.rows):
+            same_rows.add(line)
+            yield Fault("leak-row", detail=f"{train.path}:{train_line}"), line
+        for rule, mine, theirs in (
+            ("leak-title", self.questions, train.questions),
+            ("leak-answer", self.answers, train.answers),
+        ):
+            for line, train_line in mine.shared(theirs):
+                if line not in same_rows:
+                    yield Fault(rule, "messages", f"{train.path}:{train_line}"), line
+
 
 def _last_text(messages: list[Any], role: str) -> str | None:
     for message in reversed(messages):

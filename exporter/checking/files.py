@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from exporter.checking.contents import Contents
 from exporter.checking.fast_path import FastPath
 from exporter.checking.lines import check_line, strip_stray_bytes
 from exporter.checking.not_jsonl import ByteFile, not_lines, not_text
-from exporter.checking.rules import Fault, Finding, Rules
+from exporter.checking.rules import Fault, OnFinding, Rules
 from exporter.errors import FinetuneError
 from exporter.file_types import SIGNATURE_BYTES
 from exporter.progress import reading, step
@@ -27,7 +28,6 @@ MAX_LINE_BYTES = 2 << 20
 _BLOCK_BYTES = 1 << 15
 _PARTS = 16
 
-OnFinding = Callable[[Finding], None]
 OnExample = Callable[[int, list[Any]], None]
 
 
@@ -69,6 +69,14 @@ def check_file(
     return checker.contents
 
 
+def check_leaks(files: list[Contents], rules: Rules, on_finding: OnFinding) -> None:
+    """Report what each validation file has in common with each training file."""
+    for valid, train in product(files, files):
+        if valid.is_validation and not train.is_validation:
+            for fault, line in valid.leaks(train):
+                rules.report(on_finding, fault, valid.path, line)
+
+
 class _Checker:
     """The check of one file: reads its lines and reports their faults."""
 
@@ -94,10 +102,8 @@ class _Checker:
         line: int | None = None,
         readers: list[str] | None = None,
     ) -> None:
-        """Report a fault if any chosen reader refuses it or is harmed by it."""
-        finding = self._rules.finding(fault, self._path, line, readers)
-        if finding:
-            self._on_finding(finding)
+        """Report a fault of this file."""
+        self._rules.report(self._on_finding, fault, self._path, line, readers)
 
     def report_limits(self, kind: str, rule: str, count: int, detail: str) -> None:
         """Report each limit that a count breaks; `detail` is formatted with both."""

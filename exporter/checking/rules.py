@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -56,6 +56,9 @@ class Finding(NamedTuple):
     fix: str
 
 
+OnFinding = Callable[[Finding], None]
+
+
 @dataclass(frozen=True)
 class Rules:
     """All rules, with their severity for the chosen readers."""
@@ -65,35 +68,31 @@ class Rules:
     severities: dict[str, dict[str, str]]
     dialect: str = "messages"
 
-    def finding(
+    def report(
         self,
+        on_finding: OnFinding,
         fault: Fault,
         file: object,
         line: int | None = None,
         readers: Sequence[str] | None = None,
-    ) -> Finding | None:
-        """Return the finding of a fault, or None if no reader refuses or warns of it.
+    ) -> None:
+        """Pass on the finding of a fault, if any reader refuses it or warns of it.
 
         Only these `readers` are considered, by default all chosen ones. If any
         refuses the fault, those that only warn of it are not named.
         """
+        name, key, _ = fault
         file, detail = as_utf8(file), as_utf8(fault.detail)
-        for severity, names in self.affected[fault.rule].items():
+        for severity, names in self.affected[name].items():
             affected = [n for n in names if readers is None or n in readers]
             if affected:
-                rule = self.rules[fault.rule]
+                rule = self.rules[name]
                 what, fix = (t.replace("{}", detail) for t in (rule.what, rule.fix))
-                return Finding(
-                    file,
-                    line,
-                    fault.key,
-                    fault.rule,
-                    severity,
-                    affected,
-                    message=f"{what} ({self._summary(affected)}: {rule.why})",
-                    fix=fix.replace("FILE", shlex.quote(file)),
-                )
-        return None
+                what = f"{what} ({self._summary(affected)}: {rule.why})"
+                fix = fix.replace("FILE", shlex.quote(file))
+                finding = (file, line, key, name, severity, affected, what, fix)
+                on_finding(Finding(*finding))
+                return
 
     @cached_property
     def affected(self) -> dict[str, dict[str, list[str]]]:

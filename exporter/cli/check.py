@@ -9,8 +9,7 @@ import orjson
 
 from exporter import manifest, tokens
 from exporter.chat import DIALECTS
-from exporter.checking.files import check_file
-from exporter.checking.leaks import check_leaks
+from exporter.checking.files import check_file, check_leaks
 from exporter.checking.rules import Fault, Finding, Rules, read_rules
 from exporter.cli import token_report
 from exporter.cli.console import (
@@ -106,8 +105,7 @@ def check(
         contents = check_file(path, rules, findings.add, tally.add if tally else None)
         checked.append(contents)
         if tally:
-            for finding in token_report.too_long(path, tally, rules):
-                findings.add(finding)
+            token_report.report_long_examples(path, tally, rules, findings.add)
         findings.print_groups()
         questions, most = contents.questions.distinct_and_most_frequent()
         say(
@@ -172,10 +170,8 @@ class _Findings:
         self._first: dict[tuple[str, str], list[Finding]] = defaultdict(list)
         self._group_counts: Counter[tuple[str, str]] = Counter()
 
-    def add(self, finding: Finding | None) -> None:
+    def add(self, finding: Finding) -> None:
         """Print a finding as JSON, or keep it if it is among the first of its group."""
-        if finding is None:
-            return
         self.counts[finding.severity] += 1
         if self._as_json:
             click.echo(CLEAR_BAR.get(), err=True, nl=False)
@@ -210,7 +206,7 @@ def _last_export(folder: Path, rules: Rules, findings: _Findings) -> tuple[Path,
     """Return the chat files of an export; report what differs from its manifest."""
     for problem in manifest.problems(folder):
         fault = Fault("manifest", detail=problem.what)
-        findings.add(rules.finding(fault, problem.file))
+        rules.report(findings.add, fault, problem.file)
     findings.print_groups()
     names = manifest.read(folder).files
     chats = (folder / name for name in ("train.jsonl", "valid.jsonl") if name in names)

@@ -1,27 +1,29 @@
 """The report of `finetune check --tokens` on a file: counts, long examples, cost."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 
-from exporter.checking.rules import Fault, Finding, Rules, as_utf8
+from exporter.checking.rules import Fault, Finding, OnFinding, Rules, as_utf8
 from exporter.display import visible
 from exporter.tokens import Tally
 
 
-def too_long(path: Path, tally: Tally, rules: Rules) -> Iterator[Finding | None]:
-    """Yield a finding for each limit that examples exceed.
+def report_long_examples(
+    path: Path, tally: Tally, rules: Rules, on_finding: OnFinding
+) -> None:
+    """Report each limit that examples exceed.
 
-    An upper bound does not prove that an example is too long, so it yields none.
+    An upper bound does not prove that an example is too long, so nothing is reported.
     """
     for limit, readers in rules.limits("tokens") if tally.counter.exact else ():
         above = tally.above(limit)
         if above:
             detail = f"examples of more than {limit:,} tokens: {above:,}"
             fault = Fault("too-many-tokens", detail=detail)
-            yield rules.finding(fault, path, readers=readers)
+            rules.report(on_finding, fault, path, readers=readers)
 
 
 def as_json(path: Path, tally: Tally) -> bytes:

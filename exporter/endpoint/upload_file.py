@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, cast
 
 from exporter import manifest
-from exporter.checking.files import check_file
-from exporter.checking.leaks import check_leaks
+from exporter.checking.files import check_file, check_leaks
 from exporter.checking.rules import Finding, read_rules
 from exporter.errors import FinetuneError
 from exporter.files import FileFacts

@@ -15,8 +15,7 @@ import orjson
 from exporter.checking.contents import Contents
 from exporter.checking.dialects import Conversation
 from exporter.checking.fast_path import Texts, texts_of
-from exporter.checking.files import check_file
-from exporter.checking.leaks import check_leaks
+from exporter.checking.files import check_file, check_leaks
 from exporter.checking.repeats import PairedRepeats, Repeats
 from exporter.checking.rules import Finding, Rules
 from exporter.report.texts import ending, is_invisible, minhash, opening, redacted

@@ -232,7 +232,7 @@ def test_an_invalid_base_url_is_refused(
 @pytest.mark.parametrize(
     ("url", "options", "message"),
     [
-        ("http://me.openai.azure.com/openai/v1/", [], "Azure wants the kind"),
+        ("http://me.openai.azure.com/openai/v1/", [], "Azure requires the type"),
         (
             "http://me.openai.azure.com/openai/v1/",
             ["--extra", 'trainingType="globalStandard"'],
@@ -270,7 +270,7 @@ def test_warnings_about_the_provider_are_shown(
     if message:
         assert f"warning: {message}" in result.err
     else:
-        assert "warning: Azure wants" not in result.err
+        assert "warning: Azure requires" not in result.err
         assert "warning: Nebius" not in result.err
 
 
