@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -136,9 +136,7 @@ def _state_of_files(last: Path) -> Callable[[], str]:
     """Return a function that reports whether the file that is renamed last is new."""
 
     def inode() -> int | None:
-        with suppress(OSError):
-            return last.lstat().st_ino
-        return None
+        return last.lstat().st_ino if os.path.lexists(last) else None
 
     before = inode()
     return lambda: (

@@ -35,8 +35,6 @@ def init(folder: Path) -> None:
     say(
         "next, to export the sample into files/:",
         *(f"  {command}" for command in commands),
-    )
-    say(
         "then, with rows of your own:",
         "  finetune load FILE --replace",
         "  make export",

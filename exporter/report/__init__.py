@@ -63,7 +63,8 @@ def write(
         variables = context(doc, profile, options)
         variables["samples"] = samples(doc)
         variables["changed"] = compare(since, folder) if since else None
-        variables["documentation"] = _link(documentation, folder)
+        if documentation and documentation.is_file():
+            variables["documentation"] = quote(os.path.relpath(documentation, folder))
         for draft, text in zip(opened, _render(variables), strict=False):
             draft.write_line(text.encode())
             draft.finish()
@@ -98,11 +99,6 @@ def _is_foreign(path: Path) -> bool:
         raise FinetuneError(
             f"{path}: cannot be read: {error.strerror}; fix its rights, or remove it"
         ) from error
-
-
-def _link(to: Path | None, folder: Path) -> str | None:
-    """Return the link from a folder to a file, if the file exists."""
-    return quote(os.path.relpath(to, folder)) if to and to.is_file() else None
 
 
 def _render(variables: dict[str, Any]) -> tuple[str, str]:

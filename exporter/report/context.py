@@ -52,6 +52,7 @@ def context(doc: dict[str, Any], profile: Profile, options: Options) -> dict[str
     train, valid = doc["splits"]["train"], doc["splits"]["validation"]
     top = {kind: profile.most_frequent(kind, *n) for kind, n in _MOST_FREQUENT.items()}
     near, features = profile.near_duplicates(), profile.features()
+    shown = near[:_NEAR_DUPLICATES]
     violations = profile.violations()
     unusual = [*_unusual(top["answers"], near, features, violations)]
     conversations = _conversations(profile, unusual)
@@ -59,7 +60,7 @@ def context(doc: dict[str, Any], profile: Profile, options: Options) -> dict[str
         {
             *(group.location for groups in top.values() for group in groups),
             *(location for chosen in conversations.values() for location in chosen),
-            *(location for _, *pair in near[:_NEAR_DUPLICATES] for location in pair),
+            *(location for _, *pair in shown for location in pair),
             *(location for v in violations for location in _locations(v.findings)),
         }
     )
@@ -82,10 +83,7 @@ def context(doc: dict[str, Any], profile: Profile, options: Options) -> dict[str
         "conversations": conversations,
         "texts": texts,
         "top": top,
-        "near_duplicates": [
-            (*group, _similarity(texts, *group[1:]))
-            for group in near[:_NEAR_DUPLICATES]
-        ],
+        "near_duplicates": [(*near, _similarity(texts, *near[1:])) for near in shown],
         "near_groups": len(near),
         "near_examples": sum(count for count, *_ in near),
         "invisible": [group for group in features if len(group.name) == 1],

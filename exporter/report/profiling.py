@@ -5,8 +5,10 @@ import re
 import unicodedata
 import zlib
 from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,26 +58,30 @@ class Group(NamedTuple):
     location: Location
 
 
-class Violation(NamedTuple):
+@dataclass
+class Violation:
     """A rule that examples violate, how many times, and the first findings."""
 
     rule: str
     severity: str
-    times: int
-    findings: list[Finding]
+    times: int = 0
+    findings: list[Finding] = field(default_factory=list)
 
 
-class _Features(dict[str, str]):
-    """A cache: the script of a letter, an invisible character itself, else ""."""
+@cache
+def _feature(character: str) -> str:
+    """Return the script of a letter, an invisible character itself, else ""."""
+    name = unicodedata.name(character, "")
+    if character.isalpha() and _LETTER_NAME.search(name):
+        word = name.partition(" ")[0].partition("-")[0]
+        return _SCRIPTS.get(word, word.capitalize())
+    return character if is_invisible(character) else ""
 
-    def __missing__(self, character: str) -> str:
-        feature = character if is_invisible(character) else ""
-        name = unicodedata.name(character, "")
-        if character.isalpha() and _LETTER_NAME.search(name):
-            word = name.partition(" ")[0].partition("-")[0]
-            feature = _SCRIPTS.get(word, word.capitalize())
-        self[character] = feature
-        return feature
+
+def _features(text: str) -> set[str]:
+    if text.isascii() and text.isprintable():
+        return {"Latin"} if _ASCII_LETTER.search(text) else set()
+    return {*map(_feature, {*text})} - {""}
 
 
 class FileProfile:
@@ -93,7 +99,6 @@ class FileProfile:
         self.features: dict[str, list[int]] = {}
         # Heaps of (rank, -line), of which the largest are kept.
         self.samples: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self._feature_of = _Features().__getitem__
 
     def add(self, line: int, messages: list[Any]) -> None:
         """Add an example to the profile."""
@@ -110,29 +115,18 @@ class FileProfile:
             self.openings.add(begin, line)
             self.endings.add(end, line)
         self.near_duplicates.add_pair(minhash(answer), line, answer)
-        features = self._features(question + answer)
+        features = _features(question + answer)
         if length < len(question):
             features.add(SHORTER)
         for feature in features:
             self.features.setdefault(feature, [0, line])[0] += 1
 
-    def _features(self, text: str) -> set[str]:
-        if text.isascii() and text.isprintable():
-            return {"Latin"} if _ASCII_LETTER.search(text) else set()
-        return {*map(self._feature_of, {*text})} - {""}
-
     def _sample(self, kind: str, item: tuple[int, int]) -> None:
         heap = self.samples[kind]
         if len(heap) < SAMPLE_SIZES[kind]:
             heapq.heappush(heap, item)
-        elif item > heap[0]:
-            heapq.heapreplace(heap, item)
-
-    def groups(self, kind: str) -> Iterator[Group]:
-        """Yield each different "questions", "answers", "openings" or "endings"."""
-        holder = self.contents if kind in ("questions", "answers") else self
-        for count, line in getattr(holder, kind).groups():
-            yield Group(kind, count, self.location(line))
+        else:
+            heapq.heappushpop(heap, item)
 
     def location(self, line: int) -> Location:
         """Return the location of an example."""
@@ -150,8 +144,7 @@ class Profile:
         self.rules = rules
         self.refusing: set[str] = set()
         self.files = []
-        self._findings: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._violations: dict[tuple[str, str], Violation] = {}
         for path in paths:
             file = FileProfile(path)
             file.contents = check_file(path, rules, self._add_finding, file.add)
@@ -159,19 +152,19 @@ class Profile:
         check_leaks([file.contents for file in self.files], rules, self._add_finding)
 
     def _add_finding(self, finding: Finding) -> None:
-        key = finding.severity, finding.rule
-        self._counts[key] += 1
-        if finding.severity == "error":
+        rule, severity = finding.rule, finding.severity
+        violation = self._violations.setdefault(
+            (severity, rule), Violation(rule, severity)
+        )
+        violation.times += 1
+        if len(violation.findings) < _FINDINGS:
+            violation.findings.append(finding)
+        if severity == "error":
             self.refusing.update(finding.readers)
-        if len(self._findings[key]) < _FINDINGS:
-            self._findings[key].append(finding)
 
     def violations(self) -> list[Violation]:
         """Return the rules that are violated, errors first."""
-        return [
-            Violation(rule, severity, self._counts[severity, rule], findings)
-            for (severity, rule), findings in sorted(self._findings.items())
-        ]
+        return [self._violations[key] for key in sorted(self._violations)]
 
     def shared(self) -> tuple[int, int]:
         """Return how many validation examples have a title, an answer of training."""
@@ -192,7 +185,10 @@ class Profile:
 
     def groups(self, kind: str) -> Iterator[Group]:
         """Yield each different "questions", "answers", "openings" or "endings"."""
-        return (group for file in self.files for group in file.groups(kind))
+        for file in self.files:
+            holder = file.contents if kind in ("questions", "answers") else file
+            for count, line in getattr(holder, kind).groups():
+                yield Group(kind, count, file.location(line))
 
     def most_frequent(self, kind: str, number: int, least: int) -> list[Group]:
         """Return this many groups of at least so many examples, the largest first."""
