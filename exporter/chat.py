@@ -54,7 +54,9 @@ def line_template(system: Prompt, dialect: str = "messages") -> bytes:
 
 def fill(template: bytes, *texts: bytes) -> bytes:
     """Return the line of a template with `encoded` texts in its slots."""
-    return (template % texts).replace(_JOINT, b"\\n\\n", 1)
+    line = template % texts
+    # A search for one byte, as a number, takes a tenth of the time of `replace`.
+    return line.replace(_JOINT, b"\\n\\n", 1) if 0 in line else line
 
 
 def _messages(system: orjson.Fragment | None) -> Row:

@@ -7,7 +7,6 @@ question (title), only a hash of 64 bits is kept.
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -25,9 +24,8 @@ _KINDS = ("came", "went", "changed_side")
 # Other parts of the manifest that affect the bytes of the files.
 _SETTINGS = ("data_set", "system_prompt", "dialect", "vars", "engine", "relation")
 
-# One bit for each export and side that a question is in.
-_OLD = {"train": 1, "validation": 2}
-_NEW = {"train": 4, "validation": 8}
+# The sides as bits, because a question may be on both.
+_BITS = {"train": 1, "validation": 2}
 
 
 class _Example(NamedTuple):
@@ -54,28 +52,20 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
     )
     for folder in (old, new):
         manifest.verify(folder, leave_out=(manifest.TRAINING, manifest.VALIDATION))
-    with ExitStack() as stack:
-        files = [
-            stack.enter_context((folder / manifest.CLEAN).open("rb"))
-            for folder in (old, new)
-        ]
+    clean = manifest.CLEAN
+    with (old / clean).open("rb") as old_file, (new / clean).open("rb") as new_file:
+        files = (old_file, new_file)
         size = sum(os.fstat(file.fileno()).st_size for file in files)
         work = Step("comparing", size, "bytes", lambda: sum(f.tell() for f in files))
-        stack.enter_context(step(work))
-        found = _compare_examples(*map(_examples, files, (before, after)))
-    found["settings"] = _changed(
-        {key: before.get(key) for key in _SETTINGS},
-        {key: after.get(key) for key in _SETTINGS},
-    )
-    found["rules"] = _changed(
-        *({r["rule"]: r for r in d["funnel"] if "rule" in r} for d in (before, after))
-    )
-    found["tests"] = _changed(
-        *({t["name"]: t for t in d["gate"]["tests"]} for d in (before, after))
-    )
+        with step(work):
+            found = _compare_examples(
+                _examples(old_file, before), _examples(new_file, after)
+            )
+    old_parts, new_parts = _parts(before), _parts(after)
+    changed = {name: _changed(old_parts[name], new_parts[name]) for name in old_parts}
     moved = [found[unit][kind] for unit in ("pairs", "titles") for kind in _KINDS]
-    changed = [found[part] for part in ("settings", "rules", "tests")]
-    return {"equal": not any(moved) and not any(changed), **found}
+    equal = not any(moved) and not any(changed.values())
+    return {"equal": equal, **found, **changed}
 
 
 def _examples(file: IO[bytes], document: dict[str, Any]) -> Iterator[_Example]:
@@ -101,27 +91,23 @@ def _compare_examples(
     sides: dict[int, int] = {}
     for before, after in _side_by_side(old, new):
         shown = after or before
-        if before and after:
-            kind = "kept" if before.side == after.side else "changed_side"
-        else:
-            kind = "went" if before else "came"
+        kind = _kind(before and before.side, after and after.side)
         pairs[kind] += 1
         if shown and kind != "kept" and len(samples[kind]) < SAMPLES:
             samples[kind].append(shown._asdict())
-        for example, bits in ((before, _OLD), (after, _NEW)):
+        for example, shift in ((before, 0), (after, 2)):
             if example:
                 code = hash(example.question)
-                sides[code] = sides.get(code, 0) | bits[example.side]
-    titles = Counter(map(_kind, sides.values()))
+                sides[code] = sides.get(code, 0) | _BITS[example.side] << shift
+    titles = Counter(_kind(bits & 3, bits >> 2) for bits in sides.values())
     return {
         "pairs": {**{k: pairs[k] for k in (*_KINDS, "kept")}, "samples": samples},
         "titles": {kind: titles[kind] for kind in (*_KINDS, "kept")},
     }
 
 
-def _kind(bits: int) -> str:
-    """Return the kind of a question from its bits in `_OLD` and `_NEW`."""
-    old, new = bits & 3, bits >> 2
+def _kind(old: object, new: object) -> str:
+    """Return the kind of change between two sides, of which one may be missing."""
     if not old or not new:
         return "went" if old else "came"
     return "kept" if old == new else "changed_side"
@@ -142,6 +128,15 @@ def _side_by_side(
         else:
             yield before, after
             before, after = next(old, None), next(new, None)
+
+
+def _parts(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings, rules and tests of a manifest, each by name."""
+    return {
+        "settings": {key: document.get(key) for key in _SETTINGS},
+        "rules": {r["rule"]: r for r in document["funnel"] if "rule" in r},
+        "tests": {test["name"]: test for test in document["gate"]["tests"]},
+    }
 
 
 def _changed(

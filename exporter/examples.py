@@ -43,7 +43,9 @@ class _Split:
     def facts(self) -> dict[str, Any]:
         """Return the entry of the split in the manifest."""
         facts: dict[str, Any] = {
-            name: getattr(self, name) for name in ("titles", "pairs", "characters")
+            "titles": self.titles,
+            "pairs": self.pairs,
+            "characters": self.characters,
         }
         if self.tally:
             histogram = self.tally.histogram()

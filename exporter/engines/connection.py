@@ -44,7 +44,7 @@ _LONGER = "nothing was changed; wait longer with PGOPTIONS='-c {}=0'"
 
 # Remedies by SQLSTATE (PostgreSQL 18 documentation, "Error Codes").
 _REMEDIES = {
-    "25006": "name a server that takes changes in PGHOST",
+    "25006": "set PGHOST to a server that accepts writes",
     "25P03": _LONGER.format("idle_in_transaction_session_timeout"),
     "25P04": _LONGER.format("transaction_timeout"),
     "40P01": _AGAIN,
@@ -249,7 +249,7 @@ def connected() -> Iterator[Connection]:
             if encoding != "UTF8":
                 raise FinetuneError(
                     f"database {connection.info.dbname} has the encoding {encoding}, "
-                    "which cannot hold every character; use one with encoding 'UTF8'"
+                    "which cannot store every character; use one with encoding 'UTF8'"
                 )
             yield connection
     except psycopg.Error as error:
