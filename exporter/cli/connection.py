@@ -1,13 +1,9 @@
 """What the commands that use an endpoint share: their options and the connection."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from exporter.cli.console import ABOVE_ZERO, EXIT_CODES, Command, option, say, today
-
-if TYPE_CHECKING:
-    from exporter.endpoint.client import Endpoint
+from exporter.endpoint.client import Endpoint
 
 EPILOG = f"""\b
 Environment:
@@ -34,7 +30,7 @@ def connection_options(command: Command) -> Command:
 IGNORE_DATES = option("--ignore-dates", "Try even after the provider's closing dates.")
 
 
-def connect(route: str, *, timeout: float, retries: int) -> "Endpoint":
+def connect(route: str, *, timeout: float, retries: int) -> Endpoint:
     """Return the endpoint of the environment, which must have a route, such as "jobs".
 
     Its connections are closed when the command ends.
@@ -43,16 +39,13 @@ def connect(route: str, *, timeout: float, retries: int) -> "Endpoint":
         FinetuneError: The address or the key cannot be used, or the provider is known
             to have another API.
     """
-    # Here, because openai takes half a second to import.
-    from exporter.endpoint.client import Endpoint  # noqa: PLC0415
-
     endpoint = Endpoint(timeout=timeout, retries=retries)
     click.get_current_context().call_on_close(endpoint.close)
     endpoint.provider.refuse_route(route)
     return endpoint
 
 
-def check_dates(endpoint: "Endpoint", model: str | None, *, ignore: bool) -> None:
+def check_dates(endpoint: Endpoint, model: str | None, *, ignore: bool) -> None:
     """Warn of the provider's closing dates that are near; refuse after them.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import orjson
@@ -19,13 +19,11 @@ from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, QUIET, option, say, tod
 from exporter.cli.stops import report_if_stopped
 from exporter.cli.watch import watch_job
 from exporter.endpoint import jobs
+from exporter.endpoint.client import Endpoint
 from exporter.endpoint.upload import await_processed, find_file
 from exporter.endpoint.upload_file import validated_files
 from exporter.errors import FinetuneError
 from exporter.locks import locked
-
-if TYPE_CHECKING:
-    from exporter.endpoint.client import Endpoint
 
 
 def _parse_extra(
@@ -131,7 +129,7 @@ def train(
 
 
 def _request(
-    endpoint: "Endpoint", options: dict[str, Any], extra: dict[str, Any], folder: Path
+    endpoint: Endpoint, options: dict[str, Any], extra: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
     """Return the body of the request for the uploaded files; print warnings."""
     files = validated_files(endpoint, folder)
@@ -153,7 +151,7 @@ def _request(
     return jobs.request(options, extra, manifest.read(folder), file_ids)
 
 
-def _confirm(endpoint: "Endpoint", body: dict[str, Any], *, yes: bool) -> None:
+def _confirm(endpoint: Endpoint, body: dict[str, Any], *, yes: bool) -> None:
     """Ask on a terminal before work that costs money."""
     if yes:
         return

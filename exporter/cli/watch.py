@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -10,11 +9,9 @@ from exporter.cli.connection import EPILOG, connect, connection_options
 from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, option, say
 from exporter.cli.stops import report_if_stopped
 from exporter.display import visible
+from exporter.endpoint.client import Endpoint
 from exporter.endpoint.watch import follow, record_outcome
 from exporter.errors import FinetuneError
-
-if TYPE_CHECKING:
-    from exporter.endpoint.client import Endpoint
 
 
 def _job_id(_context: click.Context, _argument: click.Parameter, value: str) -> str:
@@ -30,11 +27,7 @@ def _job_id(_context: click.Context, _argument: click.Parameter, value: str) -> 
 @OUTPUT_DIR
 @connection_options
 def watch(
-    job: str,
-    output_dir: Path,
-    timeout: float,
-    retries: int,
-    interval: float,
+    job: str, output_dir: Path, timeout: float, retries: int, interval: float
 ) -> None:
     """Follow JOB until it ends; print the name of the new model.
 
@@ -48,7 +41,7 @@ def watch(
 
 
 def watch_job(
-    endpoint: "Endpoint", job: str, output_dir: Path, interval: float = 10
+    endpoint: Endpoint, job: str, output_dir: Path, interval: float = 10
 ) -> None:
     """Follow a job until it ends; print the name of its model.
 

@@ -6,11 +6,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from openai import OpenAI, Timeout
-
 from exporter.display import visible
-from exporter.endpoint.answers import NoAnswerError, has_id
-from exporter.endpoint.errors import translate_errors
+from exporter.endpoint.errors import NoAnswerError, has_id, translate_errors
 from exporter.endpoint.exchange import GuardedClient, parse_address
 from exporter.errors import FinetuneError
 from exporter.readers import reader_at
@@ -40,6 +37,8 @@ class Endpoint:
         Raises:
             FinetuneError: Either cannot be used.
         """
+        from openai import OpenAI, Timeout  # noqa: PLC0415 (half a second)
+
         self._key = _api_key()
         url = (os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
         host, self.name = parse_address(url)
@@ -57,9 +56,6 @@ class Endpoint:
         self.without_retries = self.retrying.with_options(max_retries=0)
         # For the cleanup while a command is being stopped.
         self.short_timeout = self.without_retries.with_options(timeout=min(timeout, 5))
-
-    def __repr__(self) -> str:
-        return f"Endpoint({self.name})"
 
     def close(self) -> None:
         """Close the connections, which the clients share."""

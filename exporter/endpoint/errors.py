@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import openai
-
-from exporter.endpoint.answers import NoAnswerError, number
 from exporter.endpoint.exchange import (
     ANSWER_MEGABYTES,
     ANSWER_VALUES,
@@ -20,6 +17,8 @@ from exporter.endpoint.exchange import (
 from exporter.errors import FinetuneError
 
 if TYPE_CHECKING:
+    import openai
+
     from exporter.endpoint.client import Endpoint
 
 # Statuses of a request that the server did not carry out, but may later.
@@ -34,15 +33,18 @@ _REMEDIES = {
     429: "too many requests or no credit left; wait and run it again",
 }
 
-# What the client raises for JSON that is invalid, nested too deeply or unexpected.
-_INVALID_ANSWER = (
-    openai.OpenAIError,
-    ValueError,
-    AttributeError,
-    TypeError,
-    KeyError,
-    RecursionError,
-)
+_MAX_ID_CHARACTERS = 256
+
+
+class NoAnswerError(FinetuneError):
+    """A request without a usable answer: the endpoint may have carried it out.
+
+    `not_executed` is true if the endpoint said that it did not; `retry_after` is how
+    many seconds it asked to wait, or zero.
+    """
+
+    not_executed = False
+    retry_after = 0.0
 
 
 @contextmanager
@@ -53,6 +55,8 @@ def translate_errors(endpoint: "Endpoint", action: str) -> Iterator[None]:
         NoAnswerError: The endpoint may or may not have carried the request out.
         FinetuneError: It refused the request.
     """
+    import openai  # noqa: PLC0415 (half a second)
+
     name = endpoint.name
     try:
         yield
@@ -73,12 +77,20 @@ def translate_errors(endpoint: "Endpoint", action: str) -> Iterator[None]:
             f"{name}: the answer to {action} is larger than {ANSWER_MEGABYTES} MB or "
             f"{ANSWER_VALUES:,} values; check OPENAI_BASE_URL"
         ) from None
-    except _INVALID_ANSWER:
+    except (
+        openai.OpenAIError,
+        AttributeError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ):
+        # JSON that is invalid, nested too deeply or not what the client expects.
         raise endpoint.invalid_answer(action) from None
 
 
 def _refusal(
-    endpoint: "Endpoint", action: str, error: openai.APIStatusError
+    endpoint: "Endpoint", action: str, error: "openai.APIStatusError"
 ) -> FinetuneError:
     """Return the error for a status that is not a success."""
     status, headers = error.status_code, error.response.headers
@@ -139,3 +151,20 @@ def _seconds(value: str | None) -> float:
     with suppress(ValueError, OverflowError):
         return number(parsedate_to_datetime(value or "").timestamp() - time.time())
     return 0
+
+
+def has_id(value: object) -> bool:
+    """Return whether a value of an answer has an id that can be printed."""
+    text = getattr(value, "id", None)
+    return (
+        isinstance(text, str)
+        and 0 < len(text) <= _MAX_ID_CHARACTERS
+        and text.isprintable()
+    )
+
+
+def number(value: object) -> float:
+    """Return a number of an answer, or 0 if it is not one or out of range."""
+    if isinstance(value, int | float) and 0 <= value < 1e11:
+        return float(value)
+    return 0.0

@@ -82,9 +82,7 @@ class _Exchange(httpx2.SyncByteStream):
     """
 
     def __init__(
-        self,
-        request: httpx2.Request,
-        send: Callable[[httpx2.Request], httpx2.Response],
+        self, request: httpx2.Request, send: Callable[[httpx2.Request], httpx2.Response]
     ) -> None:
         self._request, self._send = request, send
         self._seconds: float = request.extensions["timeout"]["read"]

@@ -11,7 +11,8 @@ import orjson
 from msgspec import Meta
 
 from exporter import __version__, manifest
-from exporter.endpoint.answers import NoAnswerError
+from exporter.endpoint.client import Endpoint
+from exporter.endpoint.errors import NoAnswerError
 from exporter.errors import FinetuneError
 from exporter.readers import shutdown_warnings
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openai.types.fine_tuning import FineTuningJob
-
-    from exporter.endpoint.client import Endpoint
 
 # Statuses of a job that ended without a model; with any other status it runs or has
 # succeeded. Endpoints other than OpenAI's use the third spelling.
@@ -33,7 +32,7 @@ _FILE_KEYS = {
 }
 
 
-def model_notes(endpoint: "Endpoint", model: str, today: date) -> list[str]:
+def model_notes(endpoint: Endpoint, model: str, today: date) -> list[str]:
     """Return warnings: that the model will be shut down soon, or is not listed.
 
     Raises:
@@ -60,7 +59,7 @@ def model_notes(endpoint: "Endpoint", model: str, today: date) -> list[str]:
     return notes + shutdown_warnings(model, shutdown, today)
 
 
-def _check_listed(endpoint: "Endpoint", model: str, refusal: FinetuneError) -> str:
+def _check_listed(endpoint: Endpoint, model: str, refusal: FinetuneError) -> str:
     """Return a warning if the model may exist.
 
     Raises:
@@ -171,26 +170,20 @@ def _set_path(body: dict[str, Any], keys: list[str], value: object) -> None:
 
 
 def find_equal(
-    endpoint: "Endpoint",
-    body: dict[str, Any],
-    *,
-    exclude: frozenset[str] = frozenset(),
+    endpoint: Endpoint, body: dict[str, Any], *, exclude: frozenset[str] = frozenset()
 ) -> "FineTuningJob | None":
     """Return a job of the same request that runs or has succeeded.
 
     If the endpoint stores no metadata, compare model, files, suffix and seed.
     """
     for job in _jobs(endpoint):
-        if (
-            job.id not in exclude
-            and str(job.status) not in WITHOUT_MODEL
-            and _is_equal(job, body)
-        ):
+        without_model = str(job.status) in WITHOUT_MODEL
+        if job.id not in exclude and not without_model and _is_equal(job, body):
             return job
     return None
 
 
-def _jobs(endpoint: "Endpoint") -> "Iterator[FineTuningJob]":
+def _jobs(endpoint: Endpoint) -> "Iterator[FineTuningJob]":
     jobs = endpoint.retrying.fine_tuning.jobs
     return endpoint.paginate("listing the jobs", lambda: jobs.list(limit=100))
 
@@ -211,9 +204,7 @@ def _is_equal(job: "FineTuningJob", body: dict[str, Any]) -> bool:
     )
 
 
-def create(
-    endpoint: "Endpoint", body: dict[str, Any], *, again: bool
-) -> "FineTuningJob":
+def create(endpoint: Endpoint, body: dict[str, Any], *, again: bool) -> "FineTuningJob":
     """Create a job once; if the answer is lost, look for it among the jobs.
 
     With `again`, only jobs that did not exist before count as the created one.

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import orjson
 
-from exporter.endpoint.answers import NoAnswerError
+from exporter.endpoint.client import Endpoint
+from exporter.endpoint.errors import NoAnswerError
 from exporter.endpoint.upload_file import (
     PURPOSE,
     FileChangedError,
@@ -27,12 +28,10 @@ if TYPE_CHECKING:
     from openai import OpenAI
     from openai.types import FileObject
 
-    from exporter.endpoint.client import Endpoint
-
 _THREADS = 3
 
 
-def cancel_open_uploads(endpoint: "Endpoint", folder: Path) -> None:
+def cancel_open_uploads(endpoint: Endpoint, folder: Path) -> None:
     """Cancel the Uploads that a killed command left open at the endpoint."""
     for note in sorted(folder.glob(".upload-*.json")):
         try:
@@ -48,7 +47,7 @@ def cancel_open_uploads(endpoint: "Endpoint", folder: Path) -> None:
 
 
 def send_parts(
-    endpoint: "Endpoint",
+    endpoint: Endpoint,
     upload: UploadFile,
     parts: list[FilePart],
     find: "Callable[[], FileObject | None]",
@@ -88,7 +87,7 @@ def send_parts(
 
 
 @contextmanager
-def _open_upload(endpoint: "Endpoint", upload: UploadFile) -> Iterator[str]:
+def _open_upload(endpoint: Endpoint, upload: UploadFile) -> Iterator[str]:
     """Create an Upload and yield its id; cancel it if the block raises."""
     created = endpoint.create_once(
         f"starting the upload of {upload.path.name}",
@@ -118,7 +117,7 @@ def _open_upload(endpoint: "Endpoint", upload: UploadFile) -> Iterator[str]:
     note.unlink()
 
 
-def _cancel(endpoint: "Endpoint", client: "OpenAI", upload_id: str) -> None:
+def _cancel(endpoint: Endpoint, client: "OpenAI", upload_id: str) -> None:
     try:
         endpoint.call(
             f"cancelling {upload_id}", lambda: client.uploads.cancel(upload_id)
@@ -130,7 +129,7 @@ def _cancel(endpoint: "Endpoint", client: "OpenAI", upload_id: str) -> None:
 
 
 def _send_concurrently(
-    endpoint: "Endpoint", upload_id: str, parts: list[FilePart]
+    endpoint: Endpoint, upload_id: str, parts: list[FilePart]
 ) -> list[str]:
     """Send the parts in threads, each with retries of its own; return their ids."""
     part_ids: list[Future[str]] = [Future() for _ in parts]

@@ -1,11 +1,12 @@
 """Files at an endpoint: found by name and size, else uploaded, never twice."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exporter.endpoint.answers import number
+from exporter.endpoint.client import Endpoint
+from exporter.endpoint.errors import number
 from exporter.endpoint.parts import send_parts
 from exporter.endpoint.upload_file import (
     MEGABYTE,
@@ -21,19 +22,17 @@ from exporter.progress import Step, say, step
 if TYPE_CHECKING:
     from openai.types import FileObject
 
-    from exporter.endpoint.client import Endpoint
-
 # Statuses of a file that Azure is deleting.
 _DELETED = {"deleting", "deleted"}
 
 
 def find_file(
-    endpoint: "Endpoint", upload: UploadFile, *, exclude: Collection[str] = ()
+    endpoint: Endpoint, upload: UploadFile, *, exclude: Collection[str] = ()
 ) -> "FileObject | None":
     """Return the file at the endpoint with the same name and size, if any."""
     found = [
         file
-        for file in _files_of_same_name(endpoint, upload)
+        for file in _same_name(endpoint, upload)
         if file.id not in exclude
         and file.bytes in (upload.facts.bytes, None)
         and str(file.status) not in _DELETED
@@ -46,22 +45,19 @@ def find_file(
     )
 
 
-def _files_of_same_name(
-    endpoint: "Endpoint", upload: UploadFile
-) -> "Iterator[FileObject]":
-    """Yield the files at the endpoint with the name of this one."""
+def _same_name(endpoint: Endpoint, upload: UploadFile) -> "list[FileObject]":
+    """Return the files at the endpoint with the name of this one."""
     files = endpoint.retrying.files
-    for file in endpoint.paginate(
+    found = endpoint.paginate(
         "listing the files", lambda: files.list(purpose=PURPOSE, limit=1000)
-    ):
-        if file.filename == upload.remote_name:
-            yield file
+    )
+    return [file for file in found if file.filename == upload.remote_name]
 
 
 class Transfer:
     """A file on its way to an endpoint, whole or in parts."""
 
-    def __init__(self, endpoint: "Endpoint", upload: UploadFile) -> None:
+    def __init__(self, endpoint: Endpoint, upload: UploadFile) -> None:
         self._endpoint, self._upload = endpoint, upload
         self._parts: list[FilePart] = []
         # The ids of the files of the same name that are not the one sent here.
@@ -95,8 +91,7 @@ class Transfer:
             parts_above = limits.get("request_bytes", limits.get("bytes", size))
         say(f"sending {upload.path} ({size:,} bytes) to {endpoint.name}")
         start = time.monotonic()
-        same_name = _files_of_same_name(endpoint, upload)
-        self._before = frozenset(file.id for file in same_name)
+        self._before = frozenset(file.id for file in _same_name(endpoint, upload))
         work = Step(f"sending {upload.path.name}", size, "bytes", self.bytes_sent)
         try:
             with step(work), upload.path.open("rb", buffering=0) as file:
@@ -144,7 +139,7 @@ class Transfer:
         time.sleep(1)  # The endpoint may still be receiving what was sent.
         delete = self._endpoint.retrying.files.delete
         try:
-            for file in [*_files_of_same_name(self._endpoint, self._upload)]:
+            for file in _same_name(self._endpoint, self._upload):
                 if file.id not in self._before:
                     action = f"deleting {file.id}"
                     self._endpoint.call(action, partial(delete, file.id))
@@ -153,7 +148,7 @@ class Transfer:
         return f"nothing of it is left at {self._endpoint.name}"
 
 
-def await_processed(endpoint: "Endpoint", file: "FileObject", *, wait: float) -> None:
+def await_processed(endpoint: Endpoint, file: "FileObject", *, wait: float) -> None:
     """Wait up to `wait` seconds until the endpoint has processed the file.
 
     With zero, do not even check it.

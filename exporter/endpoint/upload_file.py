@@ -4,16 +4,14 @@ import hashlib
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, cast
+from typing import BinaryIO, Literal, NamedTuple, cast
 
 from exporter import manifest
 from exporter.checking.files import check_file, check_leaks
 from exporter.checking.rules import Finding, read_rules
+from exporter.endpoint.client import Endpoint
 from exporter.errors import FinetuneError
 from exporter.files import FileFacts
-
-if TYPE_CHECKING:
-    from exporter.endpoint.client import Endpoint
 
 MEGABYTE = 1 << 20
 PURPOSE: Literal["fine-tune"] = "fine-tune"
@@ -126,7 +124,7 @@ def split(file: BinaryIO, upload: UploadFile, part_bytes: int) -> list[FilePart]
     return parts
 
 
-def validated_files(endpoint: "Endpoint", folder: Path) -> list[UploadFile]:
+def validated_files(endpoint: Endpoint, folder: Path) -> list[UploadFile]:
     """Return the training file and, if there is one, the validation file.
 
     Raises:

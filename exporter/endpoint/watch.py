@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from exporter.endpoint.answers import NoAnswerError, number
+from exporter.endpoint.client import Endpoint
+from exporter.endpoint.errors import NoAnswerError, number
 from exporter.endpoint.jobs import WITHOUT_MODEL
 from exporter.files import append
 from exporter.progress import say
 
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob
-
-    from exporter.endpoint.client import Endpoint
 
 # With any other status, known or not, the job still runs.
 _ENDED = {"succeeded", *WITHOUT_MODEL}
@@ -39,7 +38,7 @@ class _Event(NamedTuple):
 
 
 def follow(
-    endpoint: "Endpoint", job_id: str, *, folder: Path, interval: float
+    endpoint: Endpoint, job_id: str, *, folder: Path, interval: float
 ) -> "FineTuningJob":
     """Show the job's events as they come, and return the job when it has ended.
 
@@ -78,7 +77,7 @@ def follow(
 
 
 def record_outcome(
-    endpoint: "Endpoint", job: "FineTuningJob", folder: Path
+    endpoint: Endpoint, job: "FineTuningJob", folder: Path
 ) -> dict[str, Any]:
     """Add the outcome to jobs.jsonl in the folder, once, and return it."""
     error = endpoint.redact(getattr(getattr(job, "error", None), "message", None))
@@ -90,20 +89,17 @@ def record_outcome(
     return outcome
 
 
-def _new_events(endpoint: "Endpoint", job_id: str, shown: set[str]) -> list[_Event]:
+def _new_events(endpoint: Endpoint, job_id: str, shown: set[str]) -> list[_Event]:
     """Return the events that were not shown yet, oldest first."""
     events: list[_Event] = []
     jobs = endpoint.retrying.fine_tuning.jobs
     found = endpoint.paginate(
-        f"listing the events of {job_id}",
-        lambda: jobs.list_events(job_id, limit=_PAGE),
+        f"listing the events of {job_id}", lambda: jobs.list_events(job_id, limit=_PAGE)
     )
     for count, event in enumerate(found, 1):
         if event.id not in shown:
-            message, level = (
-                endpoint.redact(event.message),
-                endpoint.redact(event.level),
-            )
+            message = endpoint.redact(event.message)
+            level = endpoint.redact(event.level)
             line = f"{_utc(event.created_at)}  {level}  {message}"
             events.append(_Event(number(event.created_at), event.id, line, message))
         elif count >= _PAGE:

@@ -21,8 +21,7 @@ class _Decoder(json.JSONDecoder):
 
 # A whole number is its digits, however long.
 _DECODER = _Decoder(
-    object_pairs_hook=Object,
-    parse_int=lambda digits: "0" if digits == "-0" else digits,
+    object_pairs_hook=Object, parse_int=lambda digits: "0" if digits == "-0" else digits
 )
 decode, raw_decode = _DECODER.decode, _DECODER.raw_decode
 
