@@ -22,21 +22,21 @@ from tests.workspace import (
     warm_dbt,
 )
 
-# A busy machine is no fault of the code.
+# A test must not fail because the machine is busy.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
 def pytest_configure() -> None:
-    # A shell lets what it runs in the background ignore Ctrl-C, nohup the end of the
-    # terminal, and the commands under test would inherit that.
+    # Programs in the background of a shell ignore SIGINT, and under nohup SIGHUP; the
+    # commands under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_unconfigure() -> None:
     if warm_dbt.cache_info().currsize:
-        warm_dbt().communicate()  # It ends with what it reads.
+        warm_dbt().communicate()  # It ends at the end of its input.
 
 
 def pytest_report_header() -> list[str]:
@@ -111,7 +111,7 @@ def sample(built_sample: Workspace, make_workspace: MakeWorkspace) -> Workspace:
     """Return a built copy of the sample that a test may change."""
     old = built_sample.environment["PGDATABASE"]
     copy = make_workspace(create_options=f"template {old}")
-    # Both names have the same length, so that this holds for msgpack, too.
+    # Both names have the same length, so this also works in msgpack files.
     new = copy.environment["PGDATABASE"]
     for path in (built_sample.project / "target").rglob("*"):
         if path.is_file():

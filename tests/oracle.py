@@ -1,4 +1,4 @@
-"""The rules once more, in plain Python: no SQL and no code of the project."""
+"""An independent version of the rules in Python: shares no SQL and no code."""
 
 import hashlib
 import sys
@@ -52,7 +52,7 @@ def training_pairs(
     at_least: int = 10,
     validation_percent: float = 0,
 ) -> list[dict[str, Any]]:
-    """Return the lines of clean.jsonl, as dictionaries, in their order."""
+    """Return the lines of clean.jsonl in order, as dictionaries."""
     by_title: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
     for uid, title, description in kept_rows(rows, longer_than=longer_than):
         by_title[title].append((uid, description))
@@ -98,7 +98,7 @@ def outcomes(
     at_least: int = 10,
     validation_percent: float = 0,
 ) -> list[tuple[str | None, str | None, str | None]]:
-    """Return (uid, rule that drops the row, pair that holds it) of each row."""
+    """Return (uid, rule that drops the row, pair_id) of each row."""
     rows = list(rows)
     kept = kept_rows(rows, longer_than=longer_than)
     often = _counts(title for _, title, _ in kept)

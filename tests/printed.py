@@ -1,6 +1,6 @@
-"""What the documents show of readers' files, program and Makefile, printed from them.
+"""Print the documents' tables of readers, help texts and make targets.
 
-`make tables` writes it; a test holds it.
+`make tables` writes them; tests/test_documents.py compares them.
 """
 
 import re
@@ -20,7 +20,7 @@ _MARK = re.compile(
 
 
 def limits() -> str:
-    """Return who is known, with limits and sources."""
+    """Return the table of readers, with limits and sources."""
     rows = ["reader | kind | rows' form | limits | source, read", "--- | " * 4 + "---"]
     for reader in read_readers().values():
         stated = ", ".join(f"{k} {v:,}" for k, v in reader.limits.items())
@@ -32,7 +32,7 @@ def limits() -> str:
 
 
 def dates() -> str:
-    """Return what closes when, and which models end."""
+    """Return the table of closing dates of providers and models."""
     rows = ["provider | date | what", "--- | --- | ---"]
     for reader in read_readers().values():
         for closing in reader.closings:
@@ -85,7 +85,7 @@ def _table(rows: list[str]) -> str:
 
 
 def printed(text: str) -> str:
-    """Return a document with its tables printed anew."""
+    """Return a document with current tables."""
     tables = {"limits": limits, "dates": dates, "helps": helps, "targets": targets}
     return _MARK.sub(lambda mark: f"{mark[1]}{tables[mark[2]]()}{mark[3]}", text)
 

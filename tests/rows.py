@@ -1,4 +1,4 @@
-"""Rows: of a file, as `finetune load` would send them, and of every data set here."""
+"""The rows of a file, as `finetune load` sends them, and of every data set here."""
 
 import csv
 import gzip
@@ -95,7 +95,7 @@ def rows_in(path: Path) -> tuple[list[Row], list[Reject], LoadStats]:
 
 
 def read(path: Path) -> list[oracle.Row]:
-    """Return the rows of a data set, read by Python alone."""
+    """Return the rows of a data set, read only with Python's library."""
     if path.suffix == ".csv":
         with path.open(newline="") as file:
             return [

@@ -1,4 +1,4 @@
-"""What the documents say is what the programs do."""
+"""The documents show what the programs do, and each part imports only its own."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ from tests.workspace import REPOSITORY, Workspace
 
 PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")]
 
-# The import table: which parts of exporter/, files or folders, may use a package.
+# The import table: which files or folders of exporter/ may import a package.
 ALLOWED: dict[str, set[str]] = {
     "click": {"cli"},
     "dbt": {"building"},
@@ -37,12 +37,12 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-def test_what_a_page_shows_of_the_program_is_printed_by_it(page: Path) -> None:
+def test_a_page_shows_what_the_program_prints(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert printed(text) == text, "run make tables"
 
 
-def test_the_printed_helps_are_those_of_a_terminal(workspace: Workspace) -> None:
+def test_the_printed_help_texts_are_those_of_a_terminal(workspace: Workspace) -> None:
     done = workspace.finetune("export", "--help", COLUMNS="80")
     assert done.stdout.replace("python -m exporter", "finetune") in printed(
         "<!-- printed: helps -->\n<!-- end -->"
@@ -84,7 +84,7 @@ def test_the_rule_of_the_documents_works_as_it_is_written(workspace: Workspace) 
     done = workspace.finetune("export")
     assert done.returncode == 0
     assert re.search(r"description_without_email +13 +3 +10 ", done.stderr)
-    # The test of the result stands on its own: it finds the rows by itself.
+    # The data test does not depend on the rule: without it, it finds the rows.
     rules = workspace.project / "macros/rules.sql"
     rules.write_text(rules.read_text().replace("'%_@_%._%'", "'nothing'"))
     built = workspace.dbt("build", "--exclude-resource-type", "unit_test")
@@ -101,7 +101,7 @@ def test_the_output_in_the_readme_is_that_of_the_sample(sample: Workspace) -> No
 
 
 def imports(path: Path) -> set[str]:
-    """Return the full names of the modules that a file imports, wherever it does."""
+    """Return the full names of the modules that a file imports, at any place."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

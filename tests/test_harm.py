@@ -10,7 +10,7 @@ from tests.workspace import REPOSITORY, SHARED_DATA, Workspace
 CASE = REPOSITORY / "tests/cases/F8_harm_from_table_to_file.csv"
 
 
-def test_harm_in_the_table_is_said_by_the_gate_the_manifest_and_the_check(
+def test_gate_manifest_and_check_report_harm_in_the_table(
     workspace: Workspace,
 ) -> None:
     loaded = workspace.finetune("load", CASE)

@@ -1,4 +1,4 @@
-"""The tests for harm, on by default or to be switched on: what each finds."""
+"""Each generic test for harm finds what it names, and nothing else."""
 
 import json
 from typing import Any
@@ -103,7 +103,7 @@ def test_a_test_for_harm_finds_what_it_names_and_nothing_else(
         assert [row["begins_with"] for row in rows] == FOUND[test][:1]
 
 
-def test_their_counts_stand_in_the_manifest_as_warnings(switched_on: Workspace) -> None:
+def test_the_manifest_counts_what_they_find_as_warnings(switched_on: Workspace) -> None:
     files = switched_on.export()
     gate = json.loads((files / "manifest.json").read_bytes())["gate"]["tests"]
     counts = {test["name"]: (test["status"], test["failures"]) for test in gate}

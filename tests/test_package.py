@@ -1,4 +1,4 @@
-"""Our models as a package of somebody else's dbt project: same rows, same bytes."""
+"""The dbt project as a package of another project: same rows, same bytes."""
 
 import json
 import shutil
@@ -31,13 +31,13 @@ def test_a_project_with_our_package_exports_the_bytes_of_the_clone(
     document = json.loads((workspace.folder / "files/manifest.json").read_bytes())
     conditions = {rule["rule"]: rule["condition"] for rule in document["funnel"]}
     assert conditions["title_repeated"] == "count(*) >= 10"
-    # What the package calls staging is beside the shop's own, in one schema.
+    # The staging models of the package and of the shop are in one schema.
     views = workspace.sql(
         "select table_name from information_schema.views"
         " where table_schema = 'finetune' and table_name like 'stg%' order by 1"
     )
     assert views == [("stg_finetune__products",), ("stg_products",)]
-    # The shop may set our vars below our name, and they decide.
+    # The shop may set the package's vars under its name, and they take effect.
     project = root / "dbt_project.yml"
     project.write_text(project.read_text().replace("occurrences: 10", "occurrences: 9"))
     refused = workspace.finetune("export", "--project-dir", "integration_tests")

@@ -1,4 +1,4 @@
-"""The dbt project by itself: vars, other tables, other servers, clear refusals."""
+"""The dbt project alone: vars, other tables, other servers, clear errors."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def test_the_project_parses_without_a_warning(workspace: Workspace) -> None:
         ("validation_percent", -0.1, "a number of at least 0 and at most 50, but is"),
     ],
 )
-def test_a_var_that_makes_no_sense_stops_the_build_with_a_sentence(
+def test_a_var_out_of_range_stops_the_build_with_an_error(
     workspace: Workspace, name: str, value: object, sentence: str
 ) -> None:
     configure(workspace, **{name: value})
@@ -84,7 +84,7 @@ def test_another_table_works_by_configuration_alone(workspace: Workspace) -> Non
     assert loaded.stderr.startswith("1 row loaded into support.answers 2\n")
 
 
-def test_dbt_works_through_local_run_on_a_server_that_is_given(
+def test_dbt_works_through_local_run_on_an_external_server(
     workspace: Workspace,
 ) -> None:
     workspace.insert([(None, *pair) for pair in DESCRIPTIONS])
@@ -96,14 +96,16 @@ def test_dbt_works_through_local_run_on_a_server_that_is_given(
     assert workspace.export().exists()
 
 
-def test_descriptions_stand_in_the_database(built_sample: Workspace) -> None:
+def test_descriptions_of_dbt_are_comments_in_the_database(
+    built_sample: Workspace,
+) -> None:
     [[comment]] = built_sample.sql(
         "select obj_description('finetune.filter_funnel'::regclass)"
     )
     assert comment.strip().endswith("one row per rule.")
 
 
-def test_the_documentation_is_one_page_that_says_what_the_project_is(
+def test_the_documentation_is_one_page_with_an_overview(
     sample: Workspace,
 ) -> None:
     done = sample.dbt("docs", "generate", "--static")
@@ -124,10 +126,10 @@ def test_the_documentation_is_one_page_that_says_what_the_project_is(
 
 
 def refusal(workspace: Workspace, *arguments: str, **variables: str) -> str:
-    """Return the one line with which a command refuses."""
+    """Return the one line of a command's error."""
     done = workspace.finetune(*arguments, text="", limits=None, **variables)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
-    # A slow machine may say before what it waits for.
+    # On a slow machine a line may come first that says what the command waits for.
     [line] = [x for x in done.stderr.splitlines() if not x.startswith("waiting for ")]
     assert line.startswith("finetune: ")
     return line
@@ -204,7 +206,7 @@ def test_rows_that_a_policy_hides_stop_the_build(workspace: Workspace) -> None:
         f"create role {name} login password 'secret'",
         f"grant select on product to {name}",
         f"grant create on database {workspace.environment['PGDATABASE']} to {name}",
-        # Behind a view of its owner's, the policy is hidden from a look at the table.
+        # Behind a view, row_security_active() does not show the policy.
         "create table behind as table product",
         "alter table behind enable row level security",
         "alter table behind force row level security",

@@ -1,4 +1,4 @@
-"""The one list of rules: a rule stands there alone, and no row is lost beside it."""
+"""One list names the rules, and no row is lost outside of it."""
 
 import json
 import re
@@ -13,7 +13,7 @@ RULES += ["pair_distinct", "validation_answer_unseen"]
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_name_of_a_rule_stands_in_one_file_of_models_and_macros(rule: str) -> None:
+def test_only_one_file_of_models_and_macros_names_a_rule(rule: str) -> None:
     project = REPOSITORY / "dbt_project"
     files = [
         path.relative_to(project)
@@ -47,7 +47,7 @@ def test_no_unit_test_depends_on_the_thresholds_of_the_project(
     workspace.build(unit_tests=True)
 
 
-# What a rule on titles costs: an entry, a unit test and a data test.
+# A rule on titles needs an entry, a unit test and a data test.
 ENTRY = """\
         {
             'name': 'title_not_flooded',

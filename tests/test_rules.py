@@ -1,4 +1,4 @@
-"""The kept pairs are those of an independent program, on every data set."""
+"""The export keeps the same pairs as an independent program, on every data set."""
 
 import json
 import os
@@ -68,7 +68,7 @@ Outcome = tuple[str | None, str | None, str | None]
 
 
 def outcomes(workspace: Workspace) -> list[Outcome]:
-    """Return what became of each raw row, in an order."""
+    """Return the outcome of each raw row, sorted."""
     found = workspace.sql(
         "select uid, dropped_by, pair_id from finetune.product_outcomes"
     )
@@ -79,14 +79,12 @@ def sort(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return sorted(outcomes, key=lambda row: [value or "" for value in row])
 
 
-# Validation pairs at 10 %, and how many are dropped to leave them.
+# Validation pairs at 10 %, and how many pairs the last rule drops.
 AT_TEN_PERCENT = {"wordnet31": (871, 292), "appstream_cc0": (533, 4)}
 
 
 @each([path for path in DATA_SETS if path.stem.split(".")[0] in AT_TEN_PERCENT])
-def test_no_answer_of_the_validation_stands_in_training(
-    path: Path, workspace: Workspace
-) -> None:
+def test_no_validation_answer_is_in_training(path: Path, workspace: Workspace) -> None:
     rows = read(path)
     workspace.insert(rows)
     workspace.build("--vars", "{validation_percent: 10}")
@@ -150,7 +148,7 @@ ROWS = st.lists(
 
 @pytest.fixture(scope="module")
 def few_needed(make_workspace: MakeWorkspace) -> Workspace:
-    """Return a project that keeps a title of two rows and splits in halves."""
+    """Return a project that keeps titles with two rows and validates half of them."""
     workspace = make_workspace()
     workspace.insert([])
     workspace.build("--vars", "{min_title_occurrences: 2, validation_percent: 40}")
@@ -167,8 +165,7 @@ def test_generated_rows_give_the_pairs_of_the_oracle(
 ) -> None:
     manifest = json.loads((few_needed.project / "target/manifest.json").read_bytes())
     columns = "pair_id, title, description, split, title_occurrences, copies, first_uid"
-    # The stored tables are filled anew by their own SQL, so that the view over
-    # them shows what a build would.
+    # Run the tables' own SQL again, so that the views on them show what a build would.
     with few_needed.connect() as connection, connection.transaction():
         connection.execute("truncate product")
         with connection.cursor().copy("copy product from stdin") as copy:
@@ -195,7 +192,7 @@ def test_generated_rows_give_the_pairs_of_the_oracle(
 def other_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[tuple[dict[str, str], str]]:
-    """Yield another server, an older one if there is, and an odd collation."""
+    """Yield another server, an older one if installed, and an unusual collation."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     # 10 comes after 9, and b before C.
     locale = (

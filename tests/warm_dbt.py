@@ -1,7 +1,7 @@
-"""Run as a program: commands of dbt, each in a fork of a process that has imported it.
+"""A program that runs dbt commands in forks of a process that has imported dbt.
 
-To import dbt takes most of the time of a small build. Reads requests on stdin, a line
-of JSON each, and answers each with its exit code.
+Importing dbt takes most of the time of a small build. The program reads requests on
+stdin, a line of JSON each, and answers with the exit code.
 """
 
 import json
@@ -10,12 +10,12 @@ import sys
 from importlib import import_module
 from typing import Any
 
-# What dbt imports when a command needs it.
+# Modules that dbt imports only when a command needs them.
 _LATER = ["dbt.adapters.postgres", "dbt.task.build", "dbt.task.test", "dbt.task.list"]
 
 
 def _serve() -> dict[str, Any]:
-    """Answer requests; return in a child, with the one that it is for."""
+    """Answer requests; in the child, return its request."""
     for module in ["dbt.cli.main", *_LATER]:
         import_module(module)
     while line := sys.stdin.readline():
@@ -29,7 +29,7 @@ def _serve() -> dict[str, Any]:
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Turn this process into the command that is asked for."""
+    """Turn this process into the requested command."""
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])

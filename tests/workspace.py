@@ -23,20 +23,20 @@ SHARED_DATA = (
 DBT = Path(sys.executable).with_name("dbt")
 PAIRS = "finetune.int_finetune__pairs_deduplicated"
 
-# What the tests of the report open it with, and hold it against.
+# The browser and the npm packages that check the report.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 NPM = Path(sys.prefix) / "npm" / "node_modules"
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without what would steer our programs."""
+    """Return the environment without variables that affect our programs."""
     steering = ("PG", "DBT_", "OPENAI_", "SPARK_")
     return {k: v for k, v in os.environ.items() if not k.startswith(steering)}
 
 
 def edit(path: Path, old: str, new: str) -> None:
-    """Replace a text that the file must have."""
+    """Replace a text that must be in the file."""
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
@@ -52,8 +52,8 @@ def json_lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
-# The command as it is, which says in the end how many kilobytes it took at most.
-# VmHWM is of this program alone; ru_maxrss also of the one that it was forked from.
+# The command, which at the end prints its peak memory in kilobytes. VmHWM counts only
+# this program; ru_maxrss may also count the program that forked it.
 MEASURED = """
 import atexit, re, resource, sys
 from pathlib import Path
@@ -123,7 +123,7 @@ class Workspace:
         return self.run(command, text=text, limits=limits, **variables)
 
     def dbt(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run dbt in a fork of a process that has imported it, else as `DBT` would."""
+        """Run dbt in a fork of a process that has imported it, to save time."""
         out, err = self.folder / ".dbt-out", self.folder / ".dbt-err"
         command = ["--no-use-colors", *map(str, arguments)]
         command += ["--project-dir", "dbt_project"]
@@ -146,7 +146,7 @@ class Workspace:
         return subprocess.CompletedProcess(command, code, *texts)
 
     def build(self, *arguments: str, unit_tests: bool = False) -> None:
-        """Build and test; unit tests, of which no row has a part, cost half of it."""
+        """Build and test; unit tests, half of the time, only if asked for."""
         skipped = [] if unit_tests else ["--exclude-resource-type", "unit_test"]
         built = self.dbt("build", *arguments, *skipped)
         assert built.returncode == 0, built.stdout
@@ -183,7 +183,7 @@ class Workspace:
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """Yield a folder that every user may enter; pytest's own are closed."""
+    """Yield a folder that every user may enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory(
         dir="/var/tmp", ignore_cleanup_errors=True
     ) as name:
