@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "click": {"cli"},
     "dbt": {"building"},
     "httpx2": {"endpoint/exchange"},
-    "jinja2": {"readers/recipes", "report"},
+    "jinja2": {"jinja"},
     "markupsafe": {"report"},
     "msgpack": {"freshness"},
     "openai": {"endpoint"},

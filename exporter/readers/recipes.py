@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import orjson
 
+from exporter import jinja
 from exporter.checking.dialects import Conversation
 from exporter.readers import Reader
 from exporter.tokens import Counter
@@ -106,13 +106,7 @@ def render(
     begins with "?" is kept only if there are validation examples. A recipe that no
     test executes begins with a comment that says so.
     """
-    # Text, not HTML, is made here.
-    environment = jinja2.Environment(  # noqa: S701
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = jinja.environment()
     environment.filters |= {
         "sh": shlex.quote,
         "py": lambda text: json.dumps(text) if text.isascii() else repr(text),

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 from markupsafe import Markup
 
-from exporter import manifest
+from exporter import jinja, manifest
 from exporter.checking.rules import read_rules
 from exporter.diff import compare
 from exporter.errors import FinetuneError
@@ -103,14 +102,7 @@ def _is_foreign(path: Path) -> bool:
 
 def _render(variables: dict[str, Any]) -> tuple[str, str]:
     """Return the page and the card."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = jinja.environment(Path(__file__).parent, html=True)
     environment.filters |= {
         "html": as_html,
         "redacted": redacted,
