@@ -48,7 +48,8 @@ _NEXT, _END = re.compile(r"\s*,\s*"), re.compile(r"\s*\]\s*\Z")
 def line_rows(file: InputFile, columns: Columns, stats: LoadStats) -> Iterator[Block]:
     """Yield the rows of JSON Lines.
 
-    A plain text of JSON is, byte by byte, one of COPY.
+    Most lines are not decoded: a JSON string whose escapes COPY has too consists of the
+    same bytes in COPY's text format.
     """
     encoder, number, plain = _Encoder(file, columns, ()), 0, re.compile(b"")
     while block := file.read_lines():

@@ -39,6 +39,7 @@ _REMEDIES = {
 }
 # How a JSON array begins; a CSV header may begin with a bracket, too.
 _ARRAY = re.compile(rb'\[\s*(?:[\[{\]"\d-]|null|true|false)')
+# A key whose value is a list of objects.
 _WRAPPER = re.compile(rb'"((?:[^"\\]|\\.)+)"\s*:\s*\[\s*\{')
 _JSON_NAME = re.compile(r"\.(jsonl?|ndjson)(\.gz)?$", re.IGNORECASE)
 
@@ -52,11 +53,11 @@ def sniff(
         FinetuneError: The file has another format.
     """
     head = file.peek()
-    other = file_type(head[:SIGNATURE_BYTES])
-    if other:
-        what, remedy = _REMEDIES.get(other.detail) or _REMEDIES[other.rule]
+    found = file_type(head[:SIGNATURE_BYTES])
+    if found:
+        what, remedy = _REMEDIES.get(found.detail) or _REMEDIES[found.rule]
         reason = f"{what}; {remedy}"
-        raise file.error(reason.format(detail=other.detail, path=file.quoted))
+        raise file.error(reason.format(detail=found.detail, path=file.quoted))
     if head.startswith(b"--\n-- PostgreSQL database"):
         raise file.error(f"a dump of PostgreSQL; psql -f {file.quoted}")
     end_of_line = re.search(rb"\r*\n|\r(?=.)", head, re.DOTALL)
@@ -64,56 +65,31 @@ def sniff(
         file.end_of_line = b"\r"
     text = head.lstrip(BLANK)
     if not text:
-        long = len(head) > MAX_LINE_BYTES
-        most = f"blank for {MAX_LINE_BYTES >> 20} MiB"
-        raise file.error(f"the file is {most if long else 'empty'}")
+        blank = f"blank for {MAX_LINE_BYTES >> 20} MiB"
+        too_long = len(head) > MAX_LINE_BYTES
+        raise file.error(f"the file is {blank if too_long else 'empty'}")
     if _ARRAY.match(text):
         return array_rows
     if text[:1] == b"{":
         _refuse_one_document(file, text, columns)
         return line_rows
-    later = file.end_of_line + b"{"
-    return line_rows if _JSON_NAME.search(file.name) and later in text else csv_rows
-
-
-def _refuse_columns(file: InputFile, items: dict[str, Any], wanted: list[str]) -> None:
-    """Refuse an object whose values are rows, or whole columns."""
-    rows = [*items.values()]
-    if rows and all(
-        isinstance(row, exact_json.Object) and {*wanted} & {*dict(row)} for row in rows
-    ):
-        raise file.error(f"each row is under a key of its own; {file.jq('.[]')}")
-    if {*wanted} <= items.keys():
-        names = [json.dumps(name) for name in wanted]
-        columns = ", ".join(f".[{name}]" for name in names)
-        row = ", ".join(f"{name}: .[{place}]" for place, name in enumerate(names))
-        change = f"[{columns}] | map([.[]]) | transpose[] | {{{row}}}"
-        raise file.error(f"columns in place of rows; {file.jq(change)}")
+    # JSON Lines with a bad first line.
+    object_later = file.end_of_line + b"{" in text
+    return line_rows if _JSON_NAME.search(file.name) and object_later else csv_rows
 
 
 def _refuse_one_document(file: InputFile, text: bytes, columns: Columns) -> None:
-    """Refuse a JSON value over several lines, or one with the rows under a key."""
-    line, ended, rest = text.partition(file.end_of_line)
-    seen = max(HEAD_BYTES, len(line) if len(line) <= MAX_LINE_BYTES else 0)
-    head = text[:seen].decode(errors="replace")
-    wanted = columns.names()
-    try:
-        refuse_oversized(line)
-        value, end = exact_json.raw_decode(head)
-        multiline = file.end_of_line.decode() in head[:end]
-    except ValueError:
-        # Broken, or only longer than the part that was decoded.
-        value = None
-        followed = len(text) < HEAD_BYTES or rest[:1] in b"{"
-        unfinished = line.rstrip().endswith((b"{", b"[", b","))
-        multiline = bool(ended) and (unfinished or not followed)
+    """Refuse one JSON document in place of an object a line."""
+    wanted = {*columns.names()}
+    value, multiline = _decode_first(file, text)
     items = dict(value) if isinstance(value, exact_json.Object) else {}
     if all(isinstance(item, list) for item in items.values()):
-        _refuse_columns(file, items, wanted)
+        _refuse_nested_rows(file, items, columns)
     steps = exact_json.path_to_objects(value)
-    if steps and not items.keys() & {*wanted}:
+    if steps and not items.keys() & wanted:
         change = file.jq(f"{steps}[]")
         raise file.error(f"the rows are under the key {steps}; {change}")
+    # Guess the key if the document is too long to be decoded.
     wrapper = _WRAPPER.search(text, 0, HEAD_BYTES) if value is None else None
     before = text[: wrapper.start()].decode(errors="replace") if wrapper else ""
     if wrapper and not any(f'"{name}"' in before for name in wanted):
@@ -122,3 +98,38 @@ def _refuse_one_document(file: InputFile, text: bytes, columns: Columns) -> None
         raise file.error(f"the rows are under a key, perhaps {key}; {change}")
     if multiline:
         raise file.error(f"an object over several lines; {file.jq('.')}")
+
+
+def _decode_first(file: InputFile, text: bytes) -> tuple[object, bool]:
+    """Return the first value of a text, and whether it spans several lines.
+
+    If it is broken, or longer than the head, the value is None and the rest a guess.
+    """
+    line, line_end, rest = text.partition(file.end_of_line)
+    size = max(HEAD_BYTES, len(line) if len(line) <= MAX_LINE_BYTES else 0)
+    head = text[:size].decode(errors="replace")
+    try:
+        refuse_oversized(line)
+        value, end = exact_json.raw_decode(head)
+    except ValueError:
+        unfinished = line.rstrip().endswith((b"{", b"[", b","))
+        object_follows = len(text) < HEAD_BYTES or rest[:1] in b"{"
+        return None, bool(line_end) and (unfinished or not object_follows)
+    return value, file.end_of_line.decode() in head[:end]
+
+
+def _refuse_nested_rows(
+    file: InputFile, items: dict[str, Any], columns: Columns
+) -> None:
+    """Refuse an object whose values are rows, or whole columns."""
+    rows, wanted = [*items.values()], columns.names()
+    if rows and all(
+        isinstance(row, exact_json.Object) and {*wanted} & {*dict(row)} for row in rows
+    ):
+        raise file.error(f"each row is under a key of its own; {file.jq('.[]')}")
+    if {*wanted} <= items.keys():
+        names = [json.dumps(name) for name in wanted]
+        lists = ", ".join(f".[{name}]" for name in names)
+        row = ", ".join(f"{name}: .[{index}]" for index, name in enumerate(names))
+        change = f"[{lists}] | map([.[]]) | transpose[] | {{{row}}}"
+        raise file.error(f"columns in place of rows; {file.jq(change)}")
