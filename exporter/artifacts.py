@@ -121,7 +121,7 @@ def read_build(artifacts: Artifacts, name: str) -> Build:
         FinetuneError: The declaration of the data set is wrong.
     """
     data_set = dataset.read(artifacts.manifest, name)
-    guarded = {
+    covered = {
         *data_set.models,
         *_read_through_views(artifacts, data_set.examples),
         *(_read_through_views(artifacts, data_set.funnel) if data_set.funnel else ()),
@@ -129,13 +129,13 @@ def read_build(artifacts: Artifacts, name: str) -> Build:
     tests = [
         node
         for node in artifacts.manifest["nodes"].values()
-        if node["resource_type"] == "test" and guarded & _tested(node)
+        if node["resource_type"] == "test" and covered & _tested(node)
     ]
     tested = {name for test in tests for name in test["depends_on"]["nodes"]}
-    used = sorted(guarded | tested)
+    used = sorted(covered | tested)
     relations = {name: _relation(artifacts.node(name)) for name in used}
     # The files contain nothing of the outcomes, which read the whole raw table.
-    read = (guarded - {data_set.outcomes}) | tested
+    read = (covered - {data_set.outcomes}) | tested
     return Build(
         artifacts=artifacts,
         data_set=data_set,

@@ -27,7 +27,7 @@ from exporter.tokens import Counter, Tally
 # How a value of each kind is written into a line.
 _ENCODERS: dict[Kind, Callable[[Any], bytes]] = {
     Kind.TEXT: encoded,
-    Kind.WHOLE: orjson.dumps,
+    Kind.INTEGER: orjson.dumps,
     Kind.JSON: lambda text: escape_line_ends(text.encode()),
 }
 
@@ -73,8 +73,8 @@ class Examples:
         self._dialect, self._counter = dialect, counter
         self._columns = snapshot.columns(build.examples)
         self._names = [column.name for column in self._columns]
-        self._places = {
-            key: self._place(key)
+        self._indexes = {
+            key: self._index(key)
             for key in COLUMN_KEYS
             if (system is SLOT if key == "system" else getattr(build.data_set, key))
         }
@@ -84,7 +84,7 @@ class Examples:
         """Return the system prompt of all examples, if there is one."""
         return self._system if isinstance(self._system, str) else None
 
-    def _place(self, key: str) -> int:
+    def _index(self, key: str) -> int:
         """Return the index of the column that a key of the data set names."""
         data_set, name = self._build.data_set, getattr(self._build.data_set, key)
         if name not in self._names:
@@ -93,15 +93,15 @@ class Examples:
                 f"{self._build.examples} has no column {name}; it has "
                 f"{', '.join(self._names)}",
             )
-        place = self._names.index(name)
-        kind = self._columns[place].kind
-        if kind is not Kind.TEXT and not (key == "id" and kind is Kind.WHOLE):
+        index = self._names.index(name)
+        kind = self._columns[index].kind
+        if kind is not Kind.TEXT and not (key == "id" and kind is Kind.INTEGER):
             raise data_set.error(
                 key,
                 f"column {name} of {self._build.examples} is not text; cast it to "
                 "text in the model",
             )
-        return place
+        return index
 
     def count(self) -> dict[str, dict[str, int]]:
         """Return the number of titles and pairs of each split."""
@@ -141,7 +141,7 @@ class Examples:
             "pairs",
             done=lambda: sum(split.pairs for split in splits.values()),
         )
-        key = self._columns[self._places["id"]]
+        key = self._columns[self._indexes["id"]]
         rows = self._snapshot.rows(self._build.examples, self._columns, key)
         # After an error, a generator that is not closed waits for its connection.
         with closing(rows), step(work):
@@ -157,10 +157,10 @@ class Examples:
         template_with_system = line_template(SLOT, self._dialect)
         # Looked up here and not in the loop, which runs for millions of rows.
         id_, user, assistant = (
-            self._places[key] for key in ("id", "user", "assistant")
+            self._indexes[key] for key in ("id", "user", "assistant")
         )
-        split_, system = self._places.get("split"), self._places.get("system")
-        id_is_number = self._columns[id_].kind is Kind.WHOLE
+        split_, system = self._indexes.get("split"), self._indexes.get("system")
+        id_is_number = self._columns[id_].kind is Kind.INTEGER
         last, name, prompt = "", "train", None
         for row in rows:
             key, question, answer = row[id_], row[user], row[assistant]
@@ -207,15 +207,15 @@ class Examples:
                 "keep the order of a query; for Sail see docs/spark.md"
             )
         for name in ("user", "assistant"):
-            place = self._places[name]
-            if not row[place]:
-                column = self._names[place]
+            index = self._indexes[name]
+            if not row[index]:
+                column = self._names[index]
                 return data_set.error(
                     name,
                     f"{column} of {key!r} is empty; filter such rows out in the model",
                 )
         return data_set.error(
             "split",
-            f"{data_set.split} of {key!r} is {row[self._places['split']]!r}, but must "
+            f"{data_set.split} of {key!r} is {row[self._indexes['split']]!r}, but must "
             "be train or validation",
         )

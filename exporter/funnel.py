@@ -22,7 +22,7 @@ _HIDDEN = {"dbt_invocation_id", "built_at", "vars", "position"}
 _LINEAGE = {"copies", "first_uid"}
 
 # Samples show at most this many characters of a text.
-_CUT = 200
+_MAX_CHARACTERS = 200
 
 
 class Funnel(NamedTuple):
@@ -149,7 +149,7 @@ def _merged_query(
 def _cells(columns: Sequence[Column]) -> dict[str, str]:
     """Return the SQL of each value in a sample, by the column's name."""
     return {
-        column.name: f"left({column.expression}, {_CUT})"
+        column.name: f"left({column.expression}, {_MAX_CHARACTERS})"
         if column.kind is Kind.TEXT
         else column.expression
         for column in columns

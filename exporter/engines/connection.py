@@ -38,25 +38,27 @@ _DEFAULTS = {
 # Seconds without an answer before the first poll, and at most between two polls.
 _FIRST_POLL, _LONGEST_PAUSE = 2.0, 30.0
 
-_AGAIN = "nothing was changed; run the command again"
-_ENDED = "nothing was changed; see that the server runs, then run the command again"
-_LONGER = "nothing was changed; wait longer with PGOPTIONS='-c {}=0'"
+_RUN_AGAIN = "nothing was changed; run the command again"
+_CHECK_SERVER = (
+    "nothing was changed; see that the server runs, then run the command again"
+)
+_WAIT_LONGER = "nothing was changed; wait longer with PGOPTIONS='-c {}=0'"
 
 # Remedies by SQLSTATE (PostgreSQL 18 documentation, "Error Codes").
 _REMEDIES = {
     "25006": "set PGHOST to a server that accepts writes",
-    "25P03": _LONGER.format("idle_in_transaction_session_timeout"),
-    "25P04": _LONGER.format("transaction_timeout"),
-    "40P01": _AGAIN,
+    "25P03": _WAIT_LONGER.format("idle_in_transaction_session_timeout"),
+    "25P04": _WAIT_LONGER.format("transaction_timeout"),
+    "40P01": _RUN_AGAIN,
     "42501": "grant this role what docs/server.md lists",
     "53100": "nothing was changed; make room on the server and run the command again",
-    "53200": _AGAIN,
-    "55P03": _LONGER.format("lock_timeout"),
-    "57014": _AGAIN,
-    "57P01": _ENDED,
-    "57P02": _ENDED,
-    "57P03": _ENDED,
-    "57P05": _ENDED,
+    "53200": _RUN_AGAIN,
+    "55P03": _WAIT_LONGER.format("lock_timeout"),
+    "57014": _RUN_AGAIN,
+    "57P01": _CHECK_SERVER,
+    "57P02": _CHECK_SERVER,
+    "57P03": _CHECK_SERVER,
+    "57P05": _CHECK_SERVER,
 }
 
 # Remedies of a failed connection, by a part of the message; the last one is for all.
@@ -149,7 +151,7 @@ class Connection(psycopg.Connection[Any]):
         if before and self._stalled and seconds >= timeout:
             self.pgconn.finish()
             raise FinetuneError(
-                f"PostgreSQL: no answer for {seconds:.0f} seconds; {_ENDED}"
+                f"PostgreSQL: no answer for {seconds:.0f} seconds; {_CHECK_SERVER}"
             )
 
     def _is_stalled(self) -> bool:
@@ -258,7 +260,7 @@ def connected() -> Iterator[Connection]:
 
 def _is_disconnect(error: psycopg.Error) -> bool:
     """Return whether the connection ended, and not only a statement."""
-    return error.sqlstate is None or _REMEDIES.get(error.sqlstate) == _ENDED
+    return error.sqlstate is None or _REMEDIES.get(error.sqlstate) == _CHECK_SERVER
 
 
 def server_message(error: psycopg.Error) -> str:
@@ -271,9 +273,11 @@ def server_message(error: psycopg.Error) -> str:
 
 def with_remedy(error: psycopg.Error) -> FinetuneError:
     """Return an error on an open connection, with its remedy if there is one."""
-    remedy = _ENDED if _is_disconnect(error) else _REMEDIES.get(error.sqlstate or "")
+    remedy = (
+        _CHECK_SERVER if _is_disconnect(error) else _REMEDIES.get(error.sqlstate or "")
+    )
     if error.sqlstate == "57014" and "statement timeout" in str(error):
-        remedy = _LONGER.format("statement_timeout")
+        remedy = _WAIT_LONGER.format("statement_timeout")
     return FinetuneError("; ".join(filter(None, [server_message(error), remedy])))
 
 

@@ -21,7 +21,7 @@ _CHUNK_ROWS, _CHUNK_BYTES = 100, 1 << 25
 _TYPES = {
     **dict.fromkeys(("text", "varchar"), (Kind.TEXT, "{}")),
     **dict.fromkeys(("bpchar", "name", "uuid"), (Kind.TEXT, "{}::text")),
-    **dict.fromkeys(("int2", "int4", "int8"), (Kind.WHOLE, "{}")),
+    **dict.fromkeys(("int2", "int4", "int8"), (Kind.INTEGER, "{}")),
     **dict.fromkeys(
         ("numeric", "float4", "float8", "bool"), (Kind.JSON, "to_json({})::text")
     ),

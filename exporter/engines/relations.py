@@ -38,7 +38,7 @@ class Kind(Enum):
     """The kind of value that an engine returns for a column."""
 
     TEXT = "text"
-    WHOLE = "whole number"
+    INTEGER = "integer"
     JSON = "JSON"
 
 

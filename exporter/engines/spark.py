@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TYPES = {
     "string": (Kind.TEXT, "{}"),
     **dict.fromkeys(
-        ("tinyint", "smallint", "int", "bigint"), (Kind.WHOLE, "cast({} as bigint)")
+        ("tinyint", "smallint", "int", "bigint"), (Kind.INTEGER, "cast({} as bigint)")
     ),
     **dict.fromkeys(("decimal", "boolean"), (Kind.JSON, "cast({} as string)")),
     "date": (Kind.TEXT, "cast({} as string)"),
