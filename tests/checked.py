@@ -1,4 +1,4 @@
-"""`finetune check` in this process and as a command, and files to give it."""
+"""Run `finetune check` in this process or as a command, and write files for it."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def finetune(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def write_export(folder: Path) -> None:
-    """Write an export as small as can be, with its manifest."""
+    """Write the smallest possible export, with its manifest."""
     folder.mkdir()
     rows = lines(12)
     clean_rows = [
@@ -80,7 +80,7 @@ ROWS: dict[str, dict[str, Any]] = {
 def write_rows(
     path: Path, dialect: str, count: int = 40, answer: str = "A bag."
 ) -> Path:
-    """Write so many examples in a dialect, none like another."""
+    """Write this many different examples in a dialect."""
     path.write_bytes(
         b"".join(
             chat_line(
@@ -96,7 +96,7 @@ def write_rows(
 
 
 def findings(path: Path, *readers: str, dialect: str = "messages") -> list[Finding]:
-    """Return what `finetune check` says of a file, to these readers or to all."""
+    """Return the findings of a file for these readers, or for all."""
     found: list[Finding] = []
     check_file(path, read_rules(readers, dialect), found.append)
     return found

@@ -7,7 +7,7 @@ Json = Any
 
 
 def message(role: Json, content: Json, **more: Json) -> dict[str, Json]:
-    """Return a message; `more` are further keys."""
+    """Return a message; `more` are other keys."""
     return {"role": role, "content": content, **more}
 
 
@@ -17,23 +17,23 @@ ANSWER = message("assistant", "A blue bag.")
 
 
 def chat(*messages: Json, **more: Json) -> dict[str, Json]:
-    """Return an example; `more` are further keys beside "messages"."""
+    """Return an example; `more` are other keys beside "messages"."""
     return {"messages": list(messages), **more}
 
 
 def encoded(value: Json) -> bytes:
-    """Return a value as one line, its text raw."""
+    """Return a value as one line of JSON, without escapes for Unicode."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def good(number: int) -> bytes:
-    """Return an example that every reader takes; each number gives another."""
+    """Return an example that every reader accepts, a different one for each number."""
     question = message("user", f"Bag number {number}")
     return encoded(chat(SYSTEM, question, message("assistant", f"Bag {number}.")))
 
 
 def lines(count: int) -> list[bytes]:
-    """Return so many good lines."""
+    """Return this many good lines."""
     return [good(number) for number in range(1, count + 1)]
 
 
@@ -45,7 +45,7 @@ def with_line(line: bytes | Json, *, at: int = 7, count: int = 12) -> bytes:
 
 
 def clean() -> dict[str, bytes]:
-    """Return files that every reader takes, by what is unusual in them."""
+    """Return files that every reader accepts, by what is unusual in them."""
 
     def one(*messages: Json) -> bytes:
         return with_line(chat(*messages))
@@ -105,7 +105,7 @@ def clean() -> dict[str, bytes]:
 
 
 class Case(NamedTuple):
-    """A file, and the one rule it breaks: where and in which key."""
+    """A file, and the line and key where it breaks one rule."""
 
     name: str
     content: bytes

@@ -91,7 +91,7 @@ def _strings(draw: random.Random) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def _carriers() -> list[str]:
-    """Return product texts in many languages that nothing is wrong with."""
+    """Return product texts in many languages without any harm."""
     with (REPOSITORY / "examples/products.csv").open(encoding="utf-8") as file:
         contents = [row["content"].strip() for row in csv.DictReader(file)]
     fair = (c for c in contents if len(c) > 40 and not set(c) & set("<>&@\\[{"))

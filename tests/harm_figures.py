@@ -1,4 +1,4 @@
-"""How many harmful texts the warnings find, and how often they cry wolf.
+"""How many harmful texts the warnings find, and how many false warnings there are.
 
 `make harm` writes the tables of docs/check.md; a test holds those of the planted texts.
 """
@@ -41,7 +41,7 @@ _MARK = re.compile(r"(<!-- harm: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 class Pair(NamedTuple):
-    """A title and a text, and the harm that was planted there."""
+    """A title and a text, and the harm that was planted in it."""
 
     title: str
     text: str
@@ -59,7 +59,7 @@ def planted() -> list[Pair]:
 
 
 def found_by_check(pairs: list[Pair]) -> Found:
-    """Return which of the pairs break which rule, as `finetune check` has it."""
+    """Return which pairs break which rule, according to `finetune check`."""
     found: Found = defaultdict(set)
 
     def note(finding: Finding) -> None:
@@ -79,7 +79,7 @@ def found_by_check(pairs: list[Pair]) -> Found:
 
 
 def found_by_dbt(workspace: Workspace, pairs: list[Pair]) -> Found:
-    """Return which of the pairs the data tests find, after a build of them."""
+    """Return which pairs the data tests report, after a build."""
     workspace.insert([(n, pair.title, pair.text) for n, pair in enumerate(pairs)])
     workspace.build("--vars", "{min_title_occurrences: 1, min_description_length: 0}")
     stored = workspace.sql(
@@ -102,7 +102,7 @@ def found_by_dbt(workspace: Workspace, pairs: list[Pair]) -> Found:
 
 
 def planted_table(workspace: Workspace) -> str:
-    """Return what is found of the planted texts, and what of the clean ones."""
+    """Return the findings in planted texts, and those in clean ones."""
     pairs = planted()
     check, dbt = found_by_check(pairs), found_by_dbt(workspace, pairs)
     clean = {n for n, pair in enumerate(pairs) if pair.harm is None}
@@ -128,7 +128,7 @@ def _figures(found: set[int], wanted: set[int], clean: set[int]) -> str:
 
 
 def sets(names: Collection[str] = ()) -> dict[str, list[Pair]]:
-    """Return the pairs of the sample and of the shared sets, or of those named."""
+    """Return the pairs of the sample and the shared sets, or of the named ones."""
     paths = {"bundled sample": REPOSITORY / "examples/products.csv"}
     for path in sorted(SHARED_DATA.glob("*.jsonl.gz")):
         if not path.name.startswith("edge"):  # Made for its faults.
@@ -148,7 +148,7 @@ def _pairs(path: Path) -> list[Pair]:
 
 
 def alarms(pairs: Iterable[Pair]) -> str:
-    """Return how many of the texts of a real set are warned of, a rule each."""
+    """Return the number of warnings of each rule in the texts of a real set."""
     counts: dict[str, int] = defaultdict(int)
     total = 0
     for pair in pairs:
@@ -163,7 +163,7 @@ def alarms(pairs: Iterable[Pair]) -> str:
 
 
 def real_table() -> str:
-    """Return what is warned of in real texts."""
+    """Return the warnings in real texts."""
     rows = ["texts | how many | warned of", "--- | --- | ---"]
     rows += [f"{name} | {alarms(pairs)}" for name, pairs in sets().items()]
     return _table(rows)
@@ -174,13 +174,13 @@ def _table(rows: list[str]) -> str:
 
 
 def table_in_the_docs(name: str) -> str:
-    """Return a table as it is published."""
+    """Return a table in Markdown."""
     text = DOC.read_text(encoding="utf-8")
     return next(m[0] for m in _MARK.finditer(text) if m[2] == name).split("\n", 1)[1]
 
 
 def main() -> None:
-    """Write the tables anew."""
+    """Write the tables again."""
     if not SHARED_DATA.exists():
         raise SystemExit(f"{SHARED_DATA} is absent: name it in FINETUNE_SHARED_DIR")
     with (

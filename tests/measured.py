@@ -14,12 +14,12 @@ ROW = re.compile(r"\| `(?P<name>[a-z-]+)` \| (?P<version>\S+ \d[\w.]*) \| [^|]+ 
 
 
 def rows(table: str) -> str:
-    """Return the rows of a table, for a test or to be written anew."""
+    """Return the rows of a table."""
     return _table(table).search(PAGE.read_text(encoding="utf-8"))[2]  # type: ignore[index]
 
 
 def record(table: str, name: str, python: Path, package: str, found: str) -> None:
-    """Write the row of a name: the version of the package there, and what was found."""
+    """Write the row of a name: the version of the package, and the result."""
     ask = f"import importlib.metadata as m; print(m.version({package!r}), end='')"
     version = subprocess.run(
         [python, "-c", ask], capture_output=True, text=True, check=True

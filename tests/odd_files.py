@@ -1,4 +1,4 @@
-"""Files of every odd kind, the same twelve rows in them, and how each is called."""
+"""The same twelve rows in files of every odd kind, and the rule that each breaks."""
 
 import gzip
 import io
@@ -27,14 +27,14 @@ def packed(kind: str) -> bytes:
 
 
 def each(old: bytes, new: bytes) -> bytes:
-    """Return the good lines, in each of them something replaced."""
+    """Return the good lines with a replacement in each of them."""
     changed = [row.replace(old, new) for row in TWELVE]
     assert changed != TWELVE
     return b"".join(changed)
 
 
 def row(old: bytes, new: bytes) -> bytes:
-    """Return good lines, in one of them something replaced."""
+    """Return good lines with a replacement in one of them."""
     return with_line(good(7).replace(old, new))
 
 
@@ -96,7 +96,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "no line end": (ALL[:-1], "no-final-newline"),
 }  # fmt: skip
 
-# Those of which nobody can say more than what they are.
+# Files that no command can repair.
 NAMED = {
     "a page behind a comment": (b"\n <!-- x --><html>\n<head>\n", "page"),
     "an error of a store": (b"<Error><Code>AccessDenied</Code></Error>", "page"),

@@ -1,4 +1,4 @@
-"""Run by the readers' own Python: say what a real reader makes of each file.
+"""Run by the readers' own Python: report which files a real reader refuses.
 
 Arguments: the reader, then files. A line of JSON a file: null when the reader
 takes it, else what it said.
@@ -45,7 +45,7 @@ def mistral(path: Path) -> str | None:
 
 
 def _finetuning(value: dict[str, Any]) -> dict[str, Any]:
-    """Let an assistant's message have a weight, as mistral-common foresees."""
+    """Let an assistant's message have a weight, which mistral-common supports."""
     messages = import_module("mistral_common.protocol.instruct.messages")
     read = [
         messages.FinetuningAssistantMessage(**message)
@@ -150,7 +150,7 @@ def _load(path: Path) -> Any:
 
 
 def _altered(rows: Any, path: Path) -> str | None:
-    """Say whether the loaded messages are others than those in the file."""
+    """Return whether the loaded messages differ from those in the file."""
     loaded = [_without_nulls(row.get("messages")) for row in rows]
     try:
         values = [json.loads(line) for line in path.read_bytes().splitlines() if line]
@@ -192,7 +192,7 @@ def _tokenizer() -> Any:
 
 
 def _model() -> Any:
-    """Return a model of random weights, as small as can be."""
+    """Return a model of random weights, the smallest possible."""
     if "model" not in _made:
         transformers = import_module("transformers")
         options = transformers.LlamaConfig(
@@ -219,7 +219,7 @@ READERS: dict[str, Callable[[Path], str | None]] = {
 
 
 def main() -> None:
-    """Judge the files; whatever a reader raises is its refusal."""
+    """Check the files; any exception of a reader is a refusal."""
     os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
     reader = READERS[sys.argv[1]]
     for name in sys.argv[2:]:

@@ -52,7 +52,7 @@ def qwen_tokenizer() -> Any:
 
 
 def model(name: str) -> Found:
-    """Write a random Qwen2 as small as can be, with the real tokenizer."""
+    """Write the smallest possible random Qwen2, with the real tokenizer."""
     library = import_module("transformers")
     tokenizer = qwen_tokenizer()
     tokenizer.save_pretrained(name)
@@ -198,7 +198,7 @@ def litgpt(config: str) -> Found:
 
 
 def _found(tokenizer: Any, labels: Any, logs: list[dict[str, Any]]) -> Found:
-    """Return what is learned, as text, and the losses of a log of transformers."""
+    """Return the trained texts, and the losses of a log of transformers."""
     learned = ([token for token in row if token != _MASKED] for row in labels)
     return {
         "answers": [tokenizer.decode(row) for row in learned],
@@ -208,7 +208,7 @@ def _found(tokenizer: Any, labels: Any, logs: list[dict[str, Any]]) -> Found:
 
 
 def main() -> None:
-    """Call the function named and print what it found."""
+    """Call the named function and print its result."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     name, *arguments = sys.argv[1:]
     functions: dict[str, Any] = {

@@ -46,7 +46,7 @@ def test_nothing_is_found_in_a_clean_file(name: str, tmp_path: Path) -> None:
     assert found == []
 
 
-def test_the_corpus_holds_every_rule_that_a_file_alone_can_break() -> None:
+def test_the_corpus_breaks_every_rule_that_one_file_can_break() -> None:
     elsewhere = {
         "file-too-large",
         "leak-answer",
@@ -115,7 +115,9 @@ def test_the_fast_path_accepts_a_text_only_if_the_full_check_does(
         ({"text": "Bag"}, "an object"),
     ],
 )
-def test_a_value_of_another_type_is_named_by_its_kind(content: Json, kind: str) -> None:
+def test_a_value_of_another_type_is_reported_with_its_type(
+    content: Json, kind: str
+) -> None:
     line = encoded(chat(message("user", "Bag"), message("assistant", content)))
     [fault] = check_line(line)[1]
     assert (fault.rule, fault.detail) == ("content-not-string", kind)

@@ -1,4 +1,4 @@
-"""Any bytes are judged, in memory that does not grow with the file or a line."""
+"""Any bytes can be checked, in memory that does not grow with the file or a line."""
 
 import gzip
 import json
@@ -62,7 +62,7 @@ messages_of_any_shape = st.fixed_dictionaries(
     rows=st.lists(messages_of_any_shape | json_values, max_size=4),
     cut=st.just(0) | st.integers(0, 40),
 )
-def test_json_of_any_shape_is_judged(
+def test_json_of_any_shape_is_checked_without_a_crash(
     rows: list[Any], cut: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     text = "\n".join(json.dumps(row) for row in rows).encode()
@@ -71,13 +71,15 @@ def test_json_of_any_shape_is_judged(
 
 @settings(max_examples=150)
 @given(content=st.binary(max_size=200))
-def test_bytes_of_any_shape_are_judged(
+def test_bytes_of_any_shape_are_checked_without_a_crash(
     content: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     judge_bytes(content, tmp_path_factory)
 
 
-def test_damaged_files_are_judged(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_damaged_files_are_checked_without_a_crash(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     chance = random.Random(7)  # noqa: S311
     whole = b"".join(lines(30))
     packed = gzip.compress(whole, mtime=0)

@@ -1,4 +1,4 @@
-"""Files that people really had, and what `finetune check` must say of each."""
+"""Damaged files that people really had, and the rules that each breaks."""
 
 import pytest
 
@@ -27,7 +27,7 @@ CASES: dict[str, list[tuple[str, list[int | None], str]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_file_that_people_had_gets_its_own_name_and_no_other(name: str) -> None:
+def test_a_real_damaged_file_breaks_its_own_rule_and_no_other(name: str) -> None:
     found = findings(REPOSITORY / "tests/cases" / name)
     for rule, lines, named in CASES[name]:
         own = [finding for finding in found if finding.rule == rule]
@@ -36,6 +36,6 @@ def test_a_file_that_people_had_gets_its_own_name_and_no_other(name: str) -> Non
     assert {finding.rule for finding in found} == {rule for rule, _, _ in CASES[name]}
 
 
-def test_a_remedy_can_be_pasted() -> None:
+def test_a_fix_is_a_command_that_can_be_pasted() -> None:
     path = REPOSITORY / "tests/cases/G7_ctrl_z.jsonl"
     assert findings(path)[0].fix == f"remove it: tr -d '\\032' < {path} > OTHER.jsonl"

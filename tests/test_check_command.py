@@ -1,4 +1,4 @@
-"""`finetune check` as a command: what it prints, in words or JSON, and how it exits."""
+"""`finetune check` as a command: its output as text and JSON, and its exit codes."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_thousands_of_equal_findings_are_counted(tmp_path: Path) -> None:
     assert "errors: 2,000, warnings: 1,999" in result.stderr
 
 
-def test_json_is_a_finding_a_line_and_nothing_else(tmp_path: Path) -> None:
+def test_json_is_one_finding_per_line_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes(b"".join(lines(2)) + b"{}\n" * 5)
     result = finetune("check", "--json", "train.jsonl", cwd=tmp_path)
     found = [json.loads(line) for line in result.stdout.splitlines()]

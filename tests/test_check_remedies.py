@@ -1,4 +1,4 @@
-"""Each odd kind of file has a name of its own, and a remedy that works when pasted."""
+"""Each odd kind of file breaks a rule of its own, with a fix that works when pasted."""
 
 import shutil
 import subprocess
@@ -12,9 +12,7 @@ from tests.odd_files import FILES, NAMED, packed
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_remedy_that_is_pasted_leaves_a_file_without_a_fault(
-    kind: str, tmp_path: Path
-) -> None:
+def test_a_pasted_fix_leaves_a_file_without_a_fault(kind: str, tmp_path: Path) -> None:
     content, rule = FILES[kind]
     path = tmp_path / "my rows.jsonl"
     path.write_bytes(content)
@@ -30,7 +28,7 @@ def test_a_remedy_that_is_pasted_leaves_a_file_without_a_fault(
 
 
 @pytest.mark.parametrize("kind", NAMED)
-def test_what_a_file_is_has_a_name_and_no_other(kind: str, tmp_path: Path) -> None:
+def test_an_odd_file_breaks_one_rule_only(kind: str, tmp_path: Path) -> None:
     content, rule = NAMED[kind]
     path = tmp_path / "train.jsonl"
     path.write_bytes(content)
@@ -42,7 +40,7 @@ def test_what_a_file_is_has_a_name_and_no_other(kind: str, tmp_path: Path) -> No
     ("weight", "said"),
     [(2, "2"), (None, "null"), (True, "true"), ("1", "1"), (0.5, "0.5"), ([1], "[1")],
 )
-def test_a_weight_is_shown_as_json_has_it(
+def test_an_invalid_weight_is_shown_as_json(
     weight: object, said: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "train.jsonl"
@@ -52,7 +50,7 @@ def test_a_weight_is_shown_as_json_has_it(
     assert found.message.startswith(f"weight {said}")
 
 
-def test_a_name_without_jsonl_matters_only_where_rows_are_in_the_file(
+def test_a_name_without_jsonl_is_reported_only_for_a_file_of_rows(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "train.zip"

@@ -1,4 +1,4 @@
-"""Other forms of the rows: written, checked, handed over."""
+"""Dialects of the rows: written by export, checked, and uploaded."""
 
 import json
 import shutil
@@ -66,7 +66,7 @@ def test_our_own_rows_are_clean_in_every_dialect(dialect: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_an_example_that_comes_again_is_found_in_every_dialect(
+def test_a_duplicate_example_is_found_in_every_dialect(
     dialect: str, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "train.jsonl", dialect)
@@ -93,7 +93,7 @@ def test_an_example_that_comes_again_is_found_in_every_dialect(
         ("prompt-completion", {"uid": 5}, "extra-key", "uid"),
     ],
 )
-def test_what_is_wrong_with_a_row_is_named_by_its_place(
+def test_a_fault_of_a_row_names_its_key(
     dialect: str, change: dict[str, Any], rule: str, key: str, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "train.jsonl", dialect)
@@ -122,7 +122,7 @@ def test_a_row_of_nova_may_have_tools(tmp_path: Path) -> None:
         ({"parts": [{"text": "a"}]}, "role-missing", ".role"),
     ],
 )
-def test_a_turn_of_another_form_is_named_by_its_place(
+def test_a_fault_of_a_turn_names_its_key(
     turn: dict[str, object], rule: str, key: str, tmp_path: Path
 ) -> None:
     path = write_rows(tmp_path / "train.jsonl", "gemini")
@@ -160,7 +160,7 @@ def test_a_turn_of_another_form_is_named_by_its_place(
         max_leaves=10,
     )
 )
-def test_rows_of_any_shape_are_judged(
+def test_rows_of_any_shape_are_checked_without_a_crash(
     value: object, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
@@ -172,7 +172,7 @@ def test_rows_of_any_shape_are_judged(
 
 
 @pytest.mark.parametrize("word", read_readers()["nova"].reserved)
-def test_a_reserved_word_is_an_error_for_nova_alone(word: str, tmp_path: Path) -> None:
+def test_a_reserved_word_is_an_error_only_for_nova(word: str, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "train.jsonl", "nova", answer=f"It says {word} here.")
     found = findings(path, dialect="nova")
     assert {(f.rule, f.severity, f.key) for f in found if f.line} >= {
@@ -193,7 +193,7 @@ def test_a_file_of_too_many_examples_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
-def test_an_export_in_a_dialect_is_known_as_one_everywhere(
+def test_every_command_knows_the_dialect_of_an_export(
     dialect: str, sample: Workspace, tmp_path: Path
 ) -> None:
     plain = sample.export("--system-prompt", "Be brief.")
@@ -239,7 +239,7 @@ def test_an_export_in_a_dialect_is_known_as_one_everywhere(
         assert as_comment == (reader.dialect == "messages")
 
 
-def test_readers_of_another_dialect_are_told_in_one_line(tmp_path: Path) -> None:
+def test_a_reader_of_another_dialect_is_refused_in_one_line(tmp_path: Path) -> None:
     write_rows(tmp_path / "train.jsonl", "messages")
     done = finetune("check", "train.jsonl", "--for", "gemini", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""Harm that nobody refuses is said on the way from the table to the file."""
+"""Harms that no reader refuses are reported on the way from the table to the file."""
 
 import json
 
@@ -47,14 +47,14 @@ def test_gate_manifest_and_check_report_harm_in_the_table(
     }
 
 
-def test_what_is_found_of_planted_harm_is_what_the_documents_say(
+def test_the_documented_figures_of_planted_harm_are_right(
     workspace: Workspace,
 ) -> None:
     assert planted_table(workspace) in table_in_the_docs("planted")
 
 
 @pytest.mark.parametrize("name", ["bundled sample", "appstream_cc0"])
-def test_what_is_warned_of_in_real_texts_is_what_the_documents_say(name: str) -> None:
+def test_the_documented_figures_of_real_texts_are_right(name: str) -> None:
     found = sets([name])
     if not found:
         pytest.skip(f"{SHARED_DATA} is absent, and with it {name}")

@@ -1,4 +1,4 @@
-"""Closings and shutdowns of a reader: from which day on each is said and refused."""
+"""Closings and shutdowns: from which date each is reported and refused."""
 
 from datetime import date, timedelta
 
@@ -35,7 +35,7 @@ NOTED = {"date": DAY, "what": "no jobs for some"}
 EARLIER = {"date": BEFORE, "what": "fewer models", "state": "deprecated"}
 
 
-def test_the_source_read_last_is_named_with_its_date() -> None:
+def test_the_latest_source_is_named_with_its_date() -> None:
     assert reader().latest_source() == "its guide, read 2029-01-03"
     assert replace(reader(), sources=[]).latest_source() == ""
 
@@ -61,7 +61,7 @@ def test_the_source_read_last_is_named_with_its_date() -> None:
         ),
     ],
 )
-def test_a_state_holds_from_its_very_day(
+def test_a_state_changes_on_its_date(
     closings: list[dict[str, object]], today: date, state: str, closed: bool
 ) -> None:
     shop = reader(*closings)
@@ -69,7 +69,7 @@ def test_a_state_holds_from_its_very_day(
     assert (shop.closed(today) is not None) is closed
 
 
-def test_a_closing_is_said_from_sixty_days_before_it() -> None:
+def test_a_closing_is_reported_from_sixty_days_before_its_date() -> None:
     shop = reader(NOTED)
     assert timedelta(days=60) == NOTICE
     assert shop.date_warnings(DAY - timedelta(days=61)) == []
@@ -99,7 +99,7 @@ MODELS = {"models": {"base": DAY, "other": AFTER}}
         ([], DAY, "unknown", None),
     ],
 )
-def test_what_ended_is_refused_from_its_very_day(
+def test_a_closing_or_a_shutdown_refuses_from_its_date(
     closings: list[dict[str, object]], today: date, model: str | None, said: str | None
 ) -> None:
     shop = reader(*closings, **MODELS)
@@ -114,7 +114,7 @@ def test_what_ended_is_refused_from_its_very_day(
     )
 
 
-def test_a_route_that_is_missing_names_the_recipe() -> None:
+def test_the_error_of_a_missing_route_names_the_recipe() -> None:
     reader(routes=["files"]).refuse_route("files")
     with pytest.raises(FinetuneError) as caught:
         reader(routes=["files"]).refuse_route("jobs")
@@ -124,7 +124,7 @@ def test_a_route_that_is_missing_names_the_recipe() -> None:
     )
 
 
-def test_the_advice_names_those_that_are_open_and_until_when() -> None:
+def test_alternatives_are_open_readers_with_their_closing_dates() -> None:
     shop = reader(instead=["azure", "nebius", "trl"])
     azure = "Azure OpenAI, Microsoft Foundry (finetune recipe azure, until 2027-05-01)"
     nebius = "Nebius Token Factory (finetune recipe nebius)"
@@ -134,7 +134,7 @@ def test_the_advice_names_those_that_are_open_and_until_when() -> None:
     assert reader(instead=["trl"]).alternatives(DAY) == f"use {trl}"
 
 
-def test_limits_of_a_kind_are_sorted_with_all_who_have_them() -> None:
+def test_limits_of_a_kind_are_sorted_with_their_readers() -> None:
     readers = {
         name: reader(limits={"tokens": most, "bytes": 1})
         for name, most in (("a", 9), ("b", 7), ("c", 9))

@@ -1,4 +1,4 @@
-"""One file a reader: its shape, and that a new one is one file."""
+"""The readers' files: their schema, and that a new reader is one file."""
 
 import os
 import re
@@ -81,7 +81,7 @@ closings:
         (NEW + "instead: [nobody]\n", ":6: nobody is not a reader"),
     ],
 )
-def test_a_fault_in_a_file_is_named_with_its_line(
+def test_an_error_in_a_reader_s_file_names_its_line(
     text: str, said: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "new.yml"
@@ -91,7 +91,7 @@ def test_a_fault_in_a_file_is_named_with_its_line(
     assert str(caught.value).startswith(f"{path}{said}")
 
 
-def test_every_file_has_its_shape_and_names_rules_that_exist() -> None:
+def test_every_reader_s_file_is_valid_and_names_known_rules() -> None:
     known = read_readers()
     assert read_rules([*known]).severities.keys() == {
         path.stem for path in FOLDER.glob("*.yml")
@@ -101,7 +101,7 @@ def test_every_file_has_its_shape_and_names_rules_that_exist() -> None:
         assert all(source.read <= date(2026, 11, 25) for source in reader.sources)
 
 
-def test_a_reader_excepts_one_of_a_group_by_its_name() -> None:
+def test_a_reader_lists_one_rule_of_a_group_by_its_name() -> None:
     severities = read_rules(["hf-datasets", "nemo", "trl"]).severities
     assert [severities["hf-datasets"][rule] for rule in ("utf-16", "bom", "crlf")] == [
         *("error", "accepted", "accepted")
@@ -113,7 +113,7 @@ def test_a_reader_excepts_one_of_a_group_by_its_name() -> None:
     ]
 
 
-def test_a_limit_a_date_and_a_host_stand_in_the_file_of_the_reader_alone() -> None:
+def test_a_limit_a_date_and_a_host_are_only_in_the_reader_s_file() -> None:
     facts = set()
     for reader in read_readers().values():
         large = [n for n in reader.limits.values() if n > 1_000_000]
@@ -208,7 +208,7 @@ def test_another_form_of_the_line_is_two_files(tmp_path: Path) -> None:
         ("readers", sorted(PACKAGES)),
     ],
 )
-def test_what_runs_have_measured_stands_in_the_documents(
+def test_measured_tables_of_the_documents_are_complete(
     table: str, names: list[str]
 ) -> None:
     body = rows(table)

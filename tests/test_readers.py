@@ -1,4 +1,4 @@
-"""The real readers beside our verdict, and the published schema.
+"""The real readers and the published schema, compared with `finetune check`.
 
 `make test-readers` makes .venv-readers and runs what is marked; the schema needs
 no more than what developers have.
@@ -66,7 +66,7 @@ def refuses(path: Path, reader: str) -> bool:
 
 @pytest.mark.readers
 @pytest.mark.parametrize("reader", READERS)
-def test_the_real_reader_refuses_what_we_say_it_refuses(
+def test_the_real_reader_refuses_what_its_file_says(
     reader: str, tmp_path: Path
 ) -> None:
     files = {}
@@ -93,7 +93,7 @@ def test_the_real_reader_refuses_what_we_say_it_refuses(
 
 @pytest.mark.readers
 @pytest.mark.parametrize("reader", READERS)
-def test_the_real_reader_takes_our_lines_of_every_data_set(
+def test_the_real_reader_accepts_our_lines_of_every_data_set(
     reader: str, tmp_path: Path
 ) -> None:
     sources = [REPOSITORY / "examples/products.csv"]
@@ -146,7 +146,7 @@ def test_the_clients_know_the_options_of_their_recipes(
 
 
 @pytest.mark.readers
-def test_awss_validator_of_nova_says_what_we_say(tmp_path: Path) -> None:
+def test_awss_validator_of_nova_agrees_with_check(tmp_path: Path) -> None:
     words = read_readers()["nova"].reserved
     turns = ROWS["nova"]["messages"]
     changes: list[dict[str, Any]] = [
@@ -189,7 +189,7 @@ def test_awss_validator_of_nova_says_what_we_say(tmp_path: Path) -> None:
     )
 
 
-def test_what_the_published_schema_refuses_we_refuse_for_openai(
+def test_check_refuses_for_openai_what_the_published_schema_refuses(
     tmp_path: Path,
 ) -> None:
     document = json.loads(

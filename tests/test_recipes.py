@@ -1,4 +1,4 @@
-"""Recipes: text that is right for any export, quoted for its language."""
+"""Recipes are right for any export, and quote every text for their language."""
 
 import ast
 import json
@@ -35,13 +35,13 @@ def recipe(name: str, folder: Path = Path("files"), valid: int = 50) -> str:
     )
 
 
-def test_every_reader_has_a_recipe_but_the_library_itself() -> None:
+def test_every_reader_has_a_recipe_except_hf_datasets() -> None:
     assert read_readers().keys() - RECIPES.keys() == {"hf-datasets"}
 
 
 @pytest.mark.parametrize("valid", [0, 50])
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_is_whole_in_its_language(name: str, valid: int) -> None:
+def test_a_recipe_is_valid_in_its_language(name: str, valid: int) -> None:
     text = recipe(name, valid=valid)
     assert "files" in text
     assert max(map(len, text.splitlines())) <= 100
@@ -57,7 +57,7 @@ def test_a_recipe_is_whole_in_its_language(name: str, valid: int) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES.keys() - {"huggingface"}))
-def test_the_model_that_is_named_stands_in_the_recipe(name: str) -> None:
+def test_a_recipe_contains_the_named_model(name: str) -> None:
     facts: dict[str, Any] = {"examples": 3, "valid_examples": 0, "lengths": LENGTHS}
     mine = recipes.render(RECIPES[name], Path("files"), model="it's/9", **facts)
     assert "MODEL" not in mine
@@ -122,11 +122,11 @@ def strings(value: object) -> list[str]:
         ("ms-swift", "--val_dataset files/valid.jsonl"),
     ],
 )
-def test_what_is_forgotten_stands_in_the_recipe(name: str, said: str) -> None:
+def test_a_recipe_contains_what_people_forget(name: str, said: str) -> None:
     assert said in recipe(name)
 
 
-def test_a_recipe_says_whether_it_was_run() -> None:
+def test_a_recipe_says_if_it_is_not_tested() -> None:
     run = {name for name in RECIPES if not recipe(name).startswith("# Not run")}
     assert run == {"trl", "mlx", "llama-factory", "axolotl"}
 
@@ -166,7 +166,7 @@ def test_litgpt_gets_its_own_names_for_prompt_and_completion(tmp_path: Path) -> 
         *((16_384, 16_384, 16), (262_144, 262_144, 128)),
     ],
 )
-def test_a_length_that_a_provider_takes_has_room_for_the_longest(
+def test_a_limit_in_a_provider_s_steps_fits_the_longest_example(
     limit: int, context: int, sagemaker: int
 ) -> None:
     long = LENGTHS._replace(longest=limit - 9, max_tokens=limit)
@@ -191,7 +191,7 @@ def write_texts(folder: Path, *answers: str) -> list[Path]:
     return [path]
 
 
-def test_the_bytes_are_a_bound_that_says_so(tmp_path: Path) -> None:
+def test_bytes_are_reported_as_an_upper_bound(tmp_path: Path) -> None:
     paths = write_texts(tmp_path, "x" * 1_000, "\u0958" * 10)
     lengths = recipes.measure_lengths(paths, tokens.BYTES, 32_768, "messages")
     assert (lengths.longest, lengths.max_tokens) == (1_000 + 3 + 2 * 8 + 40, 1_280)
@@ -205,7 +205,7 @@ def test_the_bytes_are_a_bound_that_says_so(tmp_path: Path) -> None:
     assert lengths.longest == 600 + 3 + 2 * 8 + 40
 
 
-def test_a_limit_ends_at_the_context_of_the_model_and_names_the_rows(
+def test_a_limit_is_at_most_the_model_s_context_and_longer_rows_are_named(
     tmp_path: Path,
 ) -> None:
     write_export(tmp_path / "files")
@@ -217,7 +217,7 @@ def test_a_limit_ends_at_the_context_of_the_model_and_names_the_rows(
         assert result.returncode == 0
         assert "train.jsonl line 13 (1,000,059)" in result.stderr
         flat = " ".join(result.stdout.replace("#", " ").split())
-        assert "may have more than the 32,768 tokens that the model takes" in flat
+        assert "may have more than the 32,768 tokens of the model's context" in flat
         assert "32768" in result.stdout
         assert "1000" not in result.stdout.replace("1,000,059", "")
 
@@ -265,7 +265,7 @@ def test_a_recipe_fits_the_last_export(sample: Workspace) -> None:
     assert "'gpt' is not one of 'openai', 'azure'" in unknown.stderr
 
 
-def test_readers_are_listed_and_shown_whole(tmp_path: Path) -> None:
+def test_readers_are_listed_and_shown_with_all_facts(tmp_path: Path) -> None:
     listed = finetune("readers", cwd=tmp_path)
     names = [line.split()[0] for line in listed.stdout.splitlines()]
     assert names == [*read_readers()]
@@ -276,7 +276,7 @@ def test_readers_are_listed_and_shown_whole(tmp_path: Path) -> None:
     assert finetune("readers", "gpt", cwd=tmp_path).returncode == 2
 
 
-def test_the_rules_are_listed_with_the_readers_that_mind(tmp_path: Path) -> None:
+def test_the_rules_are_listed_with_the_readers_that_they_affect(tmp_path: Path) -> None:
     listed = finetune("check", "--list-rules", cwd=tmp_path)
     assert listed.returncode == 0
     assert "raw-line-end: raw ...: " in listed.stdout

@@ -1,4 +1,4 @@
-"""Tokens of examples: counted by message, added up, and shown by size."""
+"""A tally counts the tokens of each example, and shows totals and sizes."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ def message(role: str, content: object) -> dict[str, object]:
     return {"role": role, "content": content}
 
 
-def test_an_example_costs_its_texts_and_what_stands_around_them() -> None:
+def test_an_example_has_the_tokens_of_its_texts_and_of_the_chat_format() -> None:
     tally = tokens.Tally(LETTERS)
     tally.add(1, [message("system", "12345"), message("user", "123")])
     tally.add(2, [message("system", "12345"), message("assistant", "1")])
@@ -51,15 +51,13 @@ def test_an_example_costs_its_texts_and_what_stands_around_them() -> None:
         (5, 0),
     ],
 )
-def test_the_texts_of_a_content_are_counted_whatever_it_is(
-    content: object, letters: int
-) -> None:
+def test_the_texts_of_any_content_are_counted(content: object, letters: int) -> None:
     tally = tokens.Tally(LETTERS)
     tally.add(1, [message("user", content)])
     assert tally.total == letters + 4 + 3
 
 
-def test_the_three_longest_are_known_the_first_of_equals_first() -> None:
+def test_the_three_longest_examples_are_in_order_of_size_then_line() -> None:
     tally = tokens.Tally(LETTERS)
     for line, size in enumerate([5, 9, 7, 9, 1], 1):
         tally.add(line, [message("user", "x" * size)])
@@ -67,7 +65,7 @@ def test_the_three_longest_are_known_the_first_of_equals_first() -> None:
     assert (tally.above(13), tally.above(14), tally.above(16)) == (3, 2, 0)
 
 
-def test_a_percentile_is_of_the_examples_that_do_not_exceed_it() -> None:
+def test_a_percentile_is_what_that_share_of_examples_does_not_exceed() -> None:
     tally = tokens.Tally(LETTERS)
     tally.counts.extend([30, 10, 20, 40])
     assert tally.percentiles(0, 1, 25, 26, 50, 51, 99, 100) == [
@@ -93,7 +91,7 @@ def test_the_tokenizer_of_a_model_counts_its_own_tokens(tmp_path: Path) -> None:
     assert counter.count("lamp lamp table") == 3
 
 
-def test_a_vocabulary_is_known_by_a_model_or_by_its_own_name(
+def test_a_vocabulary_is_found_by_its_name_or_by_that_of_a_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     letters = {bytes([byte]): byte for byte in range(256)} | {b"lamp": 256, b"la": 257}
@@ -109,7 +107,7 @@ def test_a_vocabulary_is_known_by_a_model_or_by_its_own_name(
         assert counter.count("<|x|>") == 5
 
 
-def test_what_is_no_tokenizer_is_one_clear_line(
+def test_an_invalid_tokenizer_file_is_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "tokenizer.json"

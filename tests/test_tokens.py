@@ -1,4 +1,4 @@
-"""Tokens are counted exactly or at most, and shown with whose limit they pass."""
+"""Tokens are counted exactly or as an upper bound, and compared with limits."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def test_tokens_are_counted_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @with_vocabulary
-def test_the_bound_is_never_below_the_exact_count(
+def test_the_upper_bound_is_never_below_the_exact_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(CACHE))
@@ -65,7 +65,7 @@ def test_the_bound_is_never_below_the_exact_count(
     assert all(exact.count(text) <= bound.count(text) for text in texts)
 
 
-def test_without_tiktoken_there_is_a_bound_that_says_so(
+def test_without_tiktoken_bytes_are_counted_and_reported_as_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "tiktoken", None)
@@ -97,7 +97,7 @@ def test_check_reports_tokens_uids_limits_and_the_cost(
 
 
 @with_vocabulary
-def test_too_long_examples_are_counted_for_each_limit(
+def test_examples_over_each_limit_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(CACHE))
@@ -141,7 +141,9 @@ def test_first_uids_are_those_of_the_split(tmp_path: Path) -> None:
     assert first_uids(tmp_path / "none", "train", [1]) == {}
 
 
-def test_an_export_tells_its_tokens_and_passes_every_reader(sample: Workspace) -> None:
+def test_an_export_reports_its_tokens_and_passes_every_reader(
+    sample: Workspace,
+) -> None:
     files = sample.export("--count-tokens", "--encoding", "none")
     document = json.loads((files / "manifest.json").read_bytes())
     schema = json.loads((REPOSITORY / "exporter/manifest.schema.json").read_bytes())

@@ -141,7 +141,7 @@ def test_llama_factory_trains_exactly_the_answers_and_evaluates(folder: Path) ->
     record("recipes", "llama-factory", python("llama-factory"), "llamafactory", said)
 
 
-def test_axolotl_keeps_exactly_the_answers(folder: Path) -> None:
+def test_axolotl_trains_exactly_the_answers(folder: Path) -> None:
     (folder / "axolotl.yaml").write_text(printed("axolotl", folder))
     run(folder, "axolotl", "axolotl", "preprocess", "axolotl.yaml")
     proven(inside(folder, "axolotl", "axolotl", recipes.MODEL))
@@ -177,7 +177,7 @@ def test_oracles_command_line_knows_the_options_and_keys(folder: Path) -> None:
     }
 
 
-def test_litgpts_parser_takes_the_command_and_its_rows(folder: Path) -> None:
+def test_litgpts_parser_accepts_the_command_and_its_rows(folder: Path) -> None:
     recipe = written("litgpt", folder)
     parse = 'litgpt() { command litgpt "$@" --print_config > config.yaml; }\n'
     recipe.write_text(parse + recipe.read_text())

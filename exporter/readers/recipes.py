@@ -53,7 +53,7 @@ class Lengths(NamedTuple):
             may = "may have" if self.caveat else "have"
             text += (
                 f" {', '.join(self.over[:_SHOWN])}{more} {may} more than the "
-                f"{self.context:,} tokens that the model takes: shorten or drop them."
+                f"{self.context:,} tokens of the model's context: shorten or drop them."
             )
         return text
 
