@@ -84,6 +84,8 @@ def read_artifacts(project_dir: Path, target_path: Path) -> Artifacts:
     Raises:
         FinetuneError: A file is missing or was not written by dbt.
     """
+    if not target_path.exists():
+        require_project(project_dir)
     found = Artifacts(
         project_dir,
         target_path,
@@ -98,6 +100,21 @@ def read_artifacts(project_dir: Path, target_path: Path) -> Artifacts:
             "run dbt build"
         ) from error
     return found
+
+
+def require_project(project_dir: Path) -> Path:
+    """Return the path of dbt_project.yml.
+
+    Raises:
+        FinetuneError: There is none.
+    """
+    path = project_dir / "dbt_project.yml"
+    if not path.is_file():
+        raise FinetuneError(
+            f"{path}: no such file; cd to the folder of your dbt project, name it with "
+            "--project-dir DIR, or create one with finetune init DIR"
+        )
+    return path
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -186,14 +203,12 @@ def read_raw_table(project_dir: Path) -> RawTable:
     Raises:
         FinetuneError: dbt_project.yml cannot be read, or has no such vars.
     """
-    path = project_dir / "dbt_project.yml"
+    path = require_project(project_dir)
     try:
         vars_ = yaml.safe_load(path.read_bytes())["vars"]
         schema, table, uid, title, content = names = [vars_[var] for var in RAW_VARS]
     except OSError as error:
-        raise FinetuneError(
-            f"{path}: {error.strerror}; name its folder with --project-dir DIR"
-        ) from error
+        raise FinetuneError(f"{path}: {error.strerror}; make it readable") from error
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise FinetuneError(
             f"{path}: vars must name {', '.join(RAW_VARS[:-1])} and {RAW_VARS[-1]}"

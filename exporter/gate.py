@@ -87,5 +87,12 @@ def run_gate(snapshot: Snapshot, build: Build) -> list[TestResult]:
             f"{len(failed)} of {counted(len(results), 'test')} failed, so nothing was "
             f"written: {', '.join(failed)}; fix the rows or the rules and run dbt build"
         )
-    say(f"gate: {counted(len(results), 'test')} on the rows to be written, none failed")
+    if results:
+        count = counted(len(results), "test")
+        say(f"gate: {count} on the rows to be written, none failed")
+    else:
+        say(
+            f"warning: no data test is attached to {build.examples} or to what it "
+            "reads, so nothing was tested; add data_tests to the model's YAML"
+        )
     return results

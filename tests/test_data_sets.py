@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,47 @@ def test_each_data_set_has_its_own_tests_prompt_and_folder(shop: Workspace) -> N
     ]
     [row, *_] = json_lines(shop.folder / "files/stored/clean.jsonl")
     assert list(row) == ["key %", "question", "answer"]
+
+
+def test_a_data_set_is_exported_from_the_folder_of_its_project(shop: Workspace) -> None:
+    inside = replace(shop, folder=shop.project)
+    done = inside.finetune("export", "support", DBT_PROFILES_DIR=str(shop.folder))
+    assert (done.returncode, done.stdout.split()[0]) == (0, "files/support/clean.jsonl")
+
+
+@pytest.mark.parametrize("options", [[], ["--build"]])
+def test_a_folder_without_a_project_is_named(
+    shop: Workspace, tmp_path: Path, options: list[str]
+) -> None:
+    done = replace(shop, folder=tmp_path).finetune("export", *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "finetune: dbt_project/dbt_project.yml: no such file; cd to the folder of your "
+        "dbt project, name it with --project-dir DIR, or create one with finetune init "
+        "DIR\n"
+    )
+
+
+def test_a_data_set_without_tests_is_no_tested_one(shop: Workspace) -> None:
+    model = shop.project / "models/shop.yml"
+    text = model.read_text()
+    untested = text.replace("        data_tests: [unique]\n", "")
+    assert untested != text
+    model.write_text(untested)
+    try:
+        built = shop.run([DBT, "build", "--project-dir", "shop"])
+        assert built.returncode == 0, built.stdout
+        code, _, stderr = export(shop, "stored")
+        assert code == 0
+        assert "warning: no data test is attached to finetune.answers_stored" in stderr
+        assert "none failed" not in stderr
+        done = shop.finetune("report", "-o", "files/stored", "--project-dir", "shop")
+        assert done.returncode == 0, done.stderr
+        page = (shop.folder / "files/stored/report.html").read_text()
+        assert "The rows were not tested" in page
+    finally:
+        model.write_text(text)
+        shop.run([DBT, "build", "--project-dir", "shop"])
 
 
 def test_without_a_name_several_data_sets_are_listed(shop: Workspace) -> None:

@@ -51,6 +51,14 @@ def test_existing_rows_are_kept_unless_replace_is_given(
     assert counts == [(0, [row]), (1, [row]), (0, [row, row]), (0, [row])]
 
 
+def test_a_load_cannot_both_replace_and_append(workspace: Workspace) -> None:
+    workspace.insert([("1", "lamp", "a bright lamp")])
+    done = workspace.finetune("load", "-", "--append", "--replace", text=GOOD)
+    assert done.returncode == 2
+    assert "--replace and --append: give only one" in done.stderr
+    assert workspace.sql("select count(*) from product") == [(1,)]
+
+
 @pytest.mark.parametrize("options", [[], ["--replace"], ["--append"]])
 def test_a_bad_line_at_the_end_leaves_the_table_as_it_was(
     workspace: Workspace, options: Sequence[str]
@@ -237,7 +245,7 @@ FAULTS = {
     "an empty file": (["empty.csv"], "empty.csv: the file is empty"),
     "no project": (
         ["rows.jsonl", "--project-dir", "nowhere"],
-        "nowhere/dbt_project.yml: No such file or directory; name its folder with",
+        "nowhere/dbt_project.yml: no such file; cd to the folder of your dbt project, ",
     ),
 }
 

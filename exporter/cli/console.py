@@ -43,12 +43,21 @@ def option(
         if names[-1].isupper():
             more["metavar"] = names.pop()
     if default is not None:
-        more |= {"default": default, "show_default": True}
+        more |= {"default": default, "show_default": not callable(default)}
     return click.option(*names, help=text, **more)
 
 
+def _project_dir() -> str:
+    """Return the folder of the dbt project: dbt_project, or this one if it is one."""
+    found = (f for f in ("dbt_project", ".") if Path(f, "dbt_project.yml").is_file())
+    return next(found, "dbt_project")
+
+
 PROJECT_DIR = option(
-    "--project-dir DIR", "Folder of dbt_project.yml.", PATH, "dbt_project"
+    "--project-dir DIR",
+    "Folder of dbt_project.yml.  [default: dbt_project, or this folder]",
+    PATH,
+    _project_dir,
 )
 TARGET_PATH = option(
     "--target-path DIR",

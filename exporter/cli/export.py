@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from exporter import building, freshness, manifest, tokens
+from exporter.artifacts import require_project
 from exporter.chat import DIALECTS, Prompt
 from exporter.cli.console import (
     ENCODING,
@@ -87,6 +88,7 @@ def export(
     with ExitStack() as stack:
         stack.enter_context(completing_dbt(project_dir, target))
         if build_first:
+            require_project(project_dir)
             stack.enter_context(server(target))
             report_if_stopped("the build is unfinished, and no file was written")
             _run_dbt(

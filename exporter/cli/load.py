@@ -22,8 +22,8 @@ from exporter.records import Block, Columns, LoadStats, Reject, read_rows
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("files", nargs=-1, required=True, type=PATH)
-@option("--replace mode", "Empty the table first.", flag_value="replace")
-@option("--append mode", "Keep the rows in the table.", flag_value="append")
+@option("--replace", "Empty the table first.")
+@option("--append", "Add to the rows in the table.")
 @option(
     "--rejects FILE",
     "Write bad lines to this file, each with its reason, and load the rest, unless "
@@ -40,7 +40,8 @@ from exporter.records import Block, Columns, LoadStats, Reject, read_rows
 @QUIET
 def load(
     files: tuple[Path, ...],
-    mode: str | None,
+    replace: bool,
+    append: bool,
     rejects: Path | None,
     table: str | None,
     id_column: str | None,
@@ -57,6 +58,8 @@ def load(
     missing table is created. All FILES are one transaction: if a line is bad,
     nothing is loaded.
     """
+    if replace and append:
+        raise click.UsageError("--replace and --append: give only one")
     raw = _raw_table(project_dir, table, (id_column, title, content))
     columns = Columns(None if no_id else raw.columns[0], *raw.columns[1:])
     report_if_stopped(f"nothing was loaded; {raw} is as it was")
@@ -69,7 +72,7 @@ def load(
         count = raw_table.load(
             raw,
             _read_files(files, columns, stats),
-            mode=mode,
+            mode="replace" if replace else "append" if append else None,
             on_commit=lambda n: report_if_stopped(
                 f"{counted(n, 'row')} loaded into {raw}"
             ),
