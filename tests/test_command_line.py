@@ -1,4 +1,4 @@
-"""The command line as such: it lists its commands and waits for none of them."""
+"""The command line lists its commands and imports none of them before it is used."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ CHAT = (
 
 
 @pytest.mark.parametrize(("name", "text"), COMMANDS.items())
-def test_the_list_of_commands_says_of_each_what_its_help_begins_with(
+def test_the_list_of_commands_shows_the_first_sentence_of_each_help(
     name: str, text: str
 ) -> None:
     command = getattr(import_module(f"exporter.cli.{name}"), name)
@@ -68,7 +68,7 @@ def test_the_list_of_commands_is_one_line_each() -> None:
         assert f"  {name:7}  {text}" in lines
 
 
-def test_version_and_completion_are_those_of_finetune(workspace: Workspace) -> None:
+def test_version_and_completion_name_finetune(workspace: Workspace) -> None:
     assert workspace.finetune("-V").stdout == f"finetune, version {__version__}\n"
     for shell in ("bash", "zsh", "fish"):
         script = workspace.finetune(_FINETUNE_COMPLETE=f"{shell}_source").stdout
@@ -79,7 +79,7 @@ def test_version_and_completion_are_those_of_finetune(workspace: Workspace) -> N
     assert answer.stdout == "plain,readers\n"
 
 
-def test_a_quiet_command_says_nothing_but_errors(
+def test_a_quiet_command_prints_only_errors(
     built_sample: Workspace, tmp_path: Path
 ) -> None:
     for command in ("export", "check"):
@@ -99,7 +99,7 @@ def test_a_quiet_command_says_nothing_but_errors(
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["check", "chat.jsonl"]])
-def test_what_needs_no_server_imports_nothing_that_talks_to_one(
+def test_a_command_that_needs_no_server_imports_no_client(
     tmp_path: Path, arguments: list[str]
 ) -> None:
     (tmp_path / "chat.jsonl").write_text(CHAT * 10)

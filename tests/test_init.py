@@ -1,4 +1,4 @@
-"""`finetune init`: from the wheel alone to the files, and nothing overwritten."""
+"""`finetune init` leads from the wheel to the files, and overwrites nothing."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ import yaml
 
 from tests.workspace import REPOSITORY, clean_environment, open_folder
 
-# The files of the sample, as every way in must write them.
+# The files of the sample, which are the same however they are made.
 SAMPLE = {
     "clean.jsonl": "d8f88c3deb8d11efb7500e409ad67f671976b3d1a2641143ee285c20b7be6cf6",
     "train.jsonl": "c3d29a7255b3b0b893bf9ca198e3a763f0f550c93b3cff16c3ffc96383aca063",
@@ -40,7 +40,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Bare:
-    """An environment with our dependencies, but not with us; no clone in reach."""
+    """An environment with the dependencies of the package, but without a clone."""
 
     def __init__(self, folder: Path, distributions: Path) -> None:
         venv.create(folder / "venv", symlinks=True)
@@ -64,7 +64,7 @@ class Bare:
         }
 
     def run(self, line: str, folder: Path, **variables: str) -> str:
-        """Run a line as a runner of GitHub's does; return what it said."""
+        """Run a line as a runner of GitHub does; return its messages."""
         done = subprocess.run(
             ["bash", "-e", "-c", line],
             check=False,
@@ -79,7 +79,7 @@ class Bare:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Return the files below a folder, and None for what is no file."""
+    """Return the content of each path below a folder, None for what is no file."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
@@ -93,18 +93,18 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def test_the_wheel_holds_the_package_and_what_git_has_of_the_project(
+def test_the_wheel_contains_the_package_and_the_tracked_files_of_the_project(
     distributions: Path,
 ) -> None:
     assert len([*distributions.glob("*.tar.gz")]) == 1
     [wheel] = distributions.glob("*.whl")
-    held = set(zipfile.ZipFile(wheel).namelist())
+    contained = set(zipfile.ZipFile(wheel).namelist())
     package = {
         str(path.relative_to(REPOSITORY))
         for path in (REPOSITORY / "exporter").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    assert package <= held
+    assert package <= contained
     listed = ["git", "ls-files", "dbt_project", "examples/products.csv"]
     tracked = subprocess.run(
         listed, check=True, cwd=REPOSITORY, capture_output=True, text=True
@@ -113,7 +113,7 @@ def test_the_wheel_holds_the_package_and_what_git_has_of_the_project(
     assert shipped
     assert {
         name
-        for name in held - package
+        for name in contained - package
         if name.startswith("exporter/template/") and "profiles.yml" not in name
     } == shipped
 
@@ -124,8 +124,8 @@ def test_the_wheel_leads_to_the_files_by_the_workflow_that_it_writes(
     with open_folder() as folder:
         user = Bare(folder, distributions)
         user.run("pip install 'finetune-exporter[local]'", folder)
-        said = user.run("finetune init 'my shop'", folder)
-        assert "  cd 'my shop'\n  make export\n" in said
+        messages = user.run("finetune init 'my shop'", folder)
+        assert "  cd 'my shop'\n  make export\n" in messages
         shop = folder / "my shop"
         clone = tmp_path / "clone"
         finetune("init", clone)
@@ -135,7 +135,7 @@ def test_the_wheel_leads_to_the_files_by_the_workflow_that_it_writes(
         runner = Bare(folder / "runner", distributions)
         workflow: Any = yaml.safe_load((shop / WORKFLOW).read_text())
         job = workflow["jobs"]["data-quality"]
-        # Where a repository names no server, each is empty on the runner.
+        # On the runner each is empty if the repository names no server.
         assert all(value.startswith("${{ ") for value in job["env"].values())
         nothing = dict.fromkeys(job["env"], "")
         lines = [step["run"] for step in job["steps"] if "run" in step]
@@ -151,7 +151,7 @@ def test_the_wheel_leads_to_the_files_by_the_workflow_that_it_writes(
 
 
 def typed(heading: str) -> list[str]:
-    """Return what the README says to type below a heading, and what is then said."""
+    """Return the commands in the README below a heading, with their output."""
     text = (REPOSITORY / "README.md").read_text("utf-8").partition(f"## {heading}\n")[2]
     return text.partition("```console\n")[2].partition("```")[0].splitlines()
 
@@ -184,9 +184,9 @@ def test_the_readme_works_word_for_word_with_nothing_but_python_and_make(
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        said = (done.stderr + done.stdout).splitlines()
+        printed = (done.stderr + done.stdout).splitlines()
         for line in start:
-            assert line.startswith("$ ") or line in said
+            assert line.startswith("$ ") or line in printed
         assert "12 rows loaded into public.product" in done.stderr
         assert len((folder / "shop/files/train.jsonl").read_bytes().splitlines()) == 12
 
@@ -222,7 +222,7 @@ def a_link_to_a_folder(path: Path) -> None:
     "name",
     ["Makefile", "profiles.yml", ".gitignore", "dbt_project", "dbt_project/models"],
 )
-def test_where_one_of_its_files_is_nothing_is_written(
+def test_if_one_of_its_files_exists_nothing_is_written(
     tmp_path: Path, name: str, make: Callable[[Path], None]
 ) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -235,7 +235,7 @@ def test_where_one_of_its_files_is_nothing_is_written(
     assert tree(tmp_path) == before
 
 
-def test_what_is_there_beside_its_files_stays(tmp_path: Path) -> None:
+def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:
     workflows = tmp_path / ".github/workflows"
     workflows.mkdir(parents=True)
     (workflows / "ci.yml").write_text("mine")
@@ -263,7 +263,7 @@ def test_an_error_in_the_middle_leaves_nothing(
     assert tree(tmp_path) == before
 
 
-def test_a_clone_gives_away_nothing_that_dbt_left_in_it(tmp_path: Path) -> None:
+def test_output_of_dbt_in_a_clone_is_not_copied(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     for name in ("exporter", "dbt_project", "examples"):
         shutil.copytree(REPOSITORY / name, clone / name)
@@ -271,7 +271,7 @@ def test_a_clone_gives_away_nothing_that_dbt_left_in_it(tmp_path: Path) -> None:
     for name in ("target/manifest.json", "logs/dbt.log", ".user.yml"):
         path = clone / "dbt_project" / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text("of this machine")
+        path.write_text("only here")
     done = subprocess.run(
         [sys.executable, "-m", "exporter", "init", "shop"],
         check=False,
@@ -280,7 +280,7 @@ def test_a_clone_gives_away_nothing_that_dbt_left_in_it(tmp_path: Path) -> None:
         capture_output=True,
     )
     assert done.returncode == 0
-    assert b"of this machine" not in tree(tmp_path / "shop").values()
+    assert b"only here" not in tree(tmp_path / "shop").values()
     assert {path.name for path in (tmp_path / "shop").iterdir()} == {
         ".github",
         ".gitignore",

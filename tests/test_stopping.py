@@ -1,4 +1,4 @@
-"""A stopped command says in one line what stands, at whatever moment it was."""
+"""A command that is stopped at any moment reports in one line what was done."""
 
 import os
 import re
@@ -16,19 +16,19 @@ from tests.workspace import Workspace, clean_environment
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
-# It sends itself a signal at the n-th of the events that Python audits: imports,
-# opened files, sockets and processes, threads, and the like.
+# Sends itself a signal at the n-th event that Python audits: an import, a file, socket
+# or process that is opened, a thread, and the like.
 AT_THE_NTH = """
 import os, sys
 import exporter.__main__ as program
 place, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 count = 0
-def heard(*_):
+def count_event(*_):
     global count
     count += 1
     if count == place:
         os.kill(os.getpid(), number)
-sys.addaudithook(heard)
+sys.addaudithook(count_event)
 program.main()
 """
 
@@ -53,28 +53,30 @@ def stopped_at(
     [*zip([1, 300, 1000, 1500, 2000, 3000, 5000, 8000], 3 * NUMBERS, strict=False)],
 )
 @pytest.mark.parametrize("command", ["readers", "check", "init new", "upload"])
-def test_a_command_that_is_stopped_says_what_stands_in_one_line(
+def test_a_stopped_command_reports_what_was_done_in_one_line(
     tmp_path: Path, command: str, place: int, number: int
 ) -> None:
     export(tmp_path / "files", [f"title {n}" for n in range(12)], [])
-    # Nobody listens there.
+    # No server listens at this port.
     endpoint = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     done = stopped_at(place, number, *command.split(), folder=tmp_path, **endpoint)
     if "finetune: stopped" not in done.stderr:
-        # It has not so many moments, and did what it does.
+        # The command has fewer events, and ended before this one.
         assert done.returncode == (command == "upload"), done.stderr
         assert place >= 1000
         return
     assert done.returncode == 128 + number
-    said = [line for line in done.stderr.splitlines() if line.startswith("finetune: ")]
-    assert len(said) == 1
+    messages = [
+        line for line in done.stderr.splitlines() if line.startswith("finetune: ")
+    ]
+    assert len(messages) == 1
     assert re.fullmatch(
         "finetune: stopped; (nothing was (changed|written|created at .*)"
         "|every file is written|the command was at its end)",
-        said[0],
+        messages[0],
     )
     assert "Traceback" not in done.stderr
-    if "nothing was" in said[0]:
+    if "nothing was" in messages[0]:
         assert not (tmp_path / "new").exists()
     assert {path.name for path in (tmp_path / "files").iterdir()} == {
         "train.jsonl",
@@ -83,10 +85,10 @@ def test_a_command_that_is_stopped_says_what_stands_in_one_line(
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_command_that_is_done_ends_with_its_own_code(
+def test_a_signal_after_the_end_of_a_command_keeps_its_exit_code(
     tmp_path: Path, number: int
 ) -> None:
-    # Python takes the module apart after it has put the system's handlers back.
+    # Python deletes the module after it has restored the handlers of the system.
     program = f"""
 import os
 import exporter.__main__ as program
@@ -108,13 +110,13 @@ program.main()
     assert "OpenAI" in done.stdout
 
 
-def test_what_python_drops_stops_all_the_same() -> None:
+def test_a_stop_that_python_drops_stops_the_command() -> None:
     program = """
 import os, signal, time, weakref
 from exporter.cli import stops
 class Thing: pass
 thing = Thing()
-heard = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
 with stops.stoppable():
     del thing
     time.sleep(20)
@@ -147,7 +149,7 @@ def test_a_program_on_a_server_of_your_own_ends_with_a_command_that_is_killed(
         assert process.stdout is not None
         program = int(process.stdout.readline())
         process.kill()
-        # The other end of the pipe is the program's alone now.
+        # Now only the program has the other end of the pipe open.
         ended, _, _ = select.select([process.stdout], [], [], 10)
         with suppress(ProcessLookupError):
             os.kill(program, signal.SIGKILL)
@@ -173,7 +175,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_load_that_is_stopped_has_loaded_nothing_or_says_so(
+def test_a_stopped_load_reports_that_nothing_was_loaded(
     workspace: Workspace, number: int
 ) -> None:
     child = subprocess.Popen(
@@ -195,7 +197,7 @@ def test_a_load_that_is_stopped_has_loaded_nothing_or_says_so(
     assert workspace.sql("select to_regclass('public.product')") == [(None,)]
 
 
-def test_an_export_that_is_stopped_says_that_the_old_files_stand(
+def test_a_stopped_export_reports_that_the_old_files_are_unchanged(
     sample: Workspace,
 ) -> None:
     sample.export()
@@ -227,7 +229,7 @@ def test_an_export_that_is_stopped_says_that_the_old_files_stand(
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_what_local_run_runs_is_stopped_with_it(
+def test_the_program_of_local_run_is_stopped_with_it(
     workspace: Workspace, number: int
 ) -> None:
     child = subprocess.Popen(
@@ -260,7 +262,7 @@ def test_what_local_run_runs_is_stopped_with_it(
 
 
 @pytest.mark.parametrize("command", ["readers", "check --list-rules", "--help"])
-def test_a_reader_that_goes_away_is_no_news(tmp_path: Path, command: str) -> None:
+def test_a_closed_pipe_is_not_reported(tmp_path: Path, command: str) -> None:
     done = subprocess.run(
         ["sh", "-c", f'"$0" -m exporter {command} | head -n 1', sys.executable],
         check=False,

@@ -13,7 +13,7 @@ from tests.workspace import MakeWorkspace, Workspace
 
 MEGABYTE = "x" * 1_000_000
 
-# Twelve rows that would like to be more than text.
+# Twelve titles that try to be more than text: markup, controls, a megabyte.
 HOSTILE = [
     "<script>document.title = 'taken'</script>",
     "</style><style>body { display: none }</style>",
@@ -29,7 +29,7 @@ HOSTILE = [
     "bell\x07 escape\x1b[31m red \x85 next\r\nline\u2028end",
 ]
 
-# What a title could do to a card in Markdown.
+# A title that tries to forge parts of the card in Markdown.
 FORGED = "`# Forged` | [a](https://x.test) <b>\n---\nlicense: mit\n# @all www.x.test"
 
 

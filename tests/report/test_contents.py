@@ -1,4 +1,4 @@
-"""What the page and the card of an export say, against its manifest and its rows."""
+"""The page and the card show what the manifest and the rows of an export contain."""
 
 import hashlib
 import json
@@ -17,7 +17,9 @@ from tests.report.conftest import write_export
 from tests.workspace import Workspace, json_lines
 
 
-def test_the_numbers_are_those_of_the_manifest(hostile_files: Path) -> None:
+def test_the_page_and_the_card_show_the_numbers_of_the_manifest(
+    hostile_files: Path,
+) -> None:
     document = json.loads((hostile_files / "manifest.json").read_bytes())
     train, valid = document["splits"]["train"], document["splits"]["validation"]
     assert valid["pairs"]
@@ -46,13 +48,13 @@ def test_the_same_export_gives_the_same_bytes_of_150_kb_at_most(
     assert len(before[0]) <= 150_000
 
 
-def test_rows_that_each_rule_dropped_come_from_the_database_of_the_build(
+def test_dropped_rows_are_shown_if_the_database_has_the_exported_build(
     sample: Workspace, sample_files: Path, workspace: Workspace
 ) -> None:
     page = (sample_files / "report.html").read_text()
     assert page.count("Rows that it dropped") == 3
     assert page.count("Rows that it merged") == 1
-    # The files alone are enough for all the rest.
+    # The rest of the page needs only the files.
     files = workspace.folder / "files"
     shutil.copytree(sample_files, files)
     done = workspace.finetune("report")
@@ -61,7 +63,7 @@ def test_rows_that_each_rule_dropped_come_from_the_database_of_the_build(
     alone = (files / "report.html").read_text()
     assert "Rows that it" not in alone
     assert alone.count("Samples of dropped rows need the database") == 1
-    # Rows of another build are none of this export's.
+    # Rows that another build dropped are not shown.
     sample.build()
     done = sample.finetune("report", "-o", files)
     assert done.stderr == (
@@ -70,7 +72,7 @@ def test_rows_that_each_rule_dropped_come_from_the_database_of_the_build(
     assert (files / "report.html").read_text() == alone
 
 
-def test_the_bill_is_that_of_the_tokens(
+def test_the_bill_is_computed_from_the_tokens(
     sample_files: Path, workspace: Workspace
 ) -> None:
     files = workspace.folder / "files"
@@ -90,7 +92,7 @@ def test_the_bill_is_that_of_the_tokens(
     assert "<dd>20 %<" in page
     assert "<dd>120,000<" in page
     assert "<dd>$0.30<" in page
-    # The tokens are drawn, and the limit that three readers have by default.
+    # The histogram shows the tokens, and the default limit of three readers.
     assert "tokens, counted with o200k_base" in page
     assert '<th scope="row">64 to 75</th><td class="n">200</td>' in page
     assert ">1,024</text>" in page
@@ -132,7 +134,7 @@ def test_every_dialect_has_a_report(
         ),
     ],
 )
-def test_other_exports_have_a_report(
+def test_an_export_of_another_kind_has_a_report(
     sample_files: Path,
     workspace: Workspace,
     examples: list[tuple[str, str]],
@@ -155,7 +157,7 @@ def test_other_exports_have_a_report(
         ("\uff41\uff4c \uff97\uff9d", {"Latin", "Katakana"}),
     ],
 )
-def test_scripts_are_those_of_the_letters(
+def test_the_scripts_of_letters_are_counted_and_not_those_of_signs(
     answer: str, scripts: set[str], tmp_path: Path
 ) -> None:
     file = tmp_path / "train.jsonl"
@@ -165,7 +167,7 @@ def test_scripts_are_those_of_the_letters(
 
 
 @pytest.mark.slow
-def test_400_000_pairs_take_200_mb_and_a_page_of_one(
+def test_a_report_on_400_000_pairs_takes_200_mb_and_its_page_one(
     sample_files: Path, workspace: Workspace
 ) -> None:
     rows = json_lines(sample_files / "clean.jsonl")

@@ -1,4 +1,4 @@
-"""The page in a real browser: it fits, is accessible, and holds no foreign markup."""
+"""The page fits a real browser, is accessible and contains no foreign markup."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ FLAGS = [
     "--disable-component-update",
 ]
 
-# What no page may hold in itself, and what each cell must be.
+# Counts what no page may contain, and cells that are not isolated or overflow.
 COUNTS = """() => ({
     foreign: document.querySelectorAll(
         'script, img, iframe, object, form, base, main style, main main, html html'
@@ -39,7 +39,7 @@ COUNTS = """() => ({
     }).length,
 })"""
 
-# What turns the order of letters, or is not to be seen.
+# Characters that change the order of letters, or are invisible.
 HIDDEN = re.compile(
     "[\u202a-\u202e\u2066-\u2069\u200b-\u200f\u2060\ufeff\u2028\x00-\x09\x0b-\x1f\x7f-\x9f]"
 )
@@ -56,22 +56,22 @@ def browser() -> Iterator[Browser]:
 
 
 def opened(browser: Browser, file: Path, width: int, scheme: Scheme) -> Page:
-    """Open the page, and fail if it says a word or asks for anything."""
+    """Open the page, and fail if it logs a message or requests anything."""
     page = browser.new_page(
         viewport={"width": width, "height": 740}, color_scheme=scheme
     )
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: said.append(request.url))
+    events: list[str] = []
+    page.on("console", lambda message: events.append(message.text))
+    page.on("pageerror", lambda error: events.append(str(error)))
+    page.on("request", lambda request: events.append(request.url))
     page.goto(file.as_uri())
-    assert said == [file.as_uri()]
+    assert events == [file.as_uri()]
     return page
 
 
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_quiet_fits_the_screen_and_says_its_verdict_first(
+def test_the_page_logs_nothing_fits_the_screen_and_begins_with_its_verdict(
     sample_files: Path,
     hostile_files: Path,
     browser: Browser,
@@ -95,7 +95,7 @@ def test_axe_finds_nothing_serious(
     if not axe.exists():
         pytest.skip("npm's packages are absent")
     for folder in (sample_files, hostile_files):
-        # The policy of the page would keep axe itself out.
+        # The policy of the page would block axe, too.
         page = browser.new_page(bypass_csp=True, color_scheme=scheme)
         page.goto((folder / "report.html").as_uri())
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = 1)")
@@ -123,13 +123,13 @@ def test_hostile_rows_change_nothing_outside_their_cells(
 ) -> None:
     page = opened(browser, hostile_files / "report.html", 360, "light")
     assert page.title() == "Product descriptions: report"
-    # Each is there, as text.
+    # Each title is shown as text.
     text = page.locator("main").inner_text()
     for title in HOSTILE:
         assert re.sub(r"[^ -~]+.*", "", title[:40], flags=re.DOTALL) in text
     assert r"\u202egnp.exe\u202c" in text
     assert "1,000,000 characters in all" in text
-    # Nothing but text is made of them, and none leaves its cell.
+    # They become nothing but text, and none leaves its cell.
     counts = page.evaluate(COUNTS)
     assert set(counts.pop("inside")) == {"I", "BR", "SMALL"}
     assert counts == {

@@ -1,4 +1,4 @@
-"""What a report does not do: replace, forge, leak, or show what is not as written."""
+"""A report replaces no other card, forges and leaks nothing, and verifies the files."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from tests.report.conftest import MEGABYTE, write_export
 from tests.workspace import Workspace
 
 
-def test_the_card_holds_no_markup_of_a_title(hostile_files: Path) -> None:
+def test_the_card_contains_no_markup_of_a_title(hostile_files: Path) -> None:
     card = (hostile_files / "README.md").read_text()
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front) == {
@@ -43,7 +43,7 @@ def test_the_card_holds_no_markup_of_a_title(hostile_files: Path) -> None:
     assert MEGABYTE[:200] not in card
 
 
-def test_a_folder_that_is_not_as_it_was_written_is_refused(
+def test_a_folder_whose_files_changed_is_refused(
     sample_files: Path, workspace: Workspace
 ) -> None:
     files = workspace.folder / "files"
@@ -59,7 +59,7 @@ def test_a_folder_that_is_not_as_it_was_written_is_refused(
     assert workspace.finetune("report").returncode == 1
 
 
-def test_a_card_of_somebody_else_stays(
+def test_a_card_that_it_did_not_write_is_not_replaced(
     sample_files: Path, workspace: Workspace
 ) -> None:
     files = workspace.folder / "files"
@@ -90,7 +90,7 @@ def test_likely_secrets_of_the_data_are_not_on_the_page(
     assert [secret for secret in secrets if secret in written] == []
 
 
-def test_a_manifest_that_counts_otherwise_than_its_files_is_refused(
+def test_a_manifest_that_contradicts_its_files_is_refused(
     sample_files: Path, workspace: Workspace
 ) -> None:
     folder = workspace.folder / "files"
