@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.diff import compare
 from exporter.errors import FinetuneError
+from exporter.progress import Step, set_watcher
 from tests.checked import finetune
 
 KINDS = ("came", "went", "changed_side", "kept")
@@ -72,6 +74,23 @@ def test_two_exports_of_the_same_rows_are_equal(tmp_path: Path) -> None:
         0,
         "### old \u2192 new\n\nNothing changed: 12 pairs.\n",
     )
+
+
+def test_the_progress_is_in_bytes_of_both_files(tmp_path: Path) -> None:
+    old, new = (export(tmp_path / name, EXAMPLES) for name in ("old", "new"))
+    size = sum((folder / "clean.jsonl").stat().st_size for folder in (old, new))
+    seen: list[tuple[str, int | None, str, list[int]]] = []
+
+    @contextmanager
+    def watch(work: Step) -> Iterator[None]:
+        before = work.done()
+        yield
+        seen.append((work.name, work.total, work.unit, [before, work.done()]))
+
+    set_watcher(watch)
+    compare(old, new)
+    set_watcher(lambda _: nullcontext())
+    assert ("comparing", size, "bytes", [0, size]) in seen
 
 
 CHANGES: dict[str, tuple[dict[str, object], str, dict[str, object]]] = {

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from exporter import tokens
 from exporter.errors import FinetuneError
+from exporter.progress import set_printer
 
 LETTERS = tokens.Counter("letters", len)
 
@@ -105,6 +106,21 @@ def test_a_vocabulary_is_found_by_its_name_or_by_that_of_a_model(
         counter = tokens.counter(name)
         assert (counter.encoding, counter.exact) == ("small", True)
         assert counter.count("<|x|>") == 5
+
+
+def test_without_a_vocabulary_its_error_is_printed_and_bytes_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: str) -> tiktoken.Encoding:
+        raise ValueError(f"{'x' * 120}\nmore")
+
+    monkeypatch.setattr(tiktoken, "get_encoding", fail)
+    lines: list[str] = []
+    set_printer(lines.append)
+    assert tokens.counter("none") == tokens.BYTES
+    assert lines == [
+        f"tiktoken cannot load none: {'x' * 100}; counting bytes, an upper bound"
+    ]
 
 
 def test_an_invalid_tokenizer_file_is_one_clear_line(
