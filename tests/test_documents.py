@@ -57,6 +57,12 @@ def test_the_readme_is_short_and_names_every_page() -> None:
         assert f"(docs/{page.name})" in readme
 
 
+def anchors(page: Path) -> list[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), flags=re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_the_commands_and_links_of_a_page_are_understood(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", "")
@@ -68,8 +74,10 @@ def test_the_commands_and_links_of_a_page_are_understood(page: Path) -> None:
             assert command is not None, line
             context = click.Context(command, context, **command.context_settings)
         context.command.make_parser(context).parse_args(words)
-    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-        assert (page.parent / link).exists(), f"{page.name}: {link}"
+    for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^):]*))?\)", text):
+        target = page.parent / link if link else page
+        assert target.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: #{anchor}"
 
 
 def test_the_rule_of_the_documents_works_as_it_is_written(workspace: Workspace) -> None:
