@@ -134,10 +134,6 @@ class Tally:
         """Return the tokens and the line of each of the longest examples."""
         return [(tokens, -line) for tokens, line in sorted(self._longest, reverse=True)]
 
-    def percentiles(self, *percents: int) -> list[int]:
-        """Return the percentiles of the token counts."""
-        return percentiles(self.counts, *percents)
-
     def above(self, limit: int) -> int:
         """Return how many examples have more tokens than the limit."""
         return sum(tokens > limit for tokens in self.counts)

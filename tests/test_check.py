@@ -182,7 +182,9 @@ def test_a_large_file_is_refused_by_those_with_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"".join(lines(12)))
     rules = read_rules()
-    rules.readers["azure"] = replace(rules.readers["azure"], stated={"bytes": 100})
+    rules.readers["azure"] = replace(
+        rules.readers["azure"], published_limits={"bytes": 100}
+    )
     found: list[Finding] = []
     check_file(path, rules, found.append)
     assert [(f.rule, f.readers) for f in found] == [("file-too-large", ["azure"])]

@@ -154,7 +154,7 @@ def test_a_new_reader_is_one_file(tmp_path: Path) -> None:
     new.write_text(f"{NEW}warns: [no-such-rule]\n")
     wrong = ours(tmp_path, "-m", "exporter", "check", "train.jsonl")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
-    assert f"{new}:6: warns no-such-rule, which is no rule" in wrong.stderr
+    assert f"{new}:6: warns no-such-rule, which is not a rule" in wrong.stderr
 
 
 # What another form of the line costs: its template and its name.

@@ -69,7 +69,7 @@ def test_the_three_longest_examples_are_in_order_of_size_then_line() -> None:
 def test_a_percentile_is_what_that_share_of_examples_does_not_exceed() -> None:
     tally = tokens.Tally(LETTERS)
     tally.counts.extend([30, 10, 20, 40])
-    assert tally.percentiles(0, 1, 25, 26, 50, 51, 99, 100) == [
+    assert tokens.percentiles(tally.counts, 0, 1, 25, 26, 50, 51, 99, 100) == [
         *(10, 10, 10, 20, 20, 30, 40, 40)
     ]
     assert tokens.percentiles(range(1, 201), 51) == [102]

@@ -51,8 +51,8 @@ def conversation_faults(messages: object) -> Iterator[Fault]:
     elif not messages:
         yield Fault("messages-empty", "messages")
     else:
-        for place, message in enumerate(messages):
-            yield from _message_faults(message, f"messages[{place}]")
+        for index, message in enumerate(messages):
+            yield from _message_faults(message, f"messages[{index}]")
         yield from _order_faults(messages)
         yield from _echo_faults(messages)
         yield from _weight_faults(messages)
@@ -134,12 +134,12 @@ def _order_faults(messages: list[Any]) -> Iterator[Fault]:
     # An unknown role may be another word for any of the known ones.
     known = _KNOWN_ROLES | _OTHER_ROLES
     roles = [role if isinstance(role, str) and role in known else "" for role in given]
-    for place in range(1, len(roles)):
-        if roles[place] == roles[place - 1] and roles[place] in _KNOWN_ROLES:
-            yield Fault("roles-repeat", f"messages[{place}].role", roles[place])
-        elif roles[place] == "system":
-            yield Fault("system-not-first", f"messages[{place}].role")
-    turns = [place for place, role in enumerate(roles) if role != "system"]
+    for index in range(1, len(roles)):
+        if roles[index] == roles[index - 1] and roles[index] in _KNOWN_ROLES:
+            yield Fault("roles-repeat", f"messages[{index}].role", roles[index])
+        elif roles[index] == "system":
+            yield Fault("system-not-first", f"messages[{index}].role")
+    turns = [index for index, role in enumerate(roles) if role != "system"]
     unclear = "" in roles
     if "user" not in roles and not unclear:
         yield Fault("no-user", "messages")
@@ -153,17 +153,17 @@ def _order_faults(messages: list[Any]) -> Iterator[Fault]:
 
 def _echo_faults(messages: list[Any]) -> Iterator[Fault]:
     texts = [m.get("content") if isinstance(m, dict) else None for m in messages]
-    for place in range(1, len(texts)):
-        question, answer = texts[place - 1], texts[place]
+    for index in range(1, len(texts)):
+        question, answer = texts[index - 1], texts[index]
         if (
             isinstance(question, str)
             and question
             and isinstance(answer, str)
-            and messages[place - 1].get("role") == "user"
-            and messages[place].get("role") == "assistant"
+            and messages[index - 1].get("role") == "user"
+            and messages[index].get("role") == "assistant"
             and is_echo(question.strip(), answer.strip())
         ):
-            yield Fault("answer-is-question", f"messages[{place}].content")
+            yield Fault("answer-is-question", f"messages[{index}].content")
 
 
 def is_echo(question: str, answer: str) -> bool:
@@ -173,11 +173,11 @@ def is_echo(question: str, answer: str) -> bool:
 
 def _weight_faults(messages: list[Any]) -> Iterator[Fault]:
     answers = []
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         if not isinstance(message, dict):
             continue
         weight = message.get("weight", 1)
-        path = f"messages[{place}].weight"
+        path = f"messages[{index}].weight"
         if message.get("role") == "assistant":
             answers.append(weight)
         if "weight" in message:

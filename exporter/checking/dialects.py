@@ -109,8 +109,8 @@ class Conversation:
         if not isinstance(turns, list):
             self.messages = turns
         else:
-            for place, turn in enumerate(turns):
-                self._read_turn(turn, f"{layout.turns}[{place}]", layout)
+            for index, turn in enumerate(turns):
+                self._read_turn(turn, f"{layout.turns}[{index}]", layout)
         for key, value in layout.fixed.items():
             if row.get(key) != value:
                 self._report(key, f"not {value}")

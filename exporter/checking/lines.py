@@ -149,16 +149,16 @@ def _extra_data_fault(error: json.JSONDecodeError) -> Fault:
 
 def _syntax_fault(line: bytes, error: json.JSONDecodeError) -> Fault:
     """Return the fault of a line with a syntax error."""
-    text, place = error.doc, error.pos
+    text, position = error.doc, error.pos
     if text.startswith("{'"):
         return Fault("python-dict")
     if error.msg.startswith("Invalid control character"):
-        return Fault("raw-control", detail=f"U+{ord(text[place]):04X}")
-    # Python 3.13 gives the place of the comma, older versions the place after it.
-    closing = _CLOSING.match(text, max(0, text.rfind(",", 0, place + 1)))
-    if closing and closing.end() > place:
+        return Fault("raw-control", detail=f"U+{ord(text[position]):04X}")
+    # Python 3.13 gives the position of the comma, older versions that after it.
+    closing = _CLOSING.match(text, max(0, text.rfind(",", 0, position + 1)))
+    if closing and closing.end() > position:
         return Fault("comma-inside", detail=closing[1])
-    open_end = place == len(text) or error.msg.startswith("Unterminated")
+    open_end = position == len(text) or error.msg.startswith("Unterminated")
     if open_end and not line.endswith(b"\n"):
         return Fault("cut-off")
     what = error.msg.removesuffix(" at")
@@ -240,8 +240,8 @@ def _children(
     path: str, value: list[Any] | dict[str, Any]
 ) -> Iterator[tuple[str, Any]]:
     if isinstance(value, list):
-        for place, item in enumerate(value):
-            yield f"{path}[{place}]", item
+        for index, item in enumerate(value):
+            yield f"{path}[{index}]", item
         return
     for key, item in value.items():
         child = f"{path}.{short(key)}" if path else short(key)

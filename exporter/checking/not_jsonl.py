@@ -88,8 +88,8 @@ def _first_value(content: bytes) -> Any:  # noqa: ANN401
     """Return the first of the JSON values; raise an error if any is invalid."""
     decoder = json.JSONDecoder()
     text = content.decode().strip()
-    first, place = decoder.raw_decode(text)
-    while place < len(text):
-        place = _BLANKS.match(text, place).end()  # type: ignore[union-attr]
-        _, place = decoder.raw_decode(text, place)
+    first, position = decoder.raw_decode(text)
+    while position < len(text):
+        position = _BLANKS.match(text, position).end()  # type: ignore[union-attr]
+        _, position = decoder.raw_decode(text, position)
     return first

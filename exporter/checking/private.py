@@ -45,8 +45,8 @@ def contains_card(text: str) -> bool:
 
 def _luhn(digits: str) -> bool:
     total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
+    for index, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + index % 2)
         total += value - 9 * (value > 9)
     return total % 10 == 0
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from exporter.checking.tables import table
 from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, Reader, read_readers, readers_by_limit
-from exporter.readers.schema import first_place
+from exporter.readers.schema import line_of
 
 # The severity of the rules that a reader's file lists under each of these keys.
 _SEVERITIES = {"accepts": "accepted", "warns": "warning", "refuses": "error"}
@@ -31,7 +31,7 @@ class Rule(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A rule that a line breaks, the key where, and what was found there."""
+    """A rule that a line breaks, the key that breaks it, and what was found."""
 
     rule: str
     key: str | None = None
@@ -39,7 +39,7 @@ class Fault(NamedTuple):
 
 
 def as_utf8(text: object) -> str:
-    """Return a text or path with bytes that are not UTF-8 escaped."""
+    """Return a text or path with an escape for each byte that is not UTF-8."""
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
@@ -76,7 +76,7 @@ class Rules:
         line: int | None = None,
         readers: Sequence[str] | None = None,
     ) -> None:
-        """Pass on the finding of a fault, if any reader refuses it or warns of it.
+        """Call `on_finding` if any reader refuses the fault or warns of it.
 
         Only these `readers` are considered, by default all chosen ones. If any
         refuses the fault, those that only warn of it are not named.
@@ -156,9 +156,11 @@ def _severities(reader: Reader, rules: dict[str, Rule]) -> dict[str, str]:
     if reader.like:
         severities = _severities(read_readers()[reader.like], rules)
     else:
-        milder = {"error": reader.otherwise}
+        replaced = {"error": reader.default_severity}
         severities = {
-            k: milder.get(v.severity, v.severity) for k, v in rules.items() if not v.of
+            k: replaced.get(v.severity, v.severity)
+            for k, v in rules.items()
+            if not v.of
         }
     groups, single = table("rules")["groups"], {}
     for verb, severity in _SEVERITIES.items():
@@ -168,6 +170,6 @@ def _severities(reader: Reader, rules: dict[str, Rule]) -> dict[str, str]:
             elif rule in rules:
                 single[rule] = severity
             else:
-                where = first_place(FOLDER / f"{reader.name}.yml", rule)
-                raise FinetuneError(f"{where}: {verb} {rule}, which is no rule")
+                where = line_of(FOLDER / f"{reader.name}.yml", rule)
+                raise FinetuneError(f"{where}: {verb} {rule}, which is not a rule")
     return severities | single

@@ -62,7 +62,7 @@ def _lines(reader: Reader) -> list[str]:
         "recipe": [f"finetune recipe {reader.name}"] * bool(reader.recipe),
     }
     return [
-        f"{title:9} {value}" if place == 0 else f"{'':9} {value}"
+        f"{title:9} {value}" if index == 0 else f"{'':9} {value}"
         for title, values in facts.items()
-        for place, value in enumerate(values)
+        for index, value in enumerate(values)
     ]

@@ -8,7 +8,7 @@ import orjson
 
 from exporter.checking.rules import Fault, Finding, OnFinding, Rules, as_utf8
 from exporter.display import visible
-from exporter.tokens import Tally
+from exporter.tokens import Tally, percentiles
 
 
 def report_long_examples(
@@ -28,7 +28,7 @@ def report_long_examples(
 
 def as_json(path: Path, tally: Tally) -> bytes:
     """Return the report as JSON: the keys of a finding, and `tokens`."""
-    half, ninety, most = tally.percentiles(50, 90, 99)
+    half, ninety, most = percentiles(tally.counts, 50, 90, 99)
     figures = {
         **tally.facts(),
         "percentiles": {"50": half, "90": ninety, "99": most},
@@ -49,7 +49,7 @@ def as_text(
     at_most = "" if tally.counter.exact else "at most "
     total, longest = tally.total, tally.longest()
     share = 100 * tally.system / total
-    half, ninety, most = tally.percentiles(50, 90, 99)
+    half, ninety, most = percentiles(tally.counts, 50, 90, 99)
     split = "validation" if path.stem == "valid" else "train"
     uids = first_uids(
         path.with_name("clean.jsonl"), split, [line for _, line in longest]

@@ -46,6 +46,7 @@ class Closing(Struct, frozen=True, forbid_unknown_fields=True):
 class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of a reader's file.
 
+    `default_severity` replaces that of each error that the file does not list.
     `routes` are the routes of OpenAI's API that its hosts have. `proof` is how the
     recipe is tested: by executing it, by parsing its options with the client, or not.
     """
@@ -57,10 +58,10 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     routes: list[Literal["files", "jobs"]] = []
     dialect: Annotated[str, Meta(pattern=f"^({'|'.join(DIALECTS)})$")] = "messages"
     like: str = ""
-    stated: dict[_Examples | _Size, int | Literal["none", "unknown"]] = field(
+    published_limits: dict[_Examples | _Size, int | Literal["none", "unknown"]] = field(
         name="limits", default={}
     )
-    otherwise: Literal["error", "warning"] = "error"
+    default_severity: Literal["error", "warning"] = "error"
     accepts: list[str] = []
     warns: list[str] = []
     refuses: list[str] = []
@@ -79,7 +80,11 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
         A missing limit does not exist, or the reader does not publish it.
         """
-        return {k: limit for k, limit in self.stated.items() if isinstance(limit, int)}
+        return {
+            k: limit
+            for k, limit in self.published_limits.items()
+            if isinstance(limit, int)
+        }
 
     def latest_source(self) -> str:
         """Return the source that was read last, with its date."""
@@ -151,14 +156,14 @@ class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def alternatives(self, today: datetime.date) -> str:
         """Return which readers to use instead, of those that are not closed."""
-        places = []
+        open_readers = []
         for name in self.instead:
             other = read_readers()[name]
             if not other.closed(today):
                 ends = [c.date for c in other.closings if c.state == "closed"]
                 until = f", until {ends[0]}" if ends else ""
-                places.append(f"{other.title} (finetune recipe {name}{until})")
-        *most, last = places or ["another endpoint"]
+                open_readers.append(f"{other.title} (finetune recipe {name}{until})")
+        *most, last = open_readers or ["another endpoint"]
         return f"use {', '.join(most)} or {last}" if most else f"use {last}"
 
 
@@ -188,17 +193,17 @@ def read_readers(folder: Path = FOLDER) -> dict[str, Reader]:
             return
         reader = schema.load(paths[name], Reader)
         if reader.name:
-            where = schema.first_place(paths[name], "name:")
+            where = schema.line_of(paths[name], "name:")
             raise FinetuneError(f"{where}: the file's name is the name; remove the key")
         named = [("instead:", other) for other in reader.instead]
         for key, other in [("like:", reader.like), *named]:
             if other and other not in paths:
-                where = schema.first_place(paths[name], key)
+                where = schema.line_of(paths[name], key)
                 raise FinetuneError(f"{where}: {other} is not a reader")
         add(reader.like)
-        inherited = readers[reader.like].stated if reader.like else {}
-        stated = inherited | reader.stated
-        readers[name] = replace(reader, name=name, stated=stated)
+        inherited = readers[reader.like].published_limits if reader.like else {}
+        published_limits = inherited | reader.published_limits
+        readers[name] = replace(reader, name=name, published_limits=published_limits)
 
     for name in paths:
         add(name)

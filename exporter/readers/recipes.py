@@ -120,7 +120,7 @@ def render(
         "comment": _comment,
     }
     # Programs would read a name that begins with a dash as an option.
-    place = f"./{folder}" if str(folder).startswith("-") else str(folder)
+    path = f"./{folder}" if str(folder).startswith("-") else str(folder)
     placeholder = MODEL if reader.kind == "trainer" else "MODEL"
     needs = "a GPU" if reader.kind == "trainer" else "an account"
     proofs = {
@@ -133,9 +133,9 @@ def render(
         lines = [line for line in lines if not line.startswith("?")]
     template = "".join(line.removeprefix("?") for line in lines)
     return proofs[reader.proof] + environment.from_string(template).render(
-        folder=place,
-        train=f"{place}/train.jsonl",
-        valid=f"{place}/valid.jsonl" if valid_examples else "",
+        folder=path,
+        train=f"{path}/train.jsonl",
+        valid=f"{path}/valid.jsonl" if valid_examples else "",
         reader=reader,
         examples=examples,
         valid_examples=valid_examples,

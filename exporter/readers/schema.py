@@ -62,7 +62,7 @@ def load(path: Path, schema: type[Schema]) -> Schema:
     raise FinetuneError(f"{path}:{line}: {what}; correct it")
 
 
-def first_place(path: Path, word: str) -> str:
+def line_of(path: Path, word: str) -> str:
     """Return file:line of the first line that contains a word."""
     lines = path.read_text(encoding="utf-8").splitlines()
     found = (n for n, line in enumerate(lines, 1) if word in line)

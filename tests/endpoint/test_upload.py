@@ -208,7 +208,7 @@ def test_files_that_are_not_as_exported_are_refused_before_a_byte_is_sent(
     kind: str,
     message: str,
 ) -> None:
-    limits = read_readers()["openai"].stated
+    limits = read_readers()["openai"].published_limits
     monkeypatch.setitem(limits, "bytes", limits["bytes"])
     damage(folder, kind, limits)
     result = finetune(*command)
