@@ -39,7 +39,7 @@ def _bytes(
 @option(
     "--part-size MB",
     "Size of a part; after a failure only that part is sent again.",
-    # OpenAI takes parts of up to 64 MB (API reference, read 2026-11-22).
+    # OpenAI accepts parts of up to 64 MB (API reference, read 2026-11-22).
     click.FloatRange(0, 64, min_open=True),
     default=32,
     callback=_bytes,

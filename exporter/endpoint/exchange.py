@@ -85,11 +85,11 @@ class _Exchange(httpx2.SyncByteStream):
         self, request: httpx2.Request, send: Callable[[httpx2.Request], httpx2.Response]
     ) -> None:
         self._request, self._send = request, send
-        self._seconds: float = request.extensions["timeout"]["read"]
-        self._deadline = time.monotonic() + self._seconds
-        self._streams: list[Any] = []
+        self._timeout: float = request.extensions["timeout"]["read"]
+        self._deadline = time.monotonic() + self._timeout
+        self._connections: list[Any] = []
         self._answer: Future[httpx2.Response] = Future()
-        # A request that follows a redirect has both, too.
+        # A redirected request inherits both.
         request.extensions = {**request.extensions, "trace": self._trace}
         self._body = cast("httpx2.SyncByteStream", request.stream)
         request.stream = self
@@ -117,9 +117,9 @@ class _Exchange(httpx2.SyncByteStream):
             raise httpx2.ReadTimeout("too slow", request=self._request)
         finally:
             self._deadline = 0
-            for stream in [] if self._answer.done() else self._streams:
+            for connection in [] if self._answer.done() else self._connections:
                 with suppress(OSError):
-                    stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+                    connection.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def _check_deadline(self) -> None:
         """End the sending thread if nobody waits for it any more."""
@@ -129,12 +129,12 @@ class _Exchange(httpx2.SyncByteStream):
     def _extend_deadline(self) -> None:
         """Allow the full timeout for the next piece."""
         self._check_deadline()
-        self._deadline = time.monotonic() + self._seconds
+        self._deadline = time.monotonic() + self._timeout
 
     def _trace(self, event: str, info: dict[str, Any]) -> None:
         """Keep each connection that is opened."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._streams.append(info["return_value"])
+            self._connections.append(info["return_value"])
             self._check_deadline()
 
     def _follow_redirects(self) -> httpx2.Response:

@@ -28,8 +28,8 @@ _MAX_PAUSE = 60.0
 _PAGE = 100
 
 
-class _Event(NamedTuple):
-    """What is shown of an event; the endpoint's object may be of any size."""
+class _ShownEvent(NamedTuple):
+    """The shown parts of an event; the endpoint's object may be of any size."""
 
     created_at: float
     id: str
@@ -89,9 +89,9 @@ def record_outcome(
     return outcome
 
 
-def _new_events(endpoint: Endpoint, job_id: str, shown: set[str]) -> list[_Event]:
+def _new_events(endpoint: Endpoint, job_id: str, shown: set[str]) -> list[_ShownEvent]:
     """Return the events that were not shown yet, oldest first."""
-    events: list[_Event] = []
+    events: list[_ShownEvent] = []
     jobs = endpoint.retrying.fine_tuning.jobs
     found = endpoint.paginate(
         f"listing the events of {job_id}", lambda: jobs.list_events(job_id, limit=_PAGE)
@@ -101,7 +101,9 @@ def _new_events(endpoint: Endpoint, job_id: str, shown: set[str]) -> list[_Event
             message = endpoint.redact(event.message)
             level = endpoint.redact(event.level)
             line = f"{_utc(event.created_at)}  {level}  {message}"
-            events.append(_Event(number(event.created_at), event.id, line, message))
+            events.append(
+                _ShownEvent(number(event.created_at), event.id, line, message)
+            )
         elif count >= _PAGE:
             break  # The newest come first, so all that follow were shown.
     events.reverse()
