@@ -9,7 +9,6 @@ import click
 import pytest
 
 from exporter.cli import cli
-from exporter.readers import read_readers
 from tests.printed import printed
 from tests.workspace import REPOSITORY, Workspace
 
@@ -52,7 +51,6 @@ def test_the_printed_help_texts_are_those_of_a_terminal(workspace: Workspace) ->
 def test_the_readme_is_short_and_names_every_page() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 150
-    assert f"[{len(read_readers())}](docs/check.md) providers" in readme
     for page in (REPOSITORY / "docs").glob("*.md"):
         assert f"(docs/{page.name})" in readme
 

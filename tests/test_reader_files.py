@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -97,8 +97,9 @@ def test_every_reader_s_file_is_valid_and_names_known_rules() -> None:
         path.stem for path in FOLDER.glob("*.yml")
     }
     assert "gemini" not in read_rules().readers
+    today = datetime.now(timezone.utc).date()
     for reader in known.values():
-        assert all(source.read <= date(2026, 11, 25) for source in reader.sources)
+        assert all(source.read <= today for source in reader.sources)
 
 
 def test_a_reader_lists_one_rule_of_a_group_by_its_name() -> None:
@@ -157,47 +158,60 @@ def test_a_new_reader_is_one_file(tmp_path: Path) -> None:
     assert f"{new}:6: warns no-such-rule, which is not a rule" in wrong.stderr
 
 
-# What another form of the line costs: its template and its name.
-CONVERSE = {
+# What another form of the line costs: its template and its name. This one is unlike
+# ours: other names of keys and roles, plain texts, the prompt as a turn.
+SHAREGPT = {
     "exporter/chat.py": (
         '    "nova": _nova,',
         """
-    "converse": lambda system: {
-        key: value for key, value in _nova(system).items() if key != "schemaVersion"
+    "sharegpt": lambda system: {
+        "conversations": [
+            *([] if system is None else [{"from": "system", "value": system}]),
+            {"from": "human", "value": SLOT},
+            {"from": "gpt", "value": SLOT},
+        ]
     },""",
     ),
-    "exporter/manifest.schema.json": ('"nova",', ' "converse",'),
+    "exporter/manifest.schema.json": ('"nova",', ' "sharegpt",'),
 }
 WRITE = """
 import sys
 from exporter.chat import encoded, fill, line_template
-template = line_template("Be brief.", "converse")
-sys.stdout.buffer.write(fill(template, encoded("lamp"), encoded("bright")))
+template = line_template(sys.argv[1] or None, "sharegpt")
+for n in range(8):
+    line = fill(template, encoded(f"lamp {n}"), encoded(f"bright {n}"))
+    sys.stdout.buffer.write(line)
 """
 
 
-def test_another_form_of_the_line_is_two_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prompt", ["Be brief.", ""])
+def test_another_form_of_the_line_is_two_files(prompt: str, tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "exporter", tmp_path / "exporter")
-    for name, (after, new) in CONVERSE.items():
+    for name, (after, new) in SHAREGPT.items():
         text = (tmp_path / name).read_text("utf-8")
         assert after in text
         (tmp_path / name).write_text(text.replace(after, after + new, 1), "utf-8")
-    (tmp_path / "exporter/readers/new.yml").write_text(NEW + "dialect: converse\n")
-    line = ours(tmp_path, "-c", WRITE).stdout
-    assert line == (
-        '{"system":[{"text":"Be brief."}],"messages":'
-        '[{"role":"user","content":[{"text":"lamp"}]},'
-        '{"role":"assistant","content":[{"text":"bright"}]}]}\n'
+    (tmp_path / "exporter/readers/new.yml").write_text(NEW + "dialect: sharegpt\n")
+    lines = ours(tmp_path, "-c", WRITE, prompt).stdout
+    system = '{"from":"system","value":"Be brief."},' if prompt else ""
+    assert lines.splitlines()[1] == (
+        f'{{"conversations":[{system}{{"from":"human","value":"lamp 1"}},'
+        '{"from":"gpt","value":"bright 1"}]}'
     )
-    check = ["-m", "exporter", "check", "--dialect", "converse", "train.jsonl"]
-    (tmp_path / "train.jsonl").write_text(
-        "".join(line.replace("lamp", f"lamp {n}") for n in range(8))
-    )
+    check = ["-m", "exporter", "check", "--dialect", "sharegpt", "train.jsonl"]
+    (tmp_path / "train.jsonl").write_text(lines)
     right = ours(tmp_path, *check)
-    assert "error" not in right.stdout, right.stdout
-    (tmp_path / "train.jsonl").write_text(line.replace("assistant", "model") * 8)
-    wrong = ours(tmp_path, *check)
-    assert "messages[1].role" in wrong.stdout
+    assert (right.returncode, right.stdout) == (0, ""), right
+    wrong = lines.replace('"gpt"', '"bot"', 1).replace('"bright 1"', "null")
+    (tmp_path / "train.jsonl").write_text(wrong.replace('"from":"human",', "", 1))
+    found = ours(tmp_path, *check).stdout
+    place = 1 if prompt else 0
+    for key in (
+        f":1: conversations[{place + 1}].from: ",
+        f":1: conversations[{place}].from: ",
+        f":2: conversations[{place + 1}].value: ",
+    ):
+        assert key in found
 
 
 @pytest.mark.parametrize(

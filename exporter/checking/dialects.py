@@ -1,7 +1,7 @@
 """Read the rows of every dialect as messages, so that the same rules apply to all."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,14 +13,18 @@ _CONTENT = re.compile(r"messages\[(\d+)\](\.content)?")
 
 
 class _Layout(NamedTuple):
-    """The keys of a dialect for its turns, texts and prompt, and its names of roles.
+    """The keys of a dialect for its turns, roles, texts and prompt.
 
-    `fixed` are keys with the same value in every row.
+    `system` is None where the prompt is a turn. `roles` are ours by the dialect's
+    names. A text in `parts` is a list of objects. `fixed` are keys with the same value
+    in every row.
     """
 
     turns: str
-    texts: str
-    system: str
+    role: str
+    text: str
+    parts: bool
+    system: str | None
     roles: dict[str, str]
     fixed: dict[str, str]
 
@@ -28,13 +32,22 @@ class _Layout(NamedTuple):
 @cache
 def _layout(dialect: str) -> _Layout:
     """Return the layout of a dialect, derived from the template of its lines."""
-    template = DIALECTS[dialect](None)
-    [system] = DIALECTS[dialect](SLOT).keys() - template.keys()
-    turns = template[ROW_KEYS[dialect]]
-    [texts] = turns[0].keys() - {"role"}
-    roles = dict(zip([t["role"] for t in turns], ["user", "assistant"], strict=True))
-    fixed = {key: value for key, value in template.items() if isinstance(value, str)}
-    return _Layout(ROW_KEYS[dialect], texts, system, roles, fixed)
+    template, prompted = DIALECTS[dialect](None), DIALECTS[dialect](SLOT)
+    key = ROW_KEYS[dialect]
+    system = next(iter(prompted.keys() - template.keys()), None)
+    [role] = (k for k, value in template[key][0].items() if isinstance(value, str))
+    [text] = template[key][0].keys() - {role}
+    names = [turn[role] for turn in prompted[key]]
+    ours = ["system", "user", "assistant"][-len(names) :]
+    return _Layout(
+        turns=key,
+        role=role,
+        text=text,
+        parts=isinstance(template[key][0][text], list),
+        system=system,
+        roles=dict(zip(names, ours, strict=True)),
+        fixed={k: value for k, value in template.items() if isinstance(value, str)},
+    )
 
 
 # The key by which a row of each dialect is recognized.
@@ -69,7 +82,7 @@ class Conversation:
         self._faults: list[Fault] = []
         # For each message, the path of its turn in the row and that of its text.
         self._paths: list[tuple[str, str]] = []
-        self._row_key = ROW_KEYS[dialect]
+        self._row_key, self._role_key = ROW_KEYS[dialect], "role"
         if dialect == "messages":
             self.messages = row["messages"]
             self._report_extra_keys(row, {"messages"})
@@ -98,14 +111,16 @@ class Conversation:
     def _read_turns(
         self, row: dict[str, Any], layout: _Layout, optional: set[str]
     ) -> None:
+        self._role_key = layout.role
         known = {layout.turns, layout.system, *layout.fixed} | optional
         self._report_extra_keys(row, known)
-        system, turns = row.get(layout.system), row.get(layout.turns)
-        if system is not None:
+        system = row.get(layout.system) if layout.system else None
+        if layout.system and system is not None:
             path = layout.system
             if isinstance(system, dict):
-                path, system = f"{path}.{layout.texts}", system.get(layout.texts)
-            self.messages.append({"role": "system", **self._text(system, path, path)})
+                path, system = f"{path}.{layout.text}", system.get(layout.text)
+            self.messages.append({"role": "system", **self._parts(system, path, path)})
+        turns = row.get(layout.turns)
         if not isinstance(turns, list):
             self.messages = turns
         else:
@@ -120,19 +135,21 @@ class Conversation:
             self._paths.append((path, path))
             self.messages.append(turn)
             return
-        message = {key: turn[key] for key in turn if key != layout.texts}
-        role = turn.get("role")
-        if isinstance(role, str):
-            unknown = f"{role}, not in this dialect"
-            message["role"] = layout.roles.get(role, unknown)
-        text_path = f"{path}.{layout.texts}"
-        if layout.texts in turn:
-            message |= self._text(turn[layout.texts], path, text_path)
+        message = {k: v for k, v in turn.items() if k not in (layout.role, layout.text)}
+        if layout.role in turn:
+            role = message["role"] = turn[layout.role]
+            if isinstance(role, str):
+                unknown = f"{role}, not in this dialect"
+                message["role"] = layout.roles.get(role, unknown)
+        text_path = f"{path}.{layout.text}"
+        if layout.text in turn and layout.parts:
+            message |= self._parts(turn[layout.text], path, text_path)
         else:
             self._paths.append((path, text_path))
+            message |= {"content": turn[layout.text]} if layout.text in turn else {}
         self.messages.append(message)
 
-    def _text(self, parts: Any, path: str, text_path: str) -> dict[str, Any]:  # noqa: ANN401
+    def _parts(self, parts: Any, path: str, text_path: str) -> dict[str, Any]:  # noqa: ANN401
         """Return the content of a message from a list of parts."""
         if isinstance(parts, str):
             self._report(text_path, "a string, not a list of parts")
@@ -152,7 +169,7 @@ class Conversation:
         self._paths.append((path, text_path))
         return {"content": parts}
 
-    def _report_extra_keys(self, row: dict[str, Any], known: set[str]) -> None:
+    def _report_extra_keys(self, row: dict[str, Any], known: Set[str | None]) -> None:
         for key in row.keys() - known:
             rule = "api-key" if key in _API_KEYS else "extra-key"
             self._faults.append(Fault(rule, short(key)))
@@ -165,4 +182,6 @@ class Conversation:
         if not self._paths:
             return key
         path, text_path = self._paths[int(found[1])]
-        return (text_path if found[2] else path) + key[found.end() :]
+        rest = key[found.end() :]
+        rest = f".{self._role_key}" if rest == ".role" else rest
+        return (text_path if found[2] else path) + rest
