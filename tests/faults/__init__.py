@@ -1,1 +1,1 @@
-"""Faults at every moment of every command: what stands afterwards, and what is said."""
+"""Faults at every moment of every command: the files after them, and the messages."""

@@ -1,4 +1,4 @@
-"""A warm process for the commands, what they start from, and a table of the results."""
+"""A process that forks the commands, their subjects, and a table of the results."""
 
 import json
 import os
@@ -12,18 +12,18 @@ from tests.faults import subjects
 from tests.faults.running import Runner
 from tests.workspace import MakeWorkspace
 
-# `make faults` names a folder; each row of the table is a file's line there.
+# `make faults` sets the folder; each result is a line of a file there.
 FOLDER = "FINETUNE_FAULTS_FOLDER"
 
 
-class Ledger:
-    """What stood after each fault, by its kind and the command."""
+class Results:
+    """The state after each fault, by its kind and the command."""
 
     def __init__(self, folder: str | None) -> None:
         self._path = Path(folder, f"{os.getpid()}.jsonl") if folder else None
 
     def add(self, kind: str, subject: subjects.Subject, state: str) -> None:
-        """Write it at once, so that a run that is stopped has its figures, too."""
+        """Write a result at once, so that a stopped run keeps its results."""
         row = {"kind": kind.removeprefix("SIG"), "command": subject.name, state: 1}
         if self._path:
             with self._path.open("a") as file:
@@ -31,8 +31,8 @@ class Ledger:
 
 
 @pytest.fixture(scope="session")
-def ledger() -> Ledger:
-    return Ledger(os.environ.get(FOLDER))
+def results() -> Results:
+    return Results(os.environ.get(FOLDER))
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +55,7 @@ def make_subject(
     make_workspace: MakeWorkspace,
     endpoint: Server,
 ) -> Callable[[str], subjects.Subject]:
-    """Return a function that makes the command of that name, and keeps it."""
+    """Return a function that makes the subject of a name once."""
     made: dict[str, subjects.Subject] = {}
 
     def make(name: str) -> subjects.Subject:

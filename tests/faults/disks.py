@@ -1,4 +1,4 @@
-"""Disks of a chosen size, which only root may mount, and what fills one."""
+"""Small disks, which only root may mount, and a way to fill one."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ mounts = pytest.mark.skipif(
 
 @contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
-    """Put a disk of that size in the place of a folder, with what it holds."""
+    """Mount a disk of this size on a folder, with the content of the folder."""
     held = folder.with_name(f"{folder.name}-held")
     shutil.copytree(folder, held)
     options = f"size={kilobytes}k,mode=755"
@@ -36,7 +36,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
 
 @contextmanager
 def filled(folder: Path, *, free: int) -> Iterator[None]:
-    """Fill the disk of a folder up to so many kilobytes, until the block ends."""
+    """Fill the disk of a folder except for `free` kilobytes, for the block."""
     disk = os.statvfs(folder)
     filler = folder / "filler"
     with filler.open("wb") as file:

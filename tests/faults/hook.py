@@ -1,9 +1,8 @@
-"""Within a command under test: count what it does to files, and strike at one moment.
+"""In a command under test: count its operations on files, and inject a fault in one.
 
-A moment is before or after the n-th open, write, fsync, rename, link, unlink,
-mkdir, lock or start of a program that concerns the folders under test. Python's
-own audit events and wrapped functions of `os` show them, so that no code of the
-command knows of it.
+A moment is before or after the n-th open, write, fsync, rename, link, unlink, mkdir,
+lock or start of a program in the folders under test. Python's audit events and wrapped
+functions of `os` report them, so the code of the command is not changed.
 """
 
 import datetime
@@ -16,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-# What is wrapped, to see when it has ended; the audit events show the beginning.
+# Wrapped to report the end of the operation; audit events report its beginning.
 _WRAPPED = [
     "link",
     "mkdir",
@@ -42,9 +41,9 @@ _AUDITED = {
 
 
 class Plan(NamedTuple):
-    """What is to be struck: `do` is a signal or the name of an errno, at `moment`.
+    """The fault to inject at `moment`: `do` is the name of a signal or of an errno.
 
-    Moments count from 1. `trace` takes one line per moment.
+    Moments count from 1. The file `trace` gets one line per moment.
     """
 
     folders: list[str]
@@ -63,7 +62,7 @@ class _Hook:
         self._pid = os.getpid()
 
     def moment(self, when: str, what: str, path: object) -> None:
-        """Count a moment, and strike if it is the one."""
+        """Count a moment, and inject the fault if it is the one of the plan."""
         if self._busy or os.getpid() != self._pid:
             return
         self._busy = True
@@ -77,9 +76,9 @@ class _Hook:
         finally:
             self._busy = False
         if self._count == self._plan.moment:
-            self._strike(when, path)
+            self._inject(when, path)
 
-    def _strike(self, when: str, path: object) -> None:
+    def _inject(self, when: str, path: object) -> None:
         number = getattr(signal, self._plan.do, None)
         if number is not None:
             os.kill(self._pid, number)
@@ -90,7 +89,7 @@ class _Hook:
             raise OSError(code, os.strerror(code), name)
 
     def _within(self, path: object) -> str | None:
-        """Return the path if it is in the folders under test, as it is shown."""
+        """Return the path relative to its folder under test, or None outside."""
         if isinstance(path, int):
             try:
                 path = os.readlink(f"/proc/self/fd/{path}")  # noqa: PTH115
@@ -106,13 +105,13 @@ class _Hook:
 
 
 def arm(plan: Plan) -> None:
-    """Watch this process from now on."""
+    """Report the moments of this process from now on."""
     hook = _Hook(plan)
 
     def audited(event: str, arguments: tuple[Any, ...]) -> None:
         what = _AUDITED.get(event)
         if what == "start":
-            # A program may be anywhere; that one is started concerns us.
+            # Programs outside of the folders count, too.
             hook.moment("before", what, plan.folders[0])
         elif what:
             place = 1 if what in ("rename", "link", "symlink") else 0
@@ -126,7 +125,7 @@ def arm(plan: Plan) -> None:
 
 
 def _then(hook: _Hook, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a function whose beginning is audited."""
+    """Wrap a function whose beginning has an audit event."""
     place = 1 if name in ("rename", "replace", "link", "symlink") else 0
     what = {"remove": "unlink", "replace": "rename"}.get(name, name)
 
@@ -151,7 +150,7 @@ _watch: dict[str, _Hook] = {}
 
 
 class _WatchedFile(io.FileIO):
-    """What the program's own files derive from, as this is imported before it."""
+    """The base class of the program's files, because this module is imported first."""
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401
         hook = _watch.get("hook")
@@ -167,7 +166,7 @@ io.FileIO = _WatchedFile  # type: ignore[misc]
 
 
 class _Clock(datetime.datetime):
-    """A clock that may be wrong."""
+    """A clock with an offset."""
 
     offset = datetime.timedelta()
 
@@ -177,7 +176,7 @@ class _Clock(datetime.datetime):
 
 
 def set_clock(seconds: float) -> None:
-    """Let the clock be wrong by so many seconds for all that is imported."""
+    """Set the clocks of all imported modules this many seconds ahead."""
     _Clock.offset = datetime.timedelta(seconds=seconds)
     right = time.time
     time.time = lambda: right() + seconds

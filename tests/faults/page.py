@@ -1,6 +1,6 @@
-"""Run as a program: write the figures of a run into docs/reliability.md.
+"""Run as a program: write the results of a run into docs/reliability.md.
 
-Arguments: a word that names the table, and the folder with the lines of the run.
+Arguments: the name of the table, and the folder with the results.
 """
 
 import json
@@ -17,7 +17,7 @@ STATES = (OLD, NEW, REFUSED, LOST)
 
 
 def faults(folder: Path) -> str:
-    """Return the table of what stood after each kind of fault."""
+    """Return the table of the states after each kind of fault."""
     counts: dict[str, Counter[str]] = {}
     commands: dict[str, set[str]] = {}
     for path in folder.glob("*.jsonl"):
@@ -46,7 +46,7 @@ def _cells(counts: Counter[str]) -> str:
 
 
 def soak(folder: Path) -> str:
-    """Return the table of a soak's figures, as its last line has them."""
+    """Return the table of a soak's figures."""
     figures = json.loads((folder / "soak.json").read_text())
     lines = ["| figure | value |", "| --- | ---: |"]
     return "\n".join(
@@ -55,7 +55,7 @@ def soak(folder: Path) -> str:
 
 
 def main() -> None:
-    """Put a table between its marks, with the day of the run."""
+    """Write a table between its marks, with the day of the run."""
     name, folder = sys.argv[1], Path(sys.argv[2])
     table = {"faults": faults, "soak": soak}[name](folder)
     begin, end = f"<!-- {name}: written by make {name} -->\n", f"<!-- {name}: end -->"

@@ -1,4 +1,4 @@
-"""Between a command and its database: after so many bytes something happens."""
+"""A proxy between a command and its database, with a fault after some bytes."""
 
 import os
 import socket
@@ -12,10 +12,10 @@ _CHUNK = 2048
 
 
 class Proxy:
-    """A port of the loopback that leads to the server's socket.
+    """A loopback port that forwards to the server's socket.
 
-    When `after` bytes have passed, `act` is called once with the client's end and
-    the server's. What it returns says whether bytes go on to pass.
+    After `after` bytes, `act` is called once with the client's socket and the server's.
+    It returns whether to go on forwarding.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Proxy:
         self.variables = {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self._listener.getsockname()[1]),
-            # The first byte is not to be a question after encryption.
+            # Otherwise the first bytes would ask for encryption.
             "PGSSLMODE": "disable",
             "PGGSSENCMODE": "disable",
         }
@@ -80,24 +80,24 @@ class Proxy:
 
 
 def cut(*_: socket.socket) -> bool:
-    """End both connections, as a server that is gone does."""
+    """Close both connections, as when the server ends."""
     return False
 
 
 def reset(client: socket.socket, _: socket.socket) -> bool:
-    """Let the client's end with an error, as a firewall does."""
+    """Reset the client's connection, as a firewall does."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return False
 
 
 def stalls(pid: Callable[[], int], number: int) -> Callable[..., bool]:
-    """Return what passes nothing on, until the client is told to stop.
+    """Return a function that forwards nothing until the client gets a signal.
 
-    After its last byte the client may go by itself, and is not told.
+    If the client has sent its last byte, it may end before that.
     """
 
     def stall(client: socket.socket, _: socket.socket) -> bool:
-        timer = threading.Timer(0.3, _tell, (pid(), number))
+        timer = threading.Timer(0.3, _signal, (pid(), number))
         timer.start()
         with suppress(OSError):
             while client.recv(_CHUNK):
@@ -108,6 +108,6 @@ def stalls(pid: Callable[[], int], number: int) -> Callable[..., bool]:
     return stall
 
 
-def _tell(pid: int, number: int) -> None:
+def _signal(pid: int, number: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, struck at a moment; how they ended."""
+"""Commands in processes of their own with a fault at one moment, and their results."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _SECONDS = 60
 
 
 class Ended(NamedTuple):
-    """How a command ended, and the moments that it passed."""
+    """The result of a command, and its moments."""
 
     code: int
     stdout: str
@@ -25,7 +25,7 @@ class Ended(NamedTuple):
 
 
 class Runner:
-    """A warm process whose forks are the commands; see warm.py."""
+    """A process whose forks are the commands; see warm.py."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
@@ -57,11 +57,11 @@ class Runner:
         stdout: str = "",
         cold: bool = False,
     ) -> Ended:
-        """Run a command; strike by `do` at the moment if one is given.
+        """Run a command; inject the fault `do` at the moment if one is given.
 
-        `limits` are resources by their names in `resource`, `more_memory` is how
-        many bytes it may take beyond what it has at its start, `clock` is by how many
-        seconds it is wrong.
+        `limits` are limits by their names in `resource`, `more_memory` is the number of
+        bytes that the command may allocate after its start, and `clock` the offset of
+        its clock in seconds.
         """
         with tempfile.TemporaryDirectory(dir=self._scratch) as name:
             scratch = Path(name)
@@ -75,7 +75,7 @@ class Runner:
                 "arguments": arguments,
                 "environment": workspace.environment | (variables or {}),
                 "folder": str(workspace.folder),
-                # The trace of the moments would not fit a small limit, either.
+                # A small limit would refuse the trace of the moments, too.
                 "plan": None if limits else plan,
                 "stdin": "/dev/null",
                 "stdout": stdout or str(scratch / "out"),

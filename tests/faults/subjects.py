@@ -1,4 +1,4 @@
-"""The commands under test: what they start from, and what stands after them.
+"""The commands under test: their state before and after.
 
 A new command needs a class of its own here and a line in `SUBJECTS`.
 """
@@ -19,11 +19,11 @@ OLD, NEW, REFUSED, LOST = "old", "new", "refused", "lost"
 
 
 class Subject:
-    """A command in a workspace, with an old state that it is to replace."""
+    """A command in a workspace, with an old state that it replaces."""
 
     name: ClassVar[str]
     arguments: tuple[str, ...]
-    # Whether it may be run again after it has been done.
+    # Whether the command succeeds again after it has succeeded.
     repeats: ClassVar[bool] = True
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
@@ -31,15 +31,15 @@ class Subject:
         self.variables: dict[str, str] = {}
 
     def prepare(self) -> None:
-        """Bring back the old state, with nothing left of a command."""
+        """Restore the old state, and remove all that a command left."""
         raise NotImplementedError
 
     def state(self) -> str:
-        """Say whether the old state stands, the new, one that is refused, or none."""
+        """Return the state: old, new, refused by its hashes, or lost."""
         raise NotImplementedError
 
     def left_over(self) -> list[str]:
-        """Name what should not lie about when no command runs."""
+        """Return the files that should not exist while no command runs."""
         return sorted(
             str(path.relative_to(self.workspace.folder))
             for pattern in (".*.part", ".upload-*", ".*.tmp", "*.new")
@@ -57,7 +57,7 @@ class Subject:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the hash of each file that an export may write, but the manifest."""
+    """Return the hash of each file of an export except the manifest."""
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.glob("[!.]*.jsonl"))
@@ -65,7 +65,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 class Export(Subject):
-    """An export over an older one, of other rows, which had a validation file."""
+    """An export that replaces one of other rows, which had a validation file."""
 
     name = "export"
     arguments: tuple[str, ...] = ("export", "--system-prompt", "Be new.")
@@ -93,10 +93,12 @@ class Export(Subject):
                 return state
         checked = self.runner.run(self.workspace, "check")
         named = "in the manifest" in checked.stdout
-        return REFUSED if checked.code == 1 and named and self._unsendable() else LOST
+        return (
+            REFUSED if checked.code == 1 and named and self._upload_refuses() else LOST
+        )
 
-    def _unsendable(self) -> bool:
-        """Say whether upload refuses the files, or would send a set as it was."""
+    def _upload_refuses(self) -> bool:
+        """Return whether upload refuses the files, or would send a complete set."""
         sent = {"train.jsonl", "valid.jsonl"}
         recorded = json.loads((self._files / "manifest.json").read_bytes())["files"]
         promised = {n: f["sha256"] for n, f in recorded.items() if n in sent}
@@ -114,7 +116,7 @@ class Export(Subject):
 
 
 class Load(Subject):
-    """Rows that replace others, with the bad lines written to a file."""
+    """A load that replaces rows, and writes bad lines to a file."""
 
     name = "load"
     arguments = ("load", "new.jsonl", "--replace", "--rejects", "bad.jsonl")
@@ -154,7 +156,7 @@ class Load(Subject):
 
 
 class Upload(Subject):
-    """Two files to an endpoint; none must ever be there twice."""
+    """An upload of two files; neither must be at the endpoint twice."""
 
     name = "upload"
     arguments: tuple[str, ...] = ("upload",)
@@ -165,7 +167,7 @@ class Upload(Subject):
         self.variables = {
             "OPENAI_API_KEY": KEY,
             "OPENAI_BASE_URL": server.url,
-            # No TLS is spoken; to load the world's certificates takes its time.
+            # Without TLS; loading all certificates is slow.
             "SSL_CERT_DIR": str(workspace.folder),
         }
         self._files = workspace.folder / "files"
@@ -199,14 +201,14 @@ class Upload(Subject):
 
 
 class UploadInParts(Upload):
-    """The same, in parts of one Upload a file."""
+    """The same upload, each file in parts."""
 
     name = "upload in parts"
     arguments = ("upload", "--parts-above", "0", "--part-size", "0.0007")
 
 
 class Train(Upload):
-    """A job of what is there; it is paid for, so there is never a second one."""
+    """A job for uploaded files; it costs money, so there must not be a second one."""
 
     name = "train"
     arguments = ("train", "--model", MODEL, "--yes")
@@ -226,7 +228,7 @@ class Train(Upload):
 
 
 class Init(Subject):
-    """A folder of one's own: all of it, or what a repeat completes."""
+    """A new project folder: complete, or completed by a repeat."""
 
     name = "init"
     arguments = ("init", "shop")
@@ -244,7 +246,7 @@ class Init(Subject):
 
 
 class Report(Subject):
-    """The page and the card of an export; each is whole, and a repeat brings both."""
+    """The page and the card of an export; each is complete; a repeat writes both."""
 
     name = "report"
     arguments = ("report", "-o", "reported")
@@ -260,7 +262,7 @@ class Report(Subject):
             ended = self.run_with(*options)
             assert ended.code == 0, ended.stderr
             self._texts[state] = self._read()
-        # Where the build cannot be read it says so, and goes without samples.
+        # If the build cannot be read, it reports that and omits the samples.
         ended = self.run_with(variables={"PGHOST": "/nowhere"})
         assert "no samples of dropped rows: " in ended.stderr
         self._bare = self._read()

@@ -1,9 +1,9 @@
-"""Strike a command at one moment after the other, and judge what follows each."""
+"""Inject a fault at one moment of a command after the other, and check each result."""
 
 import signal
 from collections.abc import Callable
 
-from tests.faults.conftest import Ledger
+from tests.faults.conftest import Results
 from tests.faults.running import Ended
 from tests.faults.subjects import LOST, NEW, OLD, REFUSED, Subject
 
@@ -15,9 +15,9 @@ ERRORS = ("ENOSPC", "EIO", "EACCES", "EROFS", "EMFILE")
 def chosen(
     moments: list[str], *, fewer: Callable[[str], bool] | None = None
 ) -> set[int]:
-    """Return the moments to strike at, counted from 1.
+    """Return the moments for a fault, counted from 1.
 
-    Of inputs that are read one after the other, the first and the last.
+    Of inputs that are read one after the other, only the first and the last.
     """
     found = set()
     previous = ""
@@ -35,26 +35,26 @@ def chosen(
 
 
 def exit_codes(do: str) -> set[int]:
-    """Return the exit codes that a command may end with after that."""
+    """Return the exit codes that are right after a fault."""
     number = getattr(signal, do, None)
     if number is None:
         return {1}
     return {-number if number == signal.SIGKILL else 128 + number}
 
 
-def judged(subject: Subject, ended: Ended, do: str, struck: str) -> tuple[str, str]:
-    """Return what stands after a fault, and all that is wrong about it, if anything.
+def verdict(subject: Subject, ended: Ended, do: str, when: str) -> tuple[str, str]:
+    """Return the state after a fault, and all errors in it and in a repeated run.
 
-    `struck` says when it was. The plain repeat of the command is a part of it.
+    `when` is the moment of the fault.
     """
     wrong = []
     state = subject.state()
     if state == LOST:
         wrong.append("lost")
     if state == REFUSED and do in SIGNALS and do != "SIGKILL":
-        wrong.append("half of the names are exchanged")
+        wrong.append("only half of the files are renamed")
     if ended.code == 0 and state != NEW:
-        wrong.append("all is well, it says")
+        wrong.append("it reports success")
     if ended.code not in exit_codes(do) | ({0} if do not in SIGNALS else set()):
         wrong.append(f"exit code {ended.code}")
     killed = do == "SIGKILL"
@@ -65,51 +65,51 @@ def judged(subject: Subject, ended: Ended, do: str, struck: str) -> tuple[str, s
         and ended.code
         and _LINE not in (ended.stderr.splitlines() or [""])[-1]
     ):
-        wrong.append("no line says what stands")
-    # What could not be unlinked is there until the next command.
-    if not killed and subject.left_over() and " unlink " not in struck:
+        wrong.append("no line of ours")
+    # A file that could not be unlinked stays until the next command.
+    if not killed and subject.left_over() and " unlink " not in when:
         wrong.append(f"left over: {subject.left_over()}")
     again = subject.run()
     if state == NEW and not subject.repeats:
-        pass  # Done is done; the repeat says so.
+        pass  # The repeat refuses, because all is done.
     elif again.code:
         wrong.append(f"the repeat exits with {again.code}: {again.stderr[-300:]}")
     elif subject.state() != NEW:
-        wrong.append("the repeat is not whole")
+        wrong.append("the repeat is not complete")
     if subject.left_over():
         wrong.append(f"left over by the repeat: {subject.left_over()}")
     if wrong:
-        wrong.append(f"it said: {ended.stderr[-400:]!r}")
+        wrong.append(f"its message: {ended.stderr[-400:]!r}")
     return state, "; ".join(wrong)
 
 
 def sweep(
     subject: Subject,
     do: str,
-    ledger: Ledger,
+    results: Results,
     *,
     fewer: Callable[[str], bool] | None = None,
 ) -> int:
-    """Strike at every moment that is chosen; fail with all that went wrong."""
-    passed = dry_run(subject)
+    """Inject a fault at each chosen moment; fail with all errors."""
+    passed = run_without_fault(subject)
     faults = []
     met = 0
     for place in sorted(chosen(passed.moments, fewer=fewer)):
         subject.prepare()
         ended = subject.run(do=do, moment=place)
         if len(ended.moments) < place:
-            continue  # Threads made it fewer moments this time.
+            continue  # With threads, a run may have fewer moments.
         met += 1
-        struck = ended.moments[place - 1]
-        state, wrong = judged(subject, ended, do, struck)
-        ledger.add(do, subject, state)
-        faults += [f"at {struck}: {wrong}"] * bool(wrong)
+        when = ended.moments[place - 1]
+        state, wrong = verdict(subject, ended, do, when)
+        results.add(do, subject, state)
+        faults += [f"at {when}: {wrong}"] * bool(wrong)
     assert not faults, f"{len(faults)} of {met}:\n" + "\n".join(faults)
     return met
 
 
-def dry_run(subject: Subject) -> Ended:
-    """Run the command from its old state to its new one, with no fault."""
+def run_without_fault(subject: Subject) -> Ended:
+    """Run the command from its old state to its new one, without a fault."""
     subject.prepare()
     assert subject.state() == OLD
     passed = subject.run()

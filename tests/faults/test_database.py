@@ -1,4 +1,4 @@
-"""The database fails in the middle: it ends the session, stops, dies, is silent."""
+"""The database fails during a command: it ends the session, stops, dies, or hangs."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from exporter.engines import embedded
-from tests.faults.conftest import Ledger
+from tests.faults.conftest import Results
 from tests.faults.proxy import Proxy, cut, reset, stalls
 from tests.faults.running import Runner
 from tests.faults.subjects import Export, Load, Subject
-from tests.faults.sweep import SIGNALS, dry_run, judged
+from tests.faults.sweep import SIGNALS, run_without_fault, verdict
 from tests.workspace import (
     REPOSITORY,
     MakeWorkspace,
@@ -26,7 +26,7 @@ MakeSubject = Callable[[str], Subject]
 
 
 class Database:
-    """A server of its own, which may be stopped, and two commands that use it."""
+    """A server that can be stopped, and two commands that use it."""
 
     def __init__(self, folder: Path, make: MakeWorkspace, runner: Runner) -> None:
         self._folder, self._runner = folder, runner
@@ -43,7 +43,7 @@ class Database:
         ]
 
     def terminate(self, *_: object) -> bool:
-        """End every session but the one that does it."""
+        """End every session but this one."""
         self._workspace().sql(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where backend_type = 'client backend' and pid <> pg_backend_pid()"
@@ -51,7 +51,7 @@ class Database:
         return True
 
     def stop(self, *_: object) -> bool:
-        # Signals can be held back by a main thread alone, and this is another.
+        # Only a main thread can defer signals, and this is another thread.
         stop = "import sys, pathlib; from exporter.engines import embedded;"
         stop += "embedded.stop(pathlib.Path(sys.argv[1]))"
         subprocess.run([sys.executable, "-c", stop, self._folder], check=True)
@@ -84,7 +84,7 @@ def database(make_workspace: MakeWorkspace, runner: Runner) -> Iterator[Database
 
 
 def places(size: int, count: int) -> list[int]:
-    """Return bytes to strike at: the first, the last, and evenly in between."""
+    """Return numbers of bytes: the first, the last, and evenly in between."""
     return sorted({1, size, *(size * n // count for n in range(1, count))})
 
 
@@ -92,11 +92,11 @@ def sweep_bytes(
     database: Database,
     subject: Subject,
     kind: str,
-    ledger: Ledger,
+    results: Results,
     *,
     count: int,
 ) -> int:
-    """Let it happen after each of so many numbers of bytes; judge each."""
+    """Inject the fault after each number of bytes, and check each result."""
     acts: dict[str, Callable[..., bool]] = {
         "connection cut": cut,
         "connection reset": reset,
@@ -114,19 +114,19 @@ def sweep_bytes(
     do = "SIGINT" if kind == "connection stalls" else kind.partition(" ")[0]
     with Proxy(database.socket) as proxy:
         subject.variables = proxy.variables
-        dry_run(subject)
+        run_without_fault(subject)
     faults = []
     for after in places(proxy.passed, count):
         subject.prepare()
-        with Proxy(database.socket, after=after, act=acts[kind]) as struck:
-            subject.variables = struck.variables
+        with Proxy(database.socket, after=after, act=acts[kind]) as faulty:
+            subject.variables = faulty.variables
             ended = subject.run()
         database.heal()
         with Proxy(database.socket) as healthy:
             subject.variables = healthy.variables
-            # A command that was done before it was struck is one without a fault.
-            state, wrong = judged(subject, ended, do if ended.code else kind, "")
-        ledger.add(kind, subject, state)
+            # A command that ended before its fault had none.
+            state, wrong = verdict(subject, ended, do if ended.code else kind, "")
+        results.add(kind, subject, state)
         faults += [f"after {after} bytes: {wrong}"] * bool(wrong)
     assert not faults, f"{len(faults)} of {count}:\n" + "\n".join(faults)
     return len(faults)
@@ -146,7 +146,7 @@ KINDS = [
 @pytest.mark.faults
 @pytest.mark.parametrize("place", [0, 1], ids=["export", "load"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_database_that_fails_is_one_clear_line_and_loses_nothing(
-    database: Database, ledger: Ledger, kind: str, place: int
+def test_a_failing_database_is_an_error_of_one_line_and_loses_nothing(
+    database: Database, results: Results, kind: str, place: int
 ) -> None:
-    sweep_bytes(database, database.subjects[place], kind, ledger, count=12)
+    sweep_bytes(database, database.subjects[place], kind, results, count=12)

@@ -1,4 +1,4 @@
-"""The disk of the server is really full: no room for rows, for sorting, for its log."""
+"""The disk of the server is full: no room for rows, for sorting, for its log."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from exporter.engines import embedded
-from tests.faults.conftest import Ledger
+from tests.faults.conftest import Results
 from tests.faults.disks import filled, mounts, small_disk
 from tests.faults.running import Ended, Runner
 from tests.faults.subjects import OLD, Export, Load, Subject
-from tests.faults.sweep import judged
+from tests.faults.sweep import verdict
 from tests.workspace import REPOSITORY, MakeWorkspace, Workspace, open_folder
 
 NO_ROOM = "No space left on device"
 REMEDY = "; make room on the server and run the command again\n"
 
-# The file of the log that is written, whether there is one after it, and the bytes
-# that are left in it.
+# The current file of the log, whether a next one exists, and the bytes that are left in
+# the current one.
 LOG = """
 select
     pg_walfile_name(place),
@@ -31,14 +31,14 @@ from pg_current_wal_insert_lsn() as place
 
 
 class Build(Export):
-    """A build and its export, over older files."""
+    """A build and its export, which replaces older files."""
 
     name = "build"
     arguments = ("export", "--build", *Export.arguments[1:])
 
 
 class Disk:
-    """A server of its own on a small disk, and the commands that use it."""
+    """A server on a small disk, and the commands that use it."""
 
     def __init__(self, folder: Path, make: MakeWorkspace, runner: Runner) -> None:
         self._folder, self._log = folder, folder / "data/server.log"
@@ -46,7 +46,7 @@ class Disk:
         built = make(variables)
         sample = REPOSITORY / "examples/products.csv"
         assert built.finetune("load", sample).returncode == 0
-        # What a small work_mem does not hold.
+        # More than a small work_mem.
         built.sql(
             "insert into product select 'more-' || n, 'lamp ' || n % 20,"
             " repeat(md5(n::text), 20) from generate_series(1, 4000) n"
@@ -59,14 +59,14 @@ class Disk:
         }
 
     def panics(self) -> int:
-        """Return how often the server has ended because of its log."""
+        """Return how often the server ended because of its log."""
         return self._log.read_text().count("PANIC:")
 
     def run(self, subject: Subject, free: int) -> Ended:
-        """Run a command with so many kilobytes free on the server's disk."""
+        """Run a command with `free` kilobytes on the server's disk."""
         with filled(self._folder, free=free):
             ended = subject.run(variables={"PGOPTIONS": "-c work_mem=64kB"})
-        embedded.start(self._folder)  # A log without room has ended it.
+        embedded.start(self._folder)  # It ends if its log has no room.
         return ended
 
 
@@ -83,14 +83,14 @@ def disk(make_workspace: MakeWorkspace, runner: Runner) -> Iterator[Disk]:
 
 
 def assert_undamaged(workspace: Workspace) -> None:
-    """Ask the server's own check of its tables and indexes."""
+    """Run the server's own check of its tables and indexes."""
     check = embedded.psql().with_name("pg_amcheck")
     done = workspace.run([check, "--install-missing"])
     assert done.returncode == 0, done.stdout
 
 
 def write_log_to_its_end(workspace: Workspace) -> None:
-    """Let the next kilobytes of the server's log need a new file."""
+    """Fill the current log file, so that the next kilobytes need a new one."""
     left, followed = 1 << 20, True
     with workspace.connect() as connection:
         while followed or left > 12_000:
@@ -114,16 +114,16 @@ def write_log_to_its_end(workspace: Workspace) -> None:
         *[("build", free) for free in (0, 1024)],
     ],
 )
-def test_a_server_without_room_keeps_what_it_has(
-    disk: Disk, ledger: Ledger, name: str, free: int
+def test_a_full_server_keeps_its_rows(
+    disk: Disk, results: Results, name: str, free: int
 ) -> None:
     subject = disk.subjects[name]
     subject.prepare()
     ended = disk.run(subject, free)
     assert_undamaged(subject.workspace)
-    state, wrong = judged(subject, ended, "disk full", "")
+    state, wrong = verdict(subject, ended, "disk full", "")
     assert not wrong
-    ledger.add("server's disk full", subject, state)
+    results.add("server's disk full", subject, state)
     if free < 1024 or name == "build":
         assert (ended.code, state) == (1, OLD)
         last = ended.stderr.splitlines(keepends=True)[-1]
@@ -138,8 +138,8 @@ def test_a_server_without_room_keeps_what_it_has(
 @pytest.mark.faults
 @mounts
 @pytest.mark.parametrize("name", ["load", "build"])
-def test_a_server_without_room_for_its_log_keeps_what_it_has(
-    disk: Disk, ledger: Ledger, name: str
+def test_a_server_without_room_for_its_log_keeps_its_rows(
+    disk: Disk, results: Results, name: str
 ) -> None:
     subject = disk.subjects[name]
     subject.prepare()
@@ -148,7 +148,7 @@ def test_a_server_without_room_for_its_log_keeps_what_it_has(
     ended = disk.run(subject, 8 << 10)
     assert disk.panics() > before
     assert_undamaged(subject.workspace)
-    state, wrong = judged(subject, ended, "disk full", "")
+    state, wrong = verdict(subject, ended, "disk full", "")
     assert not wrong
     assert (ended.code, state) == (1, OLD)
-    ledger.add("server's log full", subject, state)
+    results.add("server's log full", subject, state)

@@ -5,9 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.conftest import Ledger
+from tests.faults.conftest import Results
 from tests.faults.subjects import LOST, OLD, Export, Load, Subject
-from tests.faults.sweep import judged
+from tests.faults.sweep import verdict
 
 MakeSubject = Callable[[str], Subject]
 
@@ -25,8 +25,8 @@ RELATIONS = {Export.name: "finetune.training_pairs", Load.name: "product"}
 @pytest.mark.faults
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("command", [Export.name, Load.name])
-def test_a_limit_of_the_server_is_one_clear_line(
-    make_subject: MakeSubject, ledger: Ledger, command: str, limit: str
+def test_a_limit_of_the_server_is_an_error_of_one_line(
+    make_subject: MakeSubject, results: Results, command: str, limit: str
 ) -> None:
     subject = make_subject(command)
     faults = []
@@ -39,8 +39,8 @@ def test_a_limit_of_the_server_is_one_clear_line(
                 other.execute(f"lock table {RELATIONS[command]}".encode())
             options = f"-c {limit}={value} -c work_mem=64kB"
             ended = subject.run(variables={"PGOPTIONS": options})
-        state, wrong = judged(subject, ended, limit, "")
-        ledger.add(limit, subject, state)
+        state, wrong = verdict(subject, ended, limit, "")
+        results.add(limit, subject, state)
         faults += [f"{limit}={value}: {wrong}"] * bool(wrong)
         if limit == "lock_timeout":
             assert (ended.code, state) == (1, OLD)
@@ -48,7 +48,7 @@ def test_a_limit_of_the_server_is_one_clear_line(
 
 
 @pytest.mark.parametrize(("milliseconds", "said"), [(1500, False), (2500, True)])
-def test_who_holds_a_lock_is_named_after_two_seconds(
+def test_the_holder_of_a_lock_is_named_after_two_seconds(
     make_subject: MakeSubject, milliseconds: int, said: bool
 ) -> None:
     subject = make_subject(Load.name)

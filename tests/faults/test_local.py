@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Ledger
+from tests.faults.conftest import Results
 from tests.faults.running import Runner
 from tests.faults.subjects import NEW, OLD, Subject
 from tests.faults.sweep import SIGNALS, sweep
@@ -15,7 +15,7 @@ from tests.workspace import Workspace, clean_environment, open_folder
 
 
 class Local(Subject):
-    """A program on the embedded server, which ends with the last command."""
+    """A program on the embedded server, which stops after the last command."""
 
     name = "local run"
     arguments = ("local", "run", "--", "sh", "-c", "sleep 0.1; echo new > done")
@@ -30,7 +30,7 @@ class Local(Subject):
         return NEW if (self.workspace.folder / "done").exists() else OLD
 
     def servers(self) -> list[str]:
-        """Return the processes that work in the folder."""
+        """Return the processes whose working folder is this one."""
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
@@ -42,7 +42,7 @@ class Local(Subject):
         return found
 
     def left_over(self) -> list[str]:
-        # A stopped server's processes need a moment to end.
+        # The processes of a stopped server need a moment to end.
         deadline = time.monotonic() + 5
         while self.servers() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -62,7 +62,7 @@ def local(runner: Runner) -> Iterator[Local]:
 @pytest.mark.faults
 @pytest.mark.parametrize("do", SIGNALS)
 def test_a_stopped_command_leaves_no_server_behind(
-    local: Local, ledger: Ledger, do: str
+    local: Local, results: Results, do: str
 ) -> None:
-    assert sweep(local, do, ledger) >= 5
+    assert sweep(local, do, results) >= 5
     assert signal.Signals[do]

@@ -1,4 +1,4 @@
-"""The machine is small, full, closed or wrong about the time."""
+"""The machine has too little room or memory, is read-only, or its clock is wrong."""
 
 import subprocess
 import sys
@@ -6,26 +6,26 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults.conftest import Ledger
+from tests.faults.conftest import Results
 from tests.faults.disks import mounts, small_disk
 from tests.faults.running import Ended
 from tests.faults.subjects import NEW, REFUSED, Export, Load, Subject, Train, Upload
-from tests.faults.sweep import dry_run, judged
+from tests.faults.sweep import run_without_fault, verdict
 from tests.workspace import Workspace
 
 MakeSubject = Callable[[str], Subject]
 COMMANDS = [Export.name, Load.name, Upload.name, Train.name]
 
 
-def judge_all(
-    subject: Subject, kind: str, ledger: Ledger, runs: Iterator[tuple[str, Ended]]
+def check_all(
+    subject: Subject, kind: str, results: Results, runs: Iterator[tuple[str, Ended]]
 ) -> None:
-    """Judge each run of a command under a name; fail with all that went wrong."""
+    """Check each run of a command; fail with all errors."""
     faults, count = [], 0
     for name, ended in runs:
         count += 1
-        state, wrong = judged(subject, ended, kind, "")
-        ledger.add(kind, subject, state)
+        state, wrong = verdict(subject, ended, kind, "")
+        results.add(kind, subject, state)
         faults += [f"{name}: {wrong}"] * bool(wrong)
     assert count
     assert not faults, f"{len(faults)} of {count}:\n" + "\n".join(faults)
@@ -33,24 +33,24 @@ def judge_all(
 
 @pytest.mark.faults
 @pytest.mark.parametrize("command", [Export.name, Load.name])
-def test_a_limit_of_the_size_of_files_is_one_clear_line(
-    make_subject: MakeSubject, ledger: Ledger, command: str
+def test_a_limit_of_the_file_size_is_an_error_of_one_line(
+    make_subject: MakeSubject, results: Results, command: str
 ) -> None:
     subject = make_subject(command)
-    sizes = [*range(4096, 60_000, 8192)]  # What it says must fit.
+    sizes = [*range(4096, 60_000, 8192)]  # Its messages must fit.
 
     def runs() -> Iterator[tuple[str, Ended]]:
         for size in sizes:
             subject.prepare()
             yield f"{size} bytes", subject.run(limits={"RLIMIT_FSIZE": size})
 
-    judge_all(subject, "RLIMIT_FSIZE", ledger, runs())
+    check_all(subject, "RLIMIT_FSIZE", results, runs())
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("command", COMMANDS)
-def test_few_descriptors_are_one_clear_line(
-    make_subject: MakeSubject, ledger: Ledger, command: str
+def test_too_few_descriptors_are_an_error_of_one_line(
+    make_subject: MakeSubject, results: Results, command: str
 ) -> None:
     subject = make_subject(command)
 
@@ -59,13 +59,13 @@ def test_few_descriptors_are_one_clear_line(
             subject.prepare()
             yield f"{count} files", subject.run(limits={"RLIMIT_NOFILE": count})
 
-    judge_all(subject, "RLIMIT_NOFILE", ledger, runs())
+    check_all(subject, "RLIMIT_NOFILE", results, runs())
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("command", COMMANDS)
-def test_little_memory_loses_nothing(
-    make_subject: MakeSubject, ledger: Ledger, command: str
+def test_too_little_memory_loses_nothing(
+    make_subject: MakeSubject, results: Results, command: str
 ) -> None:
     subject = make_subject(command)
 
@@ -74,28 +74,28 @@ def test_little_memory_loses_nothing(
             subject.prepare()
             yield f"{more} MB more", subject.run(more_memory=more << 20)
 
-    judge_all(subject, "RLIMIT_AS", ledger, runs())
+    check_all(subject, "RLIMIT_AS", results, runs())
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("years", [-30, -1, 1, 30])
-def test_a_clock_that_is_wrong_changes_no_byte(
-    make_subject: MakeSubject, ledger: Ledger, command: str, years: int
+def test_a_wrong_clock_changes_no_byte(
+    make_subject: MakeSubject, results: Results, command: str, years: int
 ) -> None:
     subject = make_subject(command)
     subject.prepare()
     ended = subject.run(clock=years * 365.25 * 86400)
     assert (ended.code, subject.state()) == (0, NEW), ended.stderr
     kind = "clock back" if years < 0 else "clock ahead"
-    judge_all(subject, kind, ledger, iter([(f"{years} years", ended)]))
+    check_all(subject, kind, results, iter([(f"{years} years", ended)]))
 
 
 @pytest.mark.faults
 @mounts
 @pytest.mark.parametrize("free", range(0, 160, 16))
-def test_a_full_disk_leaves_the_old_set(
-    make_subject: MakeSubject, ledger: Ledger, free: int
+def test_a_full_disk_keeps_the_old_set(
+    make_subject: MakeSubject, results: Results, free: int
 ) -> None:
     subject = make_subject(Export.name)
     subject.prepare()
@@ -107,16 +107,14 @@ def test_a_full_disk_leaves_the_old_set(
         left = subject.left_over()
     assert (ended.code, state) in {(1, "old"), (0, "new")}, ended.stderr
     assert not left
-    ledger.add("disk full", subject, state)
+    results.add("disk full", subject, state)
     if free == 0:
         assert "cannot write: No space left on device; make room" in ended.stderr
 
 
 @pytest.mark.faults
 @mounts
-def test_a_disk_that_may_only_be_read_is_named(
-    make_subject: MakeSubject, ledger: Ledger
-) -> None:
+def test_a_read_only_disk_is_named(make_subject: MakeSubject, results: Results) -> None:
     subject = make_subject(Export.name)
     subject.prepare()
     files = subject.workspace.folder / "files"
@@ -126,13 +124,13 @@ def test_a_disk_that_may_only_be_read_is_named(
         state = subject.state()
     assert (ended.code, state) == (1, "old")
     assert "files: cannot write: " in ended.stderr
-    ledger.add("disk read-only", subject, state)
+    results.add("disk read-only", subject, state)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("command", COMMANDS)
-def test_standard_output_that_is_full_loses_nothing(
-    make_subject: MakeSubject, ledger: Ledger, command: str
+def test_a_full_standard_output_loses_nothing(
+    make_subject: MakeSubject, results: Results, command: str
 ) -> None:
     subject = make_subject(command)
 
@@ -140,7 +138,7 @@ def test_standard_output_that_is_full_loses_nothing(
         subject.prepare()
         yield "full", subject.run(stdout="/dev/full")
 
-    judge_all(subject, "standard output full", ledger, runs())
+    check_all(subject, "standard output full", results, runs())
 
 
 LINKED = ["train.jsonl", "clean.jsonl", "manifest.json"]
@@ -151,7 +149,7 @@ LINKED += [f".{name}.part" for name in LINKED]
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
 @pytest.mark.parametrize("name", LINKED)
 def test_no_file_is_written_through_a_planted_link(
-    make_subject: MakeSubject, ledger: Ledger, name: str, link: str
+    make_subject: MakeSubject, results: Results, name: str, link: str
 ) -> None:
     subject = make_subject(Export.name)
     subject.prepare()
@@ -166,14 +164,14 @@ def test_no_file_is_written_through_a_planted_link(
         assert "plain file; choose another name" in ended.stderr
     else:
         assert subject.state() == NEW
-    ledger.add("link planted", subject, REFUSED if ended.code else NEW)
+    results.add("link planted", subject, REFUSED if ended.code else NEW)
     victim.unlink()
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("command", COMMANDS)
-def test_of_several_at_once_each_ends_well_or_says_that_it_waits(
-    make_subject: MakeSubject, ledger: Ledger, command: str
+def test_several_commands_at_once_succeed_or_name_the_lock(
+    make_subject: MakeSubject, results: Results, command: str
 ) -> None:
     subject = make_subject(command)
     subject.prepare()
@@ -199,15 +197,15 @@ def test_of_several_at_once_each_ends_well_or_says_that_it_waits(
     assert subject.state() == NEW
     assert not subject.left_over()
     for _ in codes:
-        ledger.add("several at once", subject, NEW)
+        results.add("several at once", subject, NEW)
 
 
 @pytest.mark.faults
-def test_the_clock_of_these_tests_can_be_wrong(
+def test_these_tests_can_set_a_wrong_clock(
     make_subject: MakeSubject,
 ) -> None:
     subject = make_subject(Export.name)
-    dry_run(subject)
+    run_without_fault(subject)
     manifest = subject.workspace.folder / "files/manifest.json"
     before = manifest.read_text()
     subject.run(clock=30 * 365.25 * 86400)
@@ -217,7 +215,7 @@ def test_the_clock_of_these_tests_can_be_wrong(
 
 @pytest.mark.parametrize("arguments", ["readers", "--help", "check --list-rules"])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_standard_output_that_is_full_is_one_clear_line(
+def test_a_full_standard_output_is_an_error_of_one_line(
     workspace: Workspace, unbuffered: str, arguments: str
 ) -> None:
     command = f"exec {sys.executable} -m exporter {arguments} > /dev/full"
@@ -231,7 +229,7 @@ def test_standard_output_that_is_full_is_one_clear_line(
     )
 
 
-def test_standard_error_that_is_full_changes_no_exit_code_of_a_refusal(
+def test_a_full_standard_error_does_not_change_the_exit_code_of_a_refusal(
     workspace: Workspace,
 ) -> None:
     command = f"exec {sys.executable} -m exporter check absent.jsonl 2> /dev/full"

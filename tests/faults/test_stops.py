@@ -1,10 +1,10 @@
-"""A command is stopped or killed at every moment; nothing is lost, all is repeated."""
+"""A command is stopped or killed at every moment; nothing is lost, a repeat works."""
 
 from collections.abc import Callable
 
 import pytest
 
-from tests.faults.conftest import Ledger
+from tests.faults.conftest import Results
 from tests.faults.subjects import SUBJECTS, Subject
 from tests.faults.sweep import SIGNALS, sweep
 
@@ -12,7 +12,7 @@ MakeSubject = Callable[[str], Subject]
 
 
 def publishes(moment: str) -> bool:
-    """Say whether names are exchanged then, or nearly."""
+    """Return whether files are renamed at this moment, or just before or after."""
     _, _, what, path = moment.split(" ", 3)
     return what in ("rename", "fsync") or (what == "unlink" and ".part" not in path)
 
@@ -25,24 +25,24 @@ def publishes(moment: str) -> bool:
         ("load", "SIGKILL"),
     ],
 )
-def test_a_stop_while_names_are_exchanged_loses_nothing(
-    make_subject: MakeSubject, ledger: Ledger, name: str, do: str
+def test_a_stop_while_files_are_renamed_loses_nothing(
+    make_subject: MakeSubject, results: Results, name: str, do: str
 ) -> None:
-    assert sweep(make_subject(name), do, ledger, fewer=publishes) >= 5
+    assert sweep(make_subject(name), do, results, fewer=publishes) >= 5
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("do", SIGNALS)
 @pytest.mark.parametrize("name", [*SUBJECTS])
 def test_a_stop_at_any_moment_loses_nothing(
-    make_subject: MakeSubject, ledger: Ledger, name: str, do: str
+    make_subject: MakeSubject, results: Results, name: str, do: str
 ) -> None:
-    assert sweep(make_subject(name), do, ledger) >= 10
+    assert sweep(make_subject(name), do, results) >= 10
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", [*SUBJECTS])
-def test_a_warm_start_passes_the_moments_of_a_cold_one(
+def test_a_forked_command_has_the_moments_of_a_started_one(
     make_subject: MakeSubject, name: str
 ) -> None:
     subject = make_subject(name)

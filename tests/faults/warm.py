@@ -1,7 +1,7 @@
-"""Run as a program: commands of ours, each in a fork of a process that has imported.
+"""Run as a program: commands, each in a fork of a process that has imported them.
 
 Reads requests on stdin, a line of JSON each, and answers with the pid of the
-command and then with how it ended. `--cold` runs one request without a fork.
+command and then with its exit code. `--cold` runs one request without a fork.
 """
 
 import json
@@ -20,7 +20,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Turn this process into the command that is asked for."""
+    """Run the command of a request in this process."""
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
@@ -44,7 +44,7 @@ def _become(request: dict[str, Any]) -> None:
 
 
 def _serve() -> dict[str, Any]:
-    """Answer requests; return in a child, with the one that it is for."""
+    """Answer requests; return a request only in the child that runs it."""
     for module in (
         "load",
         "export",
