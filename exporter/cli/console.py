@@ -96,7 +96,7 @@ QUIET = option(
 )
 
 # What clears the bar on the last line of the terminal; empty if there is none.
-CLEAR_BAR: ContextVar[str] = ContextVar("cleared", default="")
+CLEAR_BAR: ContextVar[str] = ContextVar("clear_bar", default="")
 
 
 def say(*lines: str) -> None:

@@ -28,7 +28,7 @@ from exporter.report.context import Options
 _SAMPLES = 3
 _NO_SAMPLES = (
     "Samples of dropped rows need the database of this build: run finetune report "
-    "where it answers."
+    "where that can be reached."
 )
 
 
@@ -66,7 +66,7 @@ def report(
     the rules dropped are shown if the database of the build can be reached.
     """
     options = Options(epochs, price, license, languages)
-    report_if_stopped(f"the page and the card in {output_dir} are whole, old or new")
+    report_if_stopped(f"the page and the card in {output_dir} are complete, old or new")
     written = write(
         output_dir,
         options,

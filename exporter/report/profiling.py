@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from exporter.checking.contents import Contents
 from exporter.checking.dialects import Conversation
 from exporter.checking.fast_path import Texts, texts_of
 from exporter.checking.files import check_file, check_leaks
 from exporter.checking.repeats import PairedRepeats, Repeats
-from exporter.checking.rules import Finding, Rules
+from exporter.checking.rules import Finding, OnFinding, Rules
 from exporter.report.texts import ending, is_invisible, minhash, opening, redacted
 from exporter.tokens import BYTES, Tally
 
@@ -85,11 +84,9 @@ def _features(text: str) -> set[str]:
 
 
 class FileProfile:
-    """The profile of one file."""
+    """The profile of one file, which is checked while it is read."""
 
-    contents: Contents
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rules: Rules, on_finding: OnFinding) -> None:
         self.path = path
         self.lengths = {"answers": array("I"), "titles": array("I")}
         self.tally = Tally(BYTES)
@@ -99,9 +96,9 @@ class FileProfile:
         self.features: dict[str, list[int]] = {}
         # Heaps of (rank, -line), of which the largest are kept.
         self.samples: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self.contents = check_file(path, rules, on_finding, self._add)
 
-    def add(self, line: int, messages: list[Any]) -> None:
-        """Add an example to the profile."""
+    def _add(self, line: int, messages: list[Any]) -> None:
         _, question, answer = texts_of(messages)
         length = len(answer)
         self.lengths["answers"].append(length)
@@ -143,12 +140,8 @@ class Profile:
     def __init__(self, paths: Iterable[Path], rules: Rules) -> None:
         self.rules = rules
         self.refusing: set[str] = set()
-        self.files = []
         self._violations: dict[tuple[str, str], Violation] = {}
-        for path in paths:
-            file = FileProfile(path)
-            file.contents = check_file(path, rules, self._add_finding, file.add)
-            self.files.append(file)
+        self.files = [FileProfile(path, rules, self._add_finding) for path in paths]
         check_leaks([file.contents for file in self.files], rules, self._add_finding)
 
     def _add_finding(self, finding: Finding) -> None:
@@ -225,9 +218,8 @@ class Profile:
                 for line, content in zip(range(1, last + 1), file, strict=False):
                     location = profile.location(line)
                     if location in wanted:
-                        messages = Conversation(
-                            orjson.loads(content), self.rules.dialect
-                        ).messages
+                        value = orjson.loads(content)
+                        messages = Conversation(value, self.rules.dialect).messages
                         system, question, answer = texts_of(messages)
                         found[location] = system, redacted(question), redacted(answer)
         return found
