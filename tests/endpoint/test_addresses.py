@@ -21,7 +21,7 @@ COMMANDS = [("upload",), ("train", "--model", MODEL, "--yes")]
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with certificates that sign themselves."""
+    """Return a folder with self-signed certificates."""
     folder = tmp_path_factory.mktemp("certificates")
 
     for name, host, days in (
@@ -57,7 +57,7 @@ class Silent(BaseHTTPRequestHandler):
         self.send_error(404)
 
     def log_message(self, format: str, *_: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -197,7 +197,7 @@ def in_seconds(seconds: float) -> str:
 def test_an_invalid_retry_after_is_ignored(
     server: Server, finetune: Finetune, header: Callable[[], str], sent: int
 ) -> None:
-    # What asks for more than two minutes is reported at once.
+    # A Retry-After of more than two minutes is reported at once.
     headers = (("retry-after", header()),)
     server.faults.append(Fault("POST /files", 429, 1, headers=headers))
     start = time.monotonic()

@@ -1,4 +1,4 @@
-"""The commands against a server that somebody else wrote, npm's @copilotkit/aimock."""
+"""The commands against a server that others wrote, npm's @copilotkit/aimock."""
 
 import os
 import re
@@ -17,7 +17,7 @@ PACKAGE = CACHE / "node_modules" / "@copilotkit" / "aimock"
 
 
 def absent(reason: str) -> None:
-    """Skip aloud; in CI, fail."""
+    """Skip the test with a reason; in CI, fail."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -25,10 +25,10 @@ def absent(reason: str) -> None:
 
 @pytest.fixture
 def aimock(tmp_path: Path) -> Iterator[str]:
-    """Its base URL."""
+    """Run aimock and yield its base URL."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
-        absent("npm is not here: aimock is not run")
+        absent("npm is not installed, so aimock cannot run")
     assert node
     assert npm
     if not PACKAGE.exists():

@@ -99,5 +99,5 @@ def test_a_file_that_cannot_be_deleted_is_reported(
     assert "a part of it may be left there: http" in result.err
     server.faults.clear()
     change(folder / "train.jsonl", b"x")
-    # It has the name, but not the size, so it is not taken as there already.
+    # It has the same name but another size, so the file is sent again.
     assert finetune("upload").out.split() == list(server.files)[1:]

@@ -84,7 +84,7 @@ def test_a_check_for_a_closed_reader_warns(
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the commands believe that it is the day OpenAI has closed."""
+    """Set the date of the commands to OpenAI's closing date."""
     for name in ("connection", "train", "upload"):
         module = import_module(f"exporter.cli.{name}")
         monkeypatch.setattr(module, "today", lambda: date(2027, 1, 6))
@@ -104,8 +104,8 @@ def test_an_upload_to_a_closed_endpoint_sends_nothing(
     assert len(server.files) == 2
 
 
-def upload_on(day: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let uploads believe in a day, and reach the server by any host's name."""
+def set_date(day: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the date of the commands, and make the server the proxy of every host."""
     for name in ("connection", "upload"):
         module = import_module(f"exporter.cli.{name}")
         monkeypatch.setattr(module, "today", lambda: date.fromisoformat(day))
@@ -130,7 +130,7 @@ def test_an_upload_is_refused_from_the_closing_date_on(
     finetune: Finetune,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    upload_on(day, server, monkeypatch)
+    set_date(day, server, monkeypatch)
     for host in ("api.openai.com", "mine.openai.azure.com"):
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://{host}/v1")
         sent = len(server.requests)
@@ -177,7 +177,7 @@ def test_the_end_of_a_model_is_reported_even_if_dates_are_ignored(
     finetune: Finetune,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    upload_on(day, server, monkeypatch)
+    set_date(day, server, monkeypatch)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://api.openai.com/v1")
     result = finetune("upload", "--model", MODEL, "--ignore-dates")
     assert result.code == 0

@@ -167,7 +167,7 @@ def test_an_answer_is_read_up_to_its_limits(
 def test_only_the_shown_parts_of_many_large_events_are_kept(
     raw: Callable[..., Raw], process: Start
 ) -> None:
-    # Lists of small values take most memory when they are read.
+    # Decoding lists of small values takes the most memory.
     more = {"id": "ftjob-1", "status": "succeeded", "data": {"x": [{}] * 500}}
 
     def answer(line: str, number: int) -> Iterator[bytes]:
@@ -211,7 +211,7 @@ def test_json_that_is_too_deep_or_not_an_object_is_an_invalid_answer(
 
 
 def pages(*, repeat: bool) -> Callable[[str, int], Iterator[bytes]]:
-    """Answer with a page after another, each with new ids or always the same."""
+    """Answer with page after page, each with new ids or always the same."""
 
     def answer(_: str, number: int) -> Iterator[bytes]:
         first = 0 if repeat else number * 1000

@@ -49,7 +49,7 @@ def hurry(kind: str | int) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A training file alone."""
+    """Only a training file."""
     export(tmp_path / "files", [f"title {n}" for n in range(12)], [])
     return tmp_path / "files"
 
@@ -217,7 +217,7 @@ def test_a_job_that_cannot_be_found_at_once_is_found_by_the_next_call(
 ) -> None:
     finetune("upload")
     server.fail(JOBS, "lost")
-    server.fail("GET /fine_tuning/jobs", "none", 1)  # The look before goes well.
+    server.fail("GET /fine_tuning/jobs", "none", 1)  # The first listing succeeds.
     server.fail("GET /fine_tuning/jobs", 500)
     result = finetune(*TRAIN)
     assert (result.code, len(server.jobs)) == (1, 1)

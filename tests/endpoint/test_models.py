@@ -27,14 +27,14 @@ def test_an_unknown_model_is_refused_with_similar_names(
 def test_the_three_most_similar_or_the_first_models_are_named(
     server: Server, finetune: Finetune, model: str, message: str
 ) -> None:
-    # They are listed from the last to the first.
+    # The server lists them in reverse order.
     names = ["zeta-9", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4.1-large"]
     names += ["zeta-8"]
     server.models = {name: {"id": name, "object": "model"} for name in names}
     result = finetune("upload", "--model", model)
     assert (result.code, server.files) == (1, {})
     assert result.err.endswith(f"no model {model}; {message}")
-    server.exchanges.clear()  # The description wants more of a model.
+    server.exchanges.clear()  # The description requires more keys of a model.
 
 
 def test_an_endpoint_that_lists_no_models_is_trusted(

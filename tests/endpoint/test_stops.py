@@ -31,7 +31,7 @@ REPORTS = {
     "GET /files": "nothing was created at http",
     "POST /files": FILE,
     "POST /uploads": "train-[0-9a-f]{12}.jsonl was not uploaded to http",
-    # The Upload is cancelled; whether the last part had arrived depends on the moment.
+    # The Upload is cancelled; whether the last part arrived before depends on timing.
     "POST /uploads/{upload_id}/parts": f"({FILE}|train-.* was not uploaded to http)",
     "POST /uploads/{upload_id}/complete": FILE,
     "GET /fine_tuning/jobs": "no job was created at http",
@@ -43,7 +43,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A training file alone."""
+    """Only a training file."""
     export(tmp_path / "files", [f"title {n}" for n in range(12)], [])
     return tmp_path / "files"
 

@@ -90,7 +90,7 @@ def test_a_job_of_the_same_request_is_not_created_again(
     assert (second.code, second.out) == (0, first.out)
     assert f"is an equal job and {status}; to create another: --again" in second.err
     assert len(server.jobs) == 31
-    server.exchanges.clear()  # The description knows no status "pending".
+    server.exchanges.clear()  # The description has no status "pending".
 
 
 @pytest.mark.parametrize("options", [["--again"], ["--seed", "3"], ["--epochs", "2"]])
@@ -166,7 +166,7 @@ def test_without_metadata_a_job_that_differs_is_not_equal(
     del server.jobs[created]
     equal = server.add_job(**same)
     assert finetune(*command).out.strip() == equal["id"]
-    server.exchanges.clear()  # The description knows no such suffix of a job.
+    server.exchanges.clear()  # The description has no such key of a job.
 
 
 @pytest.mark.parametrize("model", [MODEL, "gpt-4.1-mini"])

@@ -58,7 +58,7 @@ def test_a_file_of_the_same_name_but_another_size_or_a_bad_status_is_not_used(
     faulty["status"] = "processed"
     server.files[again]["created_at"] = faulty["created_at"] + 5
     assert finetune("upload").out.split() == [faulty["id"]]
-    server.exchanges.clear()  # The description knows no status "deleted".
+    server.exchanges.clear()  # The description has no status "deleted".
 
 
 def test_force_sends_again(server: Server, finetune: Finetune) -> None:

@@ -210,7 +210,7 @@ def test_an_event_without_a_time_is_aligned_with_the_others(
     job = server.add_job()["id"]
     server.add_event(job, "timeless", created_at=None)
     lines = finetune("watch", job, *QUICK).err.splitlines()
-    server.exchanges.clear()  # The description wants a time.
+    server.exchanges.clear()  # The description requires a time.
     places = {line.index("  info  ") for line in lines if "  info  " in line}
     assert places == {19}
     assert f"{' ' * 19}  info  timeless" in lines
