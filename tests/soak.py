@@ -1,4 +1,4 @@
-"""Run as a program: the whole way again and again, with other rows each time.
+"""Run as a program: the whole pipeline again and again, with other rows each time.
 
 Arguments: minutes, and the folder for soak.json. Load, build, export, check and
 upload to the loopback; what each export wrote is compared with an independent
@@ -28,7 +28,7 @@ _ENDS = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
 
 
 def rows_of(round_: int) -> list[oracle.Row]:
-    """Return some thousand rows, other ones in each round."""
+    """Return some thousand rows, different in each round."""
     dice = random.Random(round_)  # noqa: S311 (no secret)
     titles = [f"{dice.choice(_WORDS)} {n}" for n in range(dice.randint(20, 200))]
     return [
@@ -42,7 +42,7 @@ def rows_of(round_: int) -> list[oracle.Row]:
 
 
 def expected_hashes(rows: list[oracle.Row], prompt: str) -> dict[str, str]:
-    """Return the hash of each training file, by no code of the project."""
+    """Return the hash of each training file, without code of the project."""
     digests = {side: hashlib.sha256() for side in ("train", "validation")}
     for pair in oracle.training_pairs(rows, validation_percent=_PERCENT):
         texts = {"system": prompt, "user": pair["title"]}
@@ -61,7 +61,7 @@ def expected_hashes(rows: list[oracle.Row], prompt: str) -> dict[str, str]:
 
 
 def run(workspace: Workspace, peaks: dict[str, int], *arguments: str) -> None:
-    """Run a command, note its most memory in MB, at least our own; it must do well."""
+    """Run a command, which must succeed, and record its peak memory in MB."""
     dbt = arguments[0] == "dbt"
     program = [str(Path(sys.executable).with_name("dbt"))] if dbt else []
     command = program or [sys.executable, "-m", "exporter"]
@@ -82,7 +82,7 @@ def run(workspace: Workspace, peaks: dict[str, int], *arguments: str) -> None:
 
 
 def server_figures(workspace: Workspace, data: Path) -> dict[str, int]:
-    """Return what the server holds: memory, descriptors, sessions, disk."""
+    """Return the server's memory, descriptors, sessions and disk space."""
     [sessions] = workspace.sql(
         "select count(*)::int from pg_stat_activity"
         " where backend_type = 'client backend' and pid <> pg_backend_pid()"
@@ -123,7 +123,7 @@ def _children(pid: str) -> list[str]:
 def one_round(
     workspace: Workspace, server: Server, number: int, data: Path
 ) -> dict[str, int]:
-    """Go the whole way once; compare its end with the beginning."""
+    """Run the pipeline once, and compare its files with the rows."""
     rows = rows_of(number)
     path = workspace.folder / "rows.jsonl"
     with path.open("w") as file:
@@ -153,7 +153,7 @@ def one_round(
 
 
 def summary(rounds: list[dict[str, int]], minutes: float) -> dict[str, Any]:
-    """Return the figures of the page; what grew is an error."""
+    """Return the figures of the page, with those that grew."""
     third = max(len(rounds) // 3, 1)
     figures: dict[str, Any] = {
         "minutes": round(minutes, 1),
@@ -161,14 +161,14 @@ def summary(rounds: list[dict[str, int]], minutes: float) -> dict[str, Any]:
     }
     grown = []
     for name in rounds[0]:
-        # The least of each: a worker of the server's own that cleans up a table
-        # holds many files for a moment.
+        # The least of each, because the server's autovacuum opens many files for a
+        # moment.
         early, late = (
             min(found[name] for found in part)
             for part in (rounds[:third], rounds[-third:])
         )
         figures[f"{name}, least in the first and last third"] = f"{early}; {late}"
-        # Rows differ from round to round, and an early one may have few.
+        # Rounds have different numbers of rows, and an early one may have few.
         if late > early * 1.3 + 8 or (
             late and name in ("sessions left", "files left over")
         ):
@@ -178,7 +178,7 @@ def summary(rounds: list[dict[str, int]], minutes: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Go round until the time is over; write and print what was measured."""
+    """Run rounds until the time is over; write and print the figures."""
     minutes, out = float(sys.argv[1]), Path(sys.argv[2])
     started = time.monotonic()
     rounds: list[dict[str, int]] = []
@@ -195,7 +195,7 @@ def main() -> None:
                 rounds.append(one_round(workspace, server, len(rounds), home / "data"))
                 sys.stdout.write(f"{len(rounds)}: {rounds[-1]}\n")
                 sys.stdout.flush()
-                # dbt's own, which it shortens by itself.
+                # dbt's log, which dbt itself shortens.
                 shutil.rmtree(workspace.project / "logs", ignore_errors=True)
             os.chdir("/")
     figures = summary(rounds, (time.monotonic() - started) / 60)

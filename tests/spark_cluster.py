@@ -32,7 +32,7 @@ def spark_home() -> Path:
 
 
 class Share(NamedTuple):
-    """What an executor did: tasks, and the rows and bytes read from tables."""
+    """The tasks of an executor, and the rows and bytes that it read from tables."""
 
     tasks: int
     rows: int
@@ -44,7 +44,7 @@ class Share(NamedTuple):
 
 @dataclass
 class Cluster:
-    """The processes of a cluster, each known by its pid, and its folder."""
+    """The processes of a cluster by their pids, and its folder."""
 
     folder: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -85,9 +85,9 @@ class Cluster:
             "spark.eventLog.enabled": "true",
             "spark.eventLog.rolling.enabled": "false",
             "spark.executor.memory": EXECUTOR_MEMORY,
-            # Else other threads read, and the bytes are counted for no task.
+            # Otherwise other threads read, and no task counts the bytes.
             "spark.hadoop.parquet.hadoop.vectored.io.enabled": "false",
-            # Tasks small enough to be many on these rows.
+            # Small tasks, so that there are many for these rows.
             "spark.sql.files.maxPartitionBytes": "16m",
             "spark.sql.shuffle.partitions": "16",
             "spark.sql.warehouse.dir": (self.folder / "warehouse").as_uri(),
@@ -129,12 +129,12 @@ class Cluster:
             )
 
     def _workers(self) -> int | None:
-        """Return how many workers the master knows; None when it is not there."""
+        """Return the number of workers of the master, or None if it does not answer."""
         answer = read_json(f"{self.master_page}/json/")
         return None if answer is None else int(answer["aliveworkers"])
 
     def asked(self, path: str) -> list[dict[str, Any]]:
-        """Return what Spark's monitoring says about the one application."""
+        """Return an answer of Spark's monitoring about the one application."""
         applications = read_json(f"{self.driver_page}/api/v1/applications") or []
         for application in applications:
             page = f"{self.driver_page}/api/v1/applications/{application['id']}"
@@ -147,7 +147,7 @@ class Cluster:
         return [one["id"] for one in everyone if one["id"] != "driver"]
 
     def writes_half_of(self, table: str) -> bool:
-        """Say whether a stage with many tasks, of what stores a table, is half done."""
+        """Return whether the large stage of storing a table is half done."""
         jobs = {
             job
             for query in self.asked("sql?planDescription=true&length=1000")
@@ -181,7 +181,7 @@ class Cluster:
         return number
 
     def events(self, kind: str) -> Iterator[dict[str, Any]]:
-        """Yield the application's events of one kind, as they were logged."""
+        """Yield the application's events of one kind from its log."""
         [log] = (self.folder / "events").iterdir()
         for line in log.read_bytes().splitlines():
             if line.startswith(f'{{"Event":"{kind}"'.encode()):
@@ -216,7 +216,7 @@ class Cluster:
         return shares
 
     def tasks_run_again(self, executor: str) -> int:
-        """Return how many tasks of a lost executor had to be run again."""
+        """Return the number of tasks of a lost executor that were run again."""
         return sum(
             event["Task Info"]["Executor ID"] == executor
             and event["Task End Reason"]["Reason"] != "Success"
@@ -226,7 +226,7 @@ class Cluster:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Cluster]:
-    """Yield a cluster in the folder; end each of its processes after it."""
+    """Yield a cluster in the folder; end its processes after the block."""
     cluster = Cluster(folder)
     try:
         cluster.start()
@@ -259,7 +259,7 @@ def answers(port: int) -> bool:
 
 
 def read_json(address: str) -> Any:  # noqa: ANN401  # JSON is any value.
-    """Return what the address answers, or None when it does not."""
+    """Return the answer of the address, or None if there is none."""
     try:
         with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310
             return json.load(answer)
@@ -268,7 +268,7 @@ def read_json(address: str) -> Any:  # noqa: ANN401  # JSON is any value.
 
 
 def children(pid: int) -> dict[int, str]:
-    """Return the pids of a process's children, and how each was called."""
+    """Return the pids and commands of the children of a process."""
     listed = subprocess.run(
         ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)],
         check=True,
