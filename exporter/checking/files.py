@@ -88,7 +88,6 @@ class _Checker:
         on_example: OnExample | None,
     ) -> None:
         self.contents = Contents(path)
-        self._path = path
         self._rules = rules
         self._on_finding = on_finding
         self._on_example = on_example
@@ -103,7 +102,7 @@ class _Checker:
         readers: list[str] | None = None,
     ) -> None:
         """Report a fault of this file."""
-        self._rules.report(self._on_finding, fault, self._path, line, readers)
+        self._rules.report(self._on_finding, fault, self.contents.path, line, readers)
 
     def report_limits(self, kind: str, rule: str, count: int, detail: str) -> None:
         """Report each limit that a count breaks; `detail` is formatted with both."""

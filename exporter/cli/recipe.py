@@ -38,7 +38,7 @@ def recipe(
 ) -> None:
     """Print the shortest correct configuration or command for READER.
 
-    It is made for the last export: its files, its number of examples and the
+    The recipe fits the last export: its files, its number of examples and the
     length of the longest, in bytes or in the model's own tokens. finetune readers
     lists the READERs.
     """
@@ -76,7 +76,7 @@ def recipe(
         command = _export_command(export, folder, chosen.dialect)
         say(
             f"warning: {chosen.title} reads --dialect {chosen.dialect}, but "
-            f"{output_dir} is {export.dialect}: first {command}"
+            f"{output_dir} is in {export.dialect}; first run {command}"
         )
         if chosen.dialect == "messages":
             # The recipe may be a script or a configuration, so this is a comment.
