@@ -83,7 +83,9 @@ def context(doc: dict[str, Any], profile: Profile, options: Options) -> dict[str
         "conversations": conversations,
         "texts": texts,
         "top": top,
-        "near_duplicates": [(*near, _similarity(texts, *near[1:])) for near in shown],
+        "near_duplicates": [
+            (*group, _similarity(texts, *group[1:])) for group in shown
+        ],
         "near_groups": len(near),
         "near_examples": sum(count for count, *_ in near),
         "invisible": [group for group in features if len(group.name) == 1],
