@@ -33,14 +33,10 @@ def readers(name: str | None) -> None:
 def _lines(reader: Reader) -> list[str]:
     """Return all facts about a reader, one per line."""
     severities = read_rules([reader.name]).severities[reader.name]
-    rules_by_verb = {
-        verb: [rule for rule, found in severities.items() if found == severity]
-        for verb, severity in (
-            ("refuses", "error"),
-            ("warns of", "warning"),
-            ("accepts", "accepted"),
-        )
-    }
+
+    def rules(severity: str) -> str:
+        return ", ".join(rule for rule, s in severities.items() if s == severity)
+
     facts: dict[str, Sequence[str]] = {
         reader.name: [reader.title],
         "kind": [reader.kind],
@@ -50,19 +46,18 @@ def _lines(reader: Reader) -> list[str]:
         "routes": reader.routes,
         "dialect": [reader.dialect],
         "limits": [f"{kind}: {limit:,}" for kind, limit in reader.limits.items()],
-        **{
-            verb: [", ".join(rules)] * bool(rules)
-            for verb, rules in rules_by_verb.items()
-        },
-        "reserved": [", ".join(reader.reserved)] * bool(reader.reserved),
+        "refuses": [rules("error")],
+        "warns of": [rules("warning")],
+        "accepts": [rules("accepted")],
+        "reserved": [", ".join(reader.reserved)],
         "wants": [*reader.wants.values()],
         "closings": [f"{c.date}: {c.what}" for c in reader.closings],
-        "instead": [reader.alternatives(today())] * bool(reader.instead),
+        "instead": [reader.alternatives(today())] if reader.instead else [],
         "models": [f"{model}: until {end}" for model, end in reader.models.items()],
-        "recipe": [f"finetune recipe {reader.name}"] * bool(reader.recipe),
+        "recipe": [f"finetune recipe {reader.name}"] if reader.recipe else [],
     }
     return [
-        f"{title:9} {value}" if index == 0 else f"{'':9} {value}"
+        f"{title if index == 0 else '':9} {value}"
         for title, values in facts.items()
-        for index, value in enumerate(values)
+        for index, value in enumerate(filter(None, values))
     ]
