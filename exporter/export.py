@@ -55,10 +55,10 @@ def export(
             say(line)
         expected = examples.count()
         if not expected.keys() - {"validation"}:
-            _show_last_dropped_rows(snapshot, build, funnel)
+            rule = _show_last_dropped_rows(snapshot, build, funnel)
             raise FinetuneError(
                 f"{build.examples} has no pair to train on, so nothing was written; "
-                "change the rule that dropped the last rows, or its var"
+                f"relax {rule or 'a rule'}, or its threshold in dbt_project.yml"
             )
         with drafts(output_dir, *manifest.NAMES) as (clean, train, valid, proof):
             splits = examples.write(expected, clean, train, valid)
@@ -81,14 +81,15 @@ def export(
     return [draft.path for draft in [*written, proof]]
 
 
-def _show_last_dropped_rows(snapshot: Snapshot, build: Build, funnel: Funnel) -> None:
-    """Show a few rows that were dropped by the first rule that left no row."""
+def _show_last_dropped_rows(snapshot: Snapshot, build: Build, funnel: Funnel) -> str:
+    """Show a few rows that the rule dropped after which none was left; return it."""
     last = next((r["rule"] for r in funnel.rules if r.get("rows_after") == 0), "")
     rows = dropped_samples(snapshot, build, funnel, limit=3).get(last, [])
     if rows:
         say(f"{last} dropped the last rows, such as:")
     for row in rows:
         say(f"  {row_preview(row)}")
+    return str(last)
 
 
 def _report_splits(

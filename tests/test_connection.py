@@ -112,6 +112,13 @@ def test_a_server_that_never_answers_ends_the_command(big: Workspace) -> None:
     )
 
 
+def test_a_host_that_does_not_exist_is_named(big: Workspace) -> None:
+    done = big.finetune("export", PGHOST="no-such-host.invalid")
+    assert done.returncode == 1
+    assert "PostgreSQL: failed to resolve host no-such-host.invalid: " in done.stderr
+    assert "; check PGHOST, PGPORT, " in done.stderr
+
+
 @pytest.mark.parametrize("for_all", [True, False])
 def test_a_server_that_stops_answering_ends_the_export(
     big: Workspace, for_all: bool

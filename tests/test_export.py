@@ -165,7 +165,9 @@ def test_an_empty_result_writes_nothing_and_shows_the_rule_that_dropped_the_last
     assert done.returncode == 1
     assert "title_repeated dropped the last rows, such as:" in done.stderr
     assert "title='GNOME" in done.stderr
-    assert "has no pair to train on, so nothing was written" in done.stderr
+    assert "no pair to train on, so nothing was written; relax title_repeated, or" in (
+        done.stderr
+    )
     assert contents(sample.folder / "files") == before
 
 

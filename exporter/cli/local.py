@@ -123,17 +123,26 @@ def local_psql(context: click.Context, arguments: tuple[str, ...]) -> None:
 def local_seed(
     context: click.Context, files: tuple[Path, ...], project_dir: Path
 ) -> None:
-    """Load FILES, the sample, if there is no raw table yet.
+    """Load FILES, the sample, if the raw table is missing.
 
-    Nothing is loaded into a server that PG* names, or into a table of your own
-    vars: load your rows there.
+    Only the embedded server and the table of the shipped vars get the sample. If the
+    table exists, its columns are compared with the vars.
     """
     table = artifacts.read_raw_table(project_dir)
+    settings = project_dir / "dbt_project.yml"
     with server():
-        if raw_table.exists(table):
-            if uses_own_server():
-                say("PG* names a server of your own: nothing loaded")
+        columns = raw_table.columns(table)
+        if not columns and table == _SAMPLE and not uses_own_server():
+            context.invoke(load, files=files, terse=True, project_dir=project_dir)
             return
-        if uses_own_server() or table != _SAMPLE:
-            raise FinetuneError(f"{table} does not exist; run finetune load FILE")
-        context.invoke(load, files=files, terse=True, project_dir=project_dir)
+        if not columns:
+            raise FinetuneError(
+                f"{table} does not exist; set raw_schema and raw_table in {settings} "
+                "to your table, or create it with finetune load FILE"
+            )
+    for var, name in zip(artifacts.RAW_VARS[2:], table.columns, strict=True):
+        if name not in columns:
+            raise FinetuneError(
+                f"{table} has no column {name}; it has {', '.join(columns)}: set {var} "
+                f"in {settings}"
+            )

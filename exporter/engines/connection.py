@@ -243,6 +243,9 @@ def connected() -> Iterator[Connection]:
         )
     except psycopg.Error as error:
         message = " ".join(str(error).split())
+        # psycopg 3.3 does not name a host that comes from a variable.
+        host = connection_environment().get("PGHOST")
+        message = message.replace("host None", f"host {host}")
         remedy = next(r for part, r in _CONNECT_REMEDIES.items() if part in message)
         raise FinetuneError(f"PostgreSQL: {message}; {remedy}") from error
     try:

@@ -18,10 +18,18 @@ if TYPE_CHECKING:
     from exporter.records import Block, CopyFormat
 
 
-def exists(table: RawTable) -> bool:
-    """Return whether the relation exists."""
+def columns(table: RawTable) -> list[str]:
+    """Return the columns of the relation in their order; none if it is missing."""
     with connected() as connection:
-        return _kind(connection, table) is not None
+        found = connection.execute(
+            "select attname from pg_attribute"
+            " join pg_class on pg_class.oid = attrelid"
+            " join pg_namespace on pg_namespace.oid = relnamespace"
+            " where nspname = %s and relname = %s and attnum > 0 and not attisdropped"
+            " order by attnum",
+            [table.schema, table.name],
+        )
+        return [name for (name,) in found]
 
 
 def _kind(connection: psycopg.Connection, table: RawTable) -> str | None:
@@ -100,7 +108,7 @@ def _prepare(
         if wanted not in found:
             raise FinetuneError(
                 f"{table} has no column {wanted}; it has {', '.join(found)}: rename "
-                "the file's columns, or load into another --table"
+                "the file's columns, or load into a new table with --table NAME"
             )
     if mode == "replace":
         with waiting(f"the queries that read {table}"):

@@ -80,7 +80,7 @@ def test_a_table_of_the_user_is_never_seeded(folder: Path) -> None:
         sample = REPOSITORY / "examples/products.csv"
         code, _, error = finetune(folder, "local", "seed", sample)
         assert code == 1
-        assert error.endswith("does not exist; run finetune load FILE")
+        assert error.endswith("or create it with finetune load FILE")
 
 
 def test_dbt_finds_a_started_server_without_any_variable(folder: Path) -> None:

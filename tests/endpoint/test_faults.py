@@ -31,7 +31,7 @@ SAID = {
     400: "why",
     401: "the key is refused; set OPENAI_API_KEY to a key of this endpoint",
     403: "why; ask the provider for access",
-    404: "why; check OPENAI_BASE_URL",
+    404: "why; check the name or id, and OPENAI_BASE_URL",
     408: "why",
     409: "why; wait until the other request is done",
     413: "Payload Too Large; send it in smaller pieces with --parts-above",
