@@ -191,12 +191,19 @@ def _recompiled(build: Build) -> Build:
                 stdin=subprocess.DEVNULL,
             )
         if done.returncode:
-            output = " ".join((done.stdout or done.stderr).split())
             raise FinetuneError(
-                f"dbt cannot compile the project: {output[:300]}; run dbt build"
+                f"dbt cannot compile the project: "
+                f"{_error_message(done.stdout or done.stderr)}; run dbt build"
             )
         manifest = json.loads(Path(folder, "manifest.json").read_bytes())
     return read_build(artifacts._replace(manifest=manifest), name)
+
+
+def _error_message(output: str) -> str:
+    """Return dbt's error on one line, without its usage text and time."""
+    message = output.rpartition("\nError: ")[2]
+    words = re.sub(r"\d\d:\d\d:\d\d  (Encountered an error:)?", "", message).split()
+    return " ".join(words)[:300].rstrip(".")
 
 
 def _changes(build: Build, now: Build) -> Iterator[str]:

@@ -22,6 +22,11 @@ exposures:
 """
 
 
+def no_profile(workspace: Workspace) -> None:
+    new_test(workspace)
+    workspace.environment["DBT_PROFILES_DIR"] = "absent"
+
+
 def new_test(workspace: Workspace) -> None:
     (workspace.project / "tests/new.sql").write_text(
         "select title from {{ ref('training_pairs') }} where title = 'Teapot'"
@@ -74,7 +79,11 @@ STALE: dict[str, tuple[Callable[[Workspace], object], str]] = {
     "a new test": (new_test, "(dbt_project/tests/new.sql): test new"),
     "a removed file": (
         lambda w: (w.project / "models/marts/filter_funnel.sql").unlink(),
-        "dbt cannot compile the project: ",
+        "dbt cannot compile the project: Compilation Error ",
+    ),
+    "no profile": (
+        no_profile,
+        "dbt cannot compile the project: Invalid value for '--profiles-dir': ",
     ),
     "the target": (
         lambda w: w.environment.update(DBT_SCHEMA="elsewhere"),
