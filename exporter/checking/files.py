@@ -57,7 +57,7 @@ def check_file(
                 file = stack.enter_context(gzip.open(file))
             try:
                 with step(reading("checking", path, opened)):
-                    if checker.read(file):
+                    if checker.read(file, name):
                         checker.report_whole(name)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 checker.report(Fault("gzip-damaged", detail=str(error)))
@@ -111,7 +111,7 @@ class _Checker:
                 fault = Fault(rule, detail=detail.format(count=count, limit=limit))
                 self.report(fault, readers=readers)
 
-    def read(self, file: ByteFile) -> bool:
+    def read(self, file: ByteFile, name: str) -> bool:
         """Check every line; return whether the file is made of lines at all."""
         self._file = file
         fault = not_text(file.peek(SIGNATURE_BYTES)[:SIGNATURE_BYTES])
@@ -121,7 +121,7 @@ class _Checker:
         block = file.readline(MAX_LINE_BYTES + 1)
         while block.isspace() and len(block) < SIGNATURE_BYTES and file.peek(1):
             block += file.readline(MAX_LINE_BYTES + 1)
-        fault = not_lines(block, file)
+        fault = not_lines(block, file, name)
         if fault:
             self.report(fault, 1)
             return False

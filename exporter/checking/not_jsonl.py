@@ -1,4 +1,4 @@
-"""Files that are not JSON Lines: binary files, and JSON documents over many lines."""
+"""Files that are not JSON Lines: binary files, CSV, and JSON over many lines."""
 
 import json
 import re
@@ -35,12 +35,14 @@ def not_text(start: bytes) -> Fault | None:
     return None
 
 
-def not_lines(first_line: bytes, file: ByteFile) -> Fault | None:
-    """Return a fault if the first line begins a JSON value that spans many lines.
+def not_lines(first_line: bytes, file: ByteFile, name: str) -> Fault | None:
+    """Return a fault if the first line begins CSV, or JSON that spans many lines.
 
-    If it does, the next 32 MiB of the file are read to find out if it is damaged.
+    Of JSON, the next 32 MiB of the file are read to find out if it is damaged.
     """
     line = first_line.removeprefix(BOM_UTF8).strip()
+    if name.lower().endswith((".csv", ".tsv")) and line[:1] not in b"{[":
+        return Fault("csv")
     if line.startswith(b"["):
         # If every line is a list, each line is reported on its own.
         if line.endswith(b"]") and file.peek(1):

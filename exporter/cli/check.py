@@ -153,9 +153,8 @@ def _list_rules(rules: Rules, *, as_json: bool) -> None:
         if as_json:
             click.echo(orjson.dumps({"rule": name, **rule._asdict(), **affected}))
             continue
-        click.echo(
-            f"{name}: {rule.what.replace('{}', '...')}: {rule.why}; fix: {rule.fix}"
-        )
+        text = f"{name}: {rule.what}: {rule.why}; fix: {rule.fix}"
+        click.echo(text.replace("{}", "..."))
         for severity, readers in affected.items():
             if readers:
                 click.echo(f"  {severity}: {', '.join(readers)}")

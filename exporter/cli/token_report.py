@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from exporter.checking.rules import Fault, Finding, OnFinding, Rules, as_utf8
-from exporter.display import visible
+from exporter.display import counted, visible
 from exporter.tokens import Tally, percentiles
 
 
@@ -55,7 +55,7 @@ def as_text(
         path.with_name("clean.jsonl"), split, [line for _, line in longest]
     )
     trained = total * epochs
-    last = f"  trained in {epochs} epochs: {at_most}{trained:,} tokens"
+    last = f"  trained in {counted(epochs, 'epoch')}: {at_most}{trained:,} tokens"
     if price is not None:
         cost = f"{trained * price / 1e6:,.2f} at {price:g} per million"
         last += f", {at_most}{cost}"

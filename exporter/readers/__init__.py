@@ -44,32 +44,37 @@ class Closing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of a reader's file.
-
-    `default_severity` replaces that of each error that the file does not list.
-    `routes` are the routes of OpenAI's API that its hosts have. `proof` is how the
-    recipe is tested: by executing it, by parsing its options with the client, or not.
-    """
+    """The content of a reader's file; only title, kind and sources are required."""
 
     title: Annotated[str, Meta(min_length=1)]
     kind: _Kind
     sources: Annotated[list[Source], Meta(min_length=1)]
+    # Of a provider: host names, or their ends (".x.com"); the routes of OpenAI's API.
     hosts: list[str] = []
     routes: list[Literal["files", "jobs"]] = []
+    # The form of the lines that it reads.
     dialect: Annotated[str, Meta(pattern=f"^({'|'.join(DIALECTS)})$")] = "messages"
+    # A reader whose limits and severities it has, unless its own file lists them.
     like: str = ""
     published_limits: dict[_Examples | _Size, int | Literal["none", "unknown"]] = field(
         name="limits", default={}
     )
+    # How severe the errors of rules.yml are that no list below names.
     default_severity: Literal["error", "warning"] = "error"
+    # Rules of rules.yml, or groups of them.
     accepts: list[str] = []
     warns: list[str] = []
     refuses: list[str] = []
+    # Keys of the request, each with the warning of `train` if --extra does not set it.
     wants: dict[str, str] = {}
+    # Words that no text may contain, because a job fails then (rule reserved-word).
     reserved: list[str] = []
     closings: list[Closing] = []
+    # Readers to use when this one has closed.
     instead: list[str] = []
+    # The models that are shut down, with their dates.
     models: dict[str, datetime.date] = {}
+    # How the recipe is tested: run, or its options parsed by the client, or not.
     proof: Literal["executed", "parsed", ""] = ""
     recipe: str = ""
     name: str = ""
