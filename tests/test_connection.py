@@ -63,7 +63,7 @@ def connections(workspace: Workspace) -> int:
 
 
 def wait_until_up(workspace: Workspace) -> None:
-    for _ in range(100):
+    for _ in range(300):
         with suppress(psycopg.OperationalError):
             connections(workspace)
             return
