@@ -1,6 +1,7 @@
 """Data sets: any number of exposures in any dbt project, with any model and columns."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -206,6 +207,17 @@ def test_a_data_set_without_tests_is_no_tested_one(shop: Workspace) -> None:
     finally:
         model.write_text(text)
         shop.run([DBT, "build", "--project-dir", "shop"])
+
+
+def test_an_export_beside_those_of_several_data_sets_is_a_warning(
+    shop: Workspace,
+) -> None:
+    warning = "warning: files has an export from before the project had several data"
+    assert warning not in export(shop, "support")[2]
+    export(shop, "support", "-o", "files")
+    assert warning in export(shop, "support")[2]
+    subprocess.run(["sh", "-c", "rm files/*.json*"], cwd=shop.folder, check=True)
+    assert warning not in export(shop, "support")[2]
 
 
 def test_without_a_name_several_data_sets_are_listed(shop: Workspace) -> None:

@@ -104,7 +104,13 @@ def export(
             name, project_dir=project_dir, target_path=target_path, target=target
         )
         prompt: Prompt = build.data_set.prompt if given is None else given or None
-        output_dir = output_dir or Path("files", "" if only else build.data_set.name)
+        if output_dir is None:
+            output_dir = Path("files", "" if only else build.data_set.name)
+            if not only and Path("files", manifest.MANIFEST).exists():
+                say(
+                    "warning: files has an export from before the project had several "
+                    "data sets; remove it: rm files/*.json*"
+                )
         if no_gate:
             say("WARNING: --no-gate: the rows are not tested; the manifest records it")
         counter = tokens.counter(encoding) if count_tokens else None
