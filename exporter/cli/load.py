@@ -35,7 +35,6 @@ from exporter.records import Block, Columns, LoadStats, Reject, read_rows
 @option("--no-id", "Load rows that have no id.")
 @option("--title COLUMN", "Column with the title.", click.STRING)
 @option("--content COLUMN", "Column with the description.", click.STRING)
-@option("--terse", "", hidden=True)
 @PROJECT_DIR
 @QUIET
 def load(
@@ -48,7 +47,6 @@ def load(
     no_id: bool,
     title: str | None,
     content: str | None,
-    terse: bool,
     project_dir: Path,
 ) -> None:
     """Load rows from CSV, JSON Lines or a JSON array into the raw table.
@@ -62,6 +60,25 @@ def load(
         raise click.UsageError("--replace and --append: give only one")
     raw = _raw_table(project_dir, table, (id_column, title, content))
     columns = Columns(None if no_id else raw.columns[0], *raw.columns[1:])
+    mode = "replace" if replace else "append" if append else None
+    for note in load_files(files, raw, columns, mode=mode, rejects=rejects):
+        say(note)
+    _say_next_steps(project_dir, raw)
+
+
+def load_files(
+    files: Sequence[Path],
+    raw: RawTable,
+    columns: Columns,
+    *,
+    mode: str | None = None,
+    rejects: Path | None = None,
+) -> list[str]:
+    """Load the files in one transaction and report it; return notes on their columns.
+
+    Raises:
+        FinetuneError: A file or a line is refused, or the server reports an error.
+    """
     report_if_stopped(f"nothing was loaded; {raw} is as it was")
     size = sum(path.stat().st_size for path in files if path.is_file())
     with (
@@ -72,7 +89,7 @@ def load(
         count = raw_table.load(
             raw,
             _read_files(files, columns, stats),
-            mode="replace" if replace else "append" if append else None,
+            mode=mode,
             on_commit=lambda n: report_if_stopped(
                 f"{counted(n, 'row')} loaded into {raw}"
             ),
@@ -85,10 +102,7 @@ def load(
             f"{counted(stats.lines, 'line')} read: {stats.row_lines:,} with rows, "
             f"{stats.rejected_lines:,} bad, {stats.skipped_lines:,} header or blank"
         )
-    if not terse:
-        for note in stats.notes:
-            say(note)
-        _say_next_steps(project_dir, raw)
+    return stats.notes
 
 
 def _raw_table(

@@ -8,7 +8,7 @@ import click
 
 from exporter import artifacts
 from exporter.cli.console import EXIT_CODES, PATH, PROJECT_DIR, TARGET, say
-from exporter.cli.load import load
+from exporter.cli.load import load_files
 from exporter.cli.programs import run_program
 from exporter.cli.server import LOCAL_FOLDER, server, uses_own_server
 from exporter.cli.stops import report_if_stopped
@@ -17,6 +17,7 @@ from exporter.engines.connection import connection_environment
 from exporter.engines.home import socket_path_fits
 from exporter.engines.relations import RawTable
 from exporter.errors import FinetuneError
+from exporter.records import Columns
 
 # The table of the sample; `make export` loads the sample into no other table.
 _SAMPLE = RawTable("public", "product", ("uid", "title", "content"))
@@ -119,10 +120,7 @@ def local_psql(context: click.Context, arguments: tuple[str, ...]) -> None:
 @local.command("seed", epilog=EXIT_CODES)
 @click.argument("files", nargs=-1, required=True, type=PATH)
 @PROJECT_DIR
-@click.pass_context
-def local_seed(
-    context: click.Context, files: tuple[Path, ...], project_dir: Path
-) -> None:
+def local_seed(files: tuple[Path, ...], project_dir: Path) -> None:
     """Load FILES, the sample, if the raw table is missing.
 
     Only the embedded server and the table of the shipped vars get the sample. If the
@@ -133,7 +131,7 @@ def local_seed(
     with server():
         columns = raw_table.columns(table)
         if not columns and table == _SAMPLE and not uses_own_server():
-            context.invoke(load, files=files, terse=True, project_dir=project_dir)
+            load_files(files, table, Columns(*table.columns))
             return
         if not columns:
             raise FinetuneError(
