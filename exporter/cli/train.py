@@ -121,7 +121,10 @@ def train(
             say(f"created {job.id}; follow it with: finetune watch {job.id}")
         else:
             status = endpoint.redact(job.status)
-            say(f"{job.id} is an equal job and {status}; to create another: --again")
+            say(
+                f"{job.id} was created by the same request and is {status}; add "
+                "--again to create another job"
+            )
     report_if_stopped(f"the job goes on: finetune watch {job.id} follows it")
     click.echo(job.id)
     if follow:

@@ -88,7 +88,7 @@ def test_a_job_of_the_same_request_is_not_created_again(
         server.add_job(metadata={"request_sha256": "another"})
     second = finetune("train", "--model", MODEL, "--yes")
     assert (second.code, second.out) == (0, first.out)
-    assert f"is an equal job and {status}; to create another: --again" in second.err
+    assert f"by the same request and is {status}; add --again to create" in second.err
     assert len(server.jobs) == 31
     server.exchanges.clear()  # The description has no status "pending".
 
