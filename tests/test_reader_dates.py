@@ -1,4 +1,4 @@
-"""Closings and shutdowns: from which date each is reported and refused."""
+"""Closings and shutdowns: when each is reported and refused; the readers of hosts."""
 
 from datetime import date, timedelta
 
@@ -7,7 +7,13 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from exporter.errors import FinetuneError
-from exporter.readers import NOTICE, Reader, readers_by_limit
+from exporter.readers import (
+    NOTICE,
+    Reader,
+    read_readers,
+    reader_at,
+    readers_by_limit,
+)
 
 DAY = date(2030, 5, 1)
 BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
@@ -112,6 +118,85 @@ def test_a_closing_or_a_shutdown_refuses_from_its_date(
         f"A shop: {said} (its guide, read 2029-01-03); use another endpoint, or try "
         "it with --ignore-dates"
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("api.openai.com", "openai"),
+        ("eu.api.openai.com", "openai"),
+        ("mine.openai.azure.com", "azure"),
+        ("mine.services.ai.azure.com", "azure"),
+        ("us-central1-aiplatform.googleapis.com", "gemini"),
+        ("api.tokenfactory.nebius.com", "nebius"),
+    ],
+)
+def test_a_host_is_that_of_a_provider(host: str, name: str) -> None:
+    assert reader_at(host) == read_readers()[name]
+
+
+@pytest.mark.parametrize(
+    "host", ["notapi.openai.com", "my.api.mistral.ai", "127.0.0.1", "com"]
+)
+def test_another_host_has_the_limits_of_openai_but_no_dates(host: str) -> None:
+    openai = read_readers()["openai"]
+    assert openai.closings
+    assert reader_at(host) == replace(
+        openai, title=host, sources=[], closings=[], instead=[], models={}
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "end"),
+    [
+        ("gpt-4.1-mini-2025-04-14", date(2027, 1, 14)),
+        ("ft:gpt-4o-2024-08-06:org::1", date(2027, 1, 14)),
+        ("FT:GPT-4o-2024-08-06:org:name:1:ckpt-step-9", date(2027, 1, 14)),
+        (" GPT-4.1-2025-04-14", date(2027, 1, 14)),
+        ("gpt-9", None),
+    ],
+)
+def test_a_fine_tune_ends_with_its_model(model: str, end: date | None) -> None:
+    assert read_readers()["openai"].shutdown(model) == end
+
+
+@pytest.mark.parametrize("model", ["base", "ft:base:me::1"])
+def test_a_shutdown_is_reported_from_sixty_days_before_its_date(model: str) -> None:
+    shop = reader(NOTED, **MODELS)
+    coming = f"{model} and its fine-tunes will be shut down on 2030-05-01"
+    gone = f"{model} was shut down on 2030-05-01"
+    for today, expected in [
+        (DAY - timedelta(days=61), []),
+        (DAY - NOTICE, [coming]),
+        (BEFORE, [coming]),
+        (DAY, [gone]),
+        (AFTER, [gone]),
+    ]:
+        without = shop.date_warnings(today)
+        assert shop.date_warnings(today, model) == without + expected
+        assert shop.date_warnings(today, "unknown") == without
+
+
+def test_the_closing_date_of_a_provider_names_its_source() -> None:
+    for name, page in ("openai", "deprecations"), ("mistral", "docs."):
+        [*_, note] = read_readers()[name].date_warnings(date(2027, 1, 6))
+        assert page in note
+
+
+def test_warnings_and_refusals_name_only_readers_that_are_open_that_day() -> None:
+    azure = "Azure OpenAI, Microsoft Foundry (finetune recipe azure, until 2027-05-01)"
+    trl = "TRL SFTTrainer (finetune recipe trl)"
+    closed = {"date": date(2027, 4, 30), "what": "no jobs", "state": "closed"}
+    shop = reader(closed, instead=["azure", "trl"], models={"base": date(2027, 4, 30)})
+    for day, use in (
+        (date(2027, 4, 30), f"use {azure} or {trl}"),
+        (date(2027, 5, 1), f"use {trl}"),
+    ):
+        text = f"A shop: no jobs since 2027-04-30 (its guide, read 2029-01-03); {use}"
+        assert shop.date_warnings(day) == [text]
+        with pytest.raises(FinetuneError) as caught:
+            shop.refuse_closed(day, "base")
+        assert str(caught.value) == f"{text}, or try it with --ignore-dates"
 
 
 def test_the_error_of_a_missing_route_names_the_recipe() -> None:

@@ -114,7 +114,7 @@ def strip_stray_bytes(line: bytes, *, first: bool) -> tuple[bytes, list[Fault]]:
     return line, faults
 
 
-def _parse_fault(line: bytes, error: Exception) -> Fault:
+def _parse_fault(line: bytes, error: ValueError | RecursionError) -> Fault:
     """Return the fault of a line that cannot be decoded or parsed."""
     if isinstance(error, UnicodeDecodeError):
         where = f"byte {error.start + 1} is 0x{line[error.start]:02x}"
@@ -127,10 +127,8 @@ def _parse_fault(line: bytes, error: Exception) -> Fault:
         return Fault("utf8-cut" if cut else "invalid-utf8", detail=where)
     if isinstance(error, _NotJsonError):
         return Fault("nan", detail=str(error))
-    if isinstance(error, RecursionError):
-        return Fault("nested-deeply")
     if not isinstance(error, json.JSONDecodeError):
-        return Fault("not-json", detail=str(error))
+        return Fault("nested-deeply")
     if error.msg == "Extra data":
         return _extra_data_fault(error)
     return _syntax_fault(line, error)
@@ -155,7 +153,7 @@ def _syntax_fault(line: bytes, error: json.JSONDecodeError) -> Fault:
     if error.msg.startswith("Invalid control character"):
         return Fault("raw-control", detail=f"U+{ord(text[position]):04X}")
     # Python 3.13 gives the position of the comma, older versions that after it.
-    closing = _CLOSING.match(text, max(0, text.rfind(",", 0, position + 1)))
+    closing = _CLOSING.match(text, text.rfind(",", 0, position + 1))
     if closing and closing.end() > position:
         return Fault("comma-inside", detail=closing[1])
     open_end = position == len(text) or error.msg.startswith("Unterminated")

@@ -8,64 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from exporter.cli import cli
-from exporter.readers import reader_at
 from tests.corpus import lines
 from tests.endpoint.conftest import MODEL, Finetune
 from tests.endpoint.server import Server
-
-OPENAI = reader_at("api.openai.com")
-
-
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [
-        ("api.openai.com", "openai"),
-        ("eu.api.openai.com", "openai"),
-        ("mine.openai.azure.com", "azure"),
-        ("mine.services.ai.azure.com", "azure"),
-        ("api.tokenfactory.nebius.com", "nebius"),
-        ("notapi.openai.com", ""),
-        ("127.0.0.1", ""),
-    ],
-)
-def test_the_host_decides_the_limits(host: str, name: str) -> None:
-    found = reader_at(host)
-    assert found.title == host if not name else found.name == name
-    if not name:
-        assert found.limits == OPENAI.limits
-        assert found.date_warnings(date(2028, 1, 1)) == []
-        assert found.shutdown("gpt-4.1-mini-2025-04-14") is None
-
-
-@pytest.mark.parametrize(
-    ("model", "end"),
-    [
-        ("gpt-4.1-mini-2025-04-14", date(2027, 1, 14)),
-        ("ft:gpt-4o-2024-08-06:org::1", date(2027, 1, 14)),
-        ("FT:GPT-4o-2024-08-06:org:name:1:ckpt-step-9", date(2027, 1, 14)),
-        (" GPT-4.1-2025-04-14", date(2027, 1, 14)),
-        ("gpt-9", None),
-    ],
-)
-def test_a_fine_tune_ends_with_its_model(model: str, end: date | None) -> None:
-    assert OPENAI.shutdown(model) == end
-
-
-def test_the_dates_of_an_endpoint_include_the_end_of_the_model() -> None:
-    day = date(2027, 1, 14)
-    [_, ended] = OPENAI.date_warnings(day, MODEL)
-    assert ended == f"{MODEL} was shut down on {day}"
-    *_, near = OPENAI.date_warnings(date(2027, 1, 13), MODEL)
-    assert near == f"{MODEL} and its fine-tunes will be shut down on {day}"
-    assert (
-        len(OPENAI.date_warnings(day)) == len(OPENAI.date_warnings(day, "gpt-9")) == 1
-    )
-
-
-def test_the_closing_date_of_an_endpoint_names_its_source() -> None:
-    for host, page in (("api.openai.com", "deprecations"), ("api.mistral.ai", "docs.")):
-        [*_, note] = reader_at(host).date_warnings(date(2027, 1, 6))
-        assert page in note
 
 
 @pytest.mark.parametrize(("day", "closed"), [(5, False), (6, True), (7, True)])
