@@ -111,8 +111,8 @@ def require_project(project_dir: Path) -> Path:
     path = project_dir / "dbt_project.yml"
     if not path.is_file():
         raise FinetuneError(
-            f"{path}: no such file; cd to the folder of your dbt project, name it with "
-            "--project-dir DIR, or create one with finetune init DIR"
+            f"{path}: no such file; cd to the folder that has it, name your project "
+            "with --project-dir DIR, or create one with finetune init DIR"
         )
     return path
 

@@ -168,12 +168,6 @@ def test_each_data_set_has_its_own_tests_prompt_and_folder(shop: Workspace) -> N
     assert list(row) == ["key %", "question", "answer"]
 
 
-def test_a_data_set_is_exported_from_the_folder_of_its_project(shop: Workspace) -> None:
-    inside = replace(shop, folder=shop.project)
-    done = inside.finetune("export", "support", DBT_PROFILES_DIR=str(shop.folder))
-    assert (done.returncode, done.stdout.split()[0]) == (0, "files/support/clean.jsonl")
-
-
 @pytest.mark.parametrize("options", [[], ["--build"]])
 def test_a_folder_without_a_project_is_named(
     shop: Workspace, tmp_path: Path, options: list[str]
@@ -181,10 +175,23 @@ def test_a_folder_without_a_project_is_named(
     done = replace(shop, folder=tmp_path).finetune("export", *options)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "finetune: dbt_project/dbt_project.yml: no such file; cd to the folder of your "
-        "dbt project, name it with --project-dir DIR, or create one with finetune init "
-        "DIR\n"
+        "finetune: dbt_project/dbt_project.yml: no such file; cd to the folder that "
+        "has it, name your project with --project-dir DIR, or create one with finetune "
+        "init DIR\n"
     )
+
+
+def test_the_project_of_a_folder_with_a_profile_is_not_entered(shop: Workspace) -> None:
+    profile = shop.folder / "profiles.yml"
+    profile.rename(shop.project / "profiles.yml")
+    inside = replace(shop, folder=shop.project)
+    try:
+        assert inside.finetune("export", "support").returncode == 0
+    finally:
+        (shop.project / "profiles.yml").rename(profile)
+    refused = inside.finetune("export", "support")
+    assert refused.returncode == 1
+    assert "dbt_project/dbt_project.yml: no such file" in refused.stderr
 
 
 def test_a_data_set_without_tests_is_no_tested_one(shop: Workspace) -> None:
@@ -215,8 +222,12 @@ def test_an_export_beside_those_of_several_data_sets_is_a_warning(
     warning = "warning: files has an export from before the project had several data"
     assert warning not in export(shop, "support")[2]
     export(shop, "support", "-o", "files")
-    assert warning in export(shop, "support")[2]
-    subprocess.run(["sh", "-c", "rm files/*.json*"], cwd=shop.folder, check=True)
+    jobs = shop.folder / "files/jobs.jsonl"
+    jobs.touch()
+    [line] = [t for t in export(shop, "support")[2].splitlines() if warning in t]
+    remedy = line.partition("remove it: ")[2]
+    subprocess.run(["sh", "-c", remedy], cwd=shop.folder, check=True)
+    assert [path for path in jobs.parent.iterdir() if path.is_file()] == [jobs]
     assert warning not in export(shop, "support")[2]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.chat import DIALECTS
-from exporter.checking.dialects import ROW_KEYS, Conversation
+from exporter.checking.dialects import ROW_KEYS, RowConversation
 from exporter.readers import read_readers
 from tests.checked import ROWS, findings, finetune, write_rows
 from tests.lines import chat_line
@@ -42,7 +42,7 @@ def test_any_texts_come_back_from_every_dialect(
             system=system, title=title, description=description, dialect=dialect
         )
         assert len(line.splitlines()) == len(line.decode().splitlines()) == 1
-        back = Conversation(json.loads(line), dialect).messages
+        back = RowConversation(json.loads(line), dialect).messages
         given = [text for text in (system, title, description) if text is not None]
         if dialect == "prompt-completion" and system is not None:
             given = [f"{system}\n\n{title}", description]

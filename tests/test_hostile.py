@@ -215,7 +215,7 @@ def test_a_var_that_dbt_would_take_for_code_is_refused(
     done = workspace.finetune("load", "rows.jsonl")
     assert done.returncode == 1
     assert f"dbt cannot use the name {name!r}" in done.stderr
-    # What the options name is a name for load alone, whatever it is.
+    # Names in the options are only for load, and may have any characters.
     (workspace.folder / "rows.jsonl").write_text(
         json.dumps({"uid": "1", name: "lamp", "content": "bright"})
     )

@@ -150,6 +150,19 @@ def test_the_wheel_leads_to_the_files_by_the_workflow_that_it_writes(
         assert hashes(shop / "files") == SAMPLE
 
 
+def test_make_passes_options_on_as_they_are(tmp_path: Path) -> None:
+    assert finetune("init", tmp_path).returncode == 0
+    command = ["make", "-n", "build-and-export", "DATA_SET=shop"]
+    command += ["EXPORT_OPTIONS=--system-prompt 'Two  spaces.'"]
+    planned = subprocess.run(
+        command, check=True, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert planned.stdout.splitlines()[1:] == [
+        "finetune export shop --build -o files/shop --system-prompt 'Two  spaces.'",
+        "finetune check -o files/shop",
+    ]
+
+
 def typed(heading: str) -> list[str]:
     """Return the commands in the README below a heading, with their output."""
     text = (REPOSITORY / "README.md").read_text("utf-8").partition(f"## {heading}\n")[2]

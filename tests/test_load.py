@@ -245,7 +245,7 @@ FAULTS = {
     "an empty file": (["empty.csv"], "empty.csv: the file is empty"),
     "no project": (
         ["rows.jsonl", "--project-dir", "nowhere"],
-        "nowhere/dbt_project.yml: no such file; cd to the folder of your dbt project, ",
+        "nowhere/dbt_project.yml: no such file; cd to the folder that has it, name ",
     ),
 }
 

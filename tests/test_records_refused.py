@@ -16,11 +16,11 @@ REFUSED = {
     "D11_pretty.json": ": an object over several lines; jq -c . ",
     "D12_wrapped.json": "key .products; jq -c '.products[]' ",
     "D13_zip.csv.zip": ": a zip archive; unzip ",
-    "D15_header_case.csv": "has UID, Title, Content, wanted are uid, title, content: "
-    "name yours with --id UID --title Title --content Content",
+    "D15_header_case.csv": "has UID, Title, Content, but load needs uid, title, "
+    "content: name yours with --id UID --title Title --content Content",
     "D18_lfs_pointer.jsonl": ": a Git LFS pointer, not the file; git lfs pull",
-    "D19_no_id.csv": "has title, content, wanted are uid, title, content: name yours "
-    "with --id COLUMN (or --no-id if the rows have none)",
+    "D19_no_id.csv": "has title, content, but load needs uid, title, content: name "
+    "yours with --id COLUMN (or --no-id if the rows have none)",
     "G9_html_page.jsonl": ": an HTML or XML page",
 }
 

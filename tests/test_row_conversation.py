@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from exporter.chat import NOVA_VERSION
-from exporter.checking.dialects import Conversation, wrapper_key
+from exporter.checking.dialects import RowConversation, wrapper_key
 
 USER = {"role": "user", "parts": [{"text": "Bag"}]}
 MODEL = {"role": "model", "parts": [{"text": "A bag."}]}
@@ -87,13 +87,13 @@ FAULTY: dict[str, tuple[dict[str, Any], list[Any], tuple[str, str, str]]] = {
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_fault_names_the_key_of_the_row(name: str) -> None:
     row, messages, fault = FAULTY[name]
-    conversation = Conversation(row, "gemini")
+    conversation = RowConversation(row, "gemini")
     assert conversation.messages == messages
     assert [*conversation.faults()] == [fault]
 
 
 def test_a_fault_of_turns_that_are_no_list_names_their_key() -> None:
-    conversation = Conversation({"contents": "Bag"}, "gemini")
+    conversation = RowConversation({"contents": "Bag"}, "gemini")
     assert conversation.messages == "Bag"
     assert [*conversation.faults()] == [("messages-not-list", "contents", "a string")]
 
@@ -102,13 +102,13 @@ def test_the_system_prompt_of_nova_is_a_list_of_texts() -> None:
     content = {"user": "Bag", "assistant": "A bag."}
     rows = [{"role": r, "content": [{"text": t}]} for r, t in content.items()]
     row = {"schemaVersion": NOVA_VERSION, "system": [{"text": " "}], "messages": rows}
-    conversation = Conversation(row, "nova")
+    conversation = RowConversation(row, "nova")
     assert conversation.messages == [{"role": "system", "content": " "}, ASKED, SAID]
     assert [*conversation.faults()] == [("content-blank", "system[0].text", "")]
 
 
 def test_a_pair_without_an_answer_has_a_fault_for_the_missing_key() -> None:
-    conversation = Conversation({"prompt": "Bag"}, "prompt-completion")
+    conversation = RowConversation({"prompt": "Bag"}, "prompt-completion")
     assert conversation.messages == [ASKED, {"role": "assistant"}]
     assert [*conversation.faults()] == [("content-missing", "completion", "")]
 

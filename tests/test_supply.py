@@ -43,6 +43,15 @@ def test_every_module_and_test_that_a_tool_is_given_exists(file: str) -> None:
         assert (REPOSITORY / path).exists(), path
 
 
+def test_every_test_that_is_kept_from_mutants_exists() -> None:
+    text = (REPOSITORY / "pyproject.toml").read_text("utf-8")
+    words = re.findall(r"not (\w+)", text.partition('"-k"')[2].partition("]")[0])
+    tests = [path.read_text("utf-8") for path in REPOSITORY.glob("tests/test_*.py")]
+    names = re.findall(r"^def (test_\w+)", "\n".join(tests), flags=re.MULTILINE)
+    assert words
+    assert [w for w in words if not any(w in name for name in names)] == []
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned_by_commit(path: Path) -> None:
     for action in re.findall(r"uses: (.*)", path.read_text("utf-8")):

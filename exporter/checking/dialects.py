@@ -70,7 +70,7 @@ def wrapper_key(value: dict[str, Any]) -> str | None:
     return None
 
 
-class Conversation:
+class RowConversation:
     """The messages of a row, and the faults of the row with its own keys.
 
     `messages` has the form of the dialect "messages". A value of the wrong type is

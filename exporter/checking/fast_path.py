@@ -39,7 +39,7 @@ def texts_of(messages: list[Any]) -> Texts:
 _NOT_BETWEEN_ROWS = re.compile(rb"\n(?:(?<!\}\n)|[^{])")
 
 
-class _Layout(NamedTuple):
+class _LineForm(NamedTuple):
     """The exact form of the exporter's lines in a dialect, with or without a prompt.
 
     `quotes` is how many double quotes each line has outside of its texts.
@@ -56,7 +56,7 @@ class FastPath:
     def __init__(
         self, dialect: str = "messages", reserved: re.Pattern[str] | None = None
     ) -> None:
-        self._layouts = [_layout(DIALECTS[dialect](system)) for system in (SLOT, None)]
+        self._forms = [_line_form(DIALECTS[dialect](system)) for system in (SLOT, None)]
         self._reserved = re.compile(reserved.pattern.encode()) if reserved else None
 
     def texts(self, lines: bytes) -> list[Texts] | None:
@@ -66,14 +66,14 @@ class FastPath:
         no rule. Nearly every line is clean, so a few hundred are tested at once. For
         a single line the answer is exact.
         """
-        for layout in self._layouts:
+        for form in self._forms:
             try:
-                rows: list[tuple[Any, ...]] = [*map(layout.texts, layout.decode(lines))]
+                rows: list[tuple[Any, ...]] = [*map(form.texts, form.decode(lines))]
             except (ValueError, RecursionError):
                 continue
-            if layout is not self._layouts[0]:
-                self._layouts.reverse()
-            if not self._are_clean(lines, rows, layout):
+            if form is not self._forms[0]:
+                self._forms.reverse()
+            if not self._are_clean(lines, rows, form):
                 break
             if len(rows[0]) == 2:
                 rows = [(None, *row) for row in rows]
@@ -81,7 +81,7 @@ class FastPath:
         return None
 
     def _are_clean(
-        self, lines: bytes, rows: list[tuple[str, ...]], layout: _Layout
+        self, lines: bytes, rows: list[tuple[str, ...]], form: _LineForm
     ) -> bool:
         count = lines.count(b"\n") + (lines[-1:] != b"\n")
         if count != len(rows) or _NOT_BETWEEN_ROWS.search(lines):
@@ -92,7 +92,7 @@ class FastPath:
         texts = [*prompt_counts, *questions, *answers]
         whole = "\n ".join(texts)
         data = whole.encode()
-        quotes = count * layout.quotes + whole.count('"')
+        quotes = count * form.quotes + whole.count('"')
         quotes += sum((n - 1) * p.count('"') for p, n in prompt_counts.items())
         stripped = [*map(str.strip, texts)]
         asked, answered = stripped[-2 * count : -count], stripped[-count:]
@@ -115,9 +115,9 @@ class FastPath:
         )
 
 
-def _layout(template: dict[str, Any]) -> _Layout:
+def _line_form(template: dict[str, Any]) -> _LineForm:
     type_, paths = _struct_type(template, "")
-    return _Layout(
+    return _LineForm(
         msgspec.json.Decoder(type_).decode_lines,
         attrgetter(*paths),
         json_line(template).count(b'"') + 2 * len(paths),

@@ -19,8 +19,8 @@ from exporter.errors import FinetuneError
 from exporter.file_types import SIGNATURE_BYTES
 from exporter.progress import reading, step
 
-# A longer line is damaged: it is half a million tokens, while the largest limit of
-# a reader is 65,536. Parsing damaged JSON can take a hundred times its size in memory.
+# A longer line is damaged: half a million tokens are more than any reader trains on.
+# Parsing damaged JSON can take a hundred times its size in memory.
 MAX_LINE_BYTES = 2 << 20
 
 # The fast path tests a block of this size at once. If that fails, it tests the

@@ -14,11 +14,12 @@ from exporter.checking.conversation import (
     misspelled_key,
     short,
 )
-from exporter.checking.dialects import ROW_KEYS, Conversation, wrapper_key
+from exporter.checking.dialects import ROW_KEYS, RowConversation, wrapper_key
 from exporter.checking.rules import Fault
 from exporter.checking.texts import text_harms
 
-# Other formats of training files, by the key that they have in place of "messages".
+# Formats of training files, by a key of their rows. The last one is for the check of
+# another dialect.
 _OTHER_FORMATS = {
     "schemaVersion": "Nova",
     "conversations": "ShareGPT",
@@ -87,7 +88,7 @@ def check_line(
     if not text:
         return None, [*faults, Fault("blank-line")]
     row = value if isinstance(value, dict) and ROW_KEYS[dialect] in value else None
-    conversation = None if row is None else Conversation(row, dialect)
+    conversation = None if row is None else RowConversation(row, dialect)
     every = chain(
         faults,
         _value_faults(value, dialect, conversation),
@@ -172,7 +173,7 @@ def _raw_faults(line: bytes) -> Iterator[Fault]:
 
 
 def _value_faults(
-    value: object, dialect: str, conversation: Conversation | None
+    value: object, dialect: str, conversation: RowConversation | None
 ) -> Iterator[Fault]:
     if value is None:
         yield Fault("null-line")

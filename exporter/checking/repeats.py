@@ -17,8 +17,8 @@ _MOST, _PARTS = 1 << 18, 0x100
 class Repeats:
     """The lines where values appear, compared by 64-bit hashes.
 
-    The chance that two different values among ten million have the same hash is
-    one in three hundred thousand files.
+    Of three hundred thousand files with ten million values each, one has two
+    different values with the same hash.
     """
 
     def __init__(self) -> None:

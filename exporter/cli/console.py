@@ -15,9 +15,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 EXIT_CODES = """\b
 Exit codes:
   0  done
-  1  the data, the file or the server said no; one line says how to fix it
+  1  an error in the data, a file or the server; one line says how to fix it
   2  wrong usage
-  130, 143, 129  stopped by Ctrl-C, SIGTERM, SIGHUP; a line says what was done"""
+  130, 143, 129  stopped by Ctrl-C, SIGTERM, SIGHUP; a line reports the state"""
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -48,9 +48,14 @@ def option(
 
 
 def _project_dir() -> str:
-    """Return the folder of the dbt project: dbt_project, or this one if it is one."""
-    found = (f for f in ("dbt_project", ".") if Path(f, "dbt_project.yml").is_file())
-    return next(found, "dbt_project")
+    """Return dbt_project, or this folder if it has the project and its profile.
+
+    In the project of a folder of `finetune init`, whose profile is one level up,
+    another embedded server would be started.
+    """
+    there = Path("dbt_project/dbt_project.yml").is_file()
+    here = Path("dbt_project.yml").is_file() and not Path("../profiles.yml").exists()
+    return "." if here and not there else "dbt_project"
 
 
 PROJECT_DIR = option(

@@ -107,9 +107,10 @@ def export(
         if output_dir is None:
             output_dir = Path("files", "" if only else build.data_set.name)
             if not only and Path("files", manifest.MANIFEST).exists():
+                names = " ".join(f"files/{name}" for name in manifest.NAMES)
                 say(
                     "warning: files has an export from before the project had several "
-                    "data sets; remove it: rm files/*.json*"
+                    f"data sets; remove it: rm -f {names}"
                 )
         if no_gate:
             say("WARNING: --no-gate: the rows are not tested; the manifest records it")

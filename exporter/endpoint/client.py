@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from exporter.display import visible
 from exporter.endpoint.errors import NoAnswerError, has_id, translate_errors
-from exporter.endpoint.exchange import GuardedClient, parse_address
 from exporter.errors import FinetuneError
 from exporter.readers import reader_at
 
@@ -38,6 +37,11 @@ class Endpoint:
             FinetuneError: Either cannot be used.
         """
         from openai import OpenAI, Timeout  # noqa: PLC0415 (half a second)
+
+        from exporter.endpoint.exchange import (  # noqa: PLC0415 (imports httpx2)
+            GuardedClient,
+            parse_address,
+        )
 
         self._key = _api_key()
         url = (os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()

@@ -42,7 +42,10 @@ class IdleTimeout(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterc
         request: object,
     ) -> Iterator[object]:
         """Make a call with many answers."""
-        call = continuation(details, request)
+        return self._answers(continuation(details, request))
+
+    def _answers(self, call: grpc.Call) -> Iterator[object]:
+        """Yield the answers of a call that has begun."""
         while True:
             timer = Timer(self._remaining(), call.cancel)
             timer.daemon = True

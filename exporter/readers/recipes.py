@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from exporter import jinja
-from exporter.checking.dialects import Conversation
+from exporter.checking.dialects import RowConversation
 from exporter.readers import Reader
 from exporter.tokens import Counter
 
@@ -70,7 +70,7 @@ def measure_lengths(
     for path in paths:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                messages = Conversation(orjson.loads(line), dialect).messages
+                messages = RowConversation(orjson.loads(line), dialect).messages
                 tokens = _PER_EXAMPLE + sum(
                     _PER_MESSAGE + _count(message["content"], counter)
                     for message in messages

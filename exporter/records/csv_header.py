@@ -128,7 +128,7 @@ def _header_fault(text: str, names: list[str], columns: Columns) -> str:
     for column in wanted:
         if column not in names:
             return (
-                f"no column {column}; the file has {found}, wanted are "
+                f"no column {column}; the file has {found}, but load needs "
                 f"{', '.join(wanted)}: name yours with {columns.missing_options(names)}"
             )
         if names.count(column) > 1:

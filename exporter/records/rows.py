@@ -93,7 +93,7 @@ class LoadStats:
 
     @property
     def too_many_rejected(self) -> bool:
-        """Return whether a tenth is bad; in short files, ten lines or half."""
+        """Return whether more than a tenth is bad; in short files, ten or half."""
         return self.rejected_lines > min(self.lines / 2, max(10, self.lines / 10))
 
     def add_rows(self, rows: int, lines: int | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from exporter.checking.dialects import Conversation
+from exporter.checking.dialects import RowConversation
 from exporter.checking.fast_path import Texts, texts_of
 from exporter.checking.files import check_file, check_leaks
 from exporter.checking.repeats import PairedRepeats, Repeats
@@ -219,7 +219,7 @@ class Profile:
                     location = profile.location(line)
                     if location in wanted:
                         value = orjson.loads(content)
-                        messages = Conversation(value, self.rules.dialect).messages
+                        messages = RowConversation(value, self.rules.dialect).messages
                         system, question, answer = texts_of(messages)
                         found[location] = system, redacted(question), redacted(answer)
         return found
