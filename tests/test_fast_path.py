@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.chat import DIALECTS
-from exporter.checking.fast_path import FastPath, Texts
+from exporter.chat import DIALECTS, chat_messages
+from exporter.checking.fast_path import FastPath, Texts, texts_of
 from exporter.checking.rules import read_rules
 from tests.lines import chat_line
 
@@ -53,3 +53,9 @@ def test_a_line_with_a_reserved_word_is_left_to_the_full_check() -> None:
     for answer, clean in ("A bag.", True), ("A bag. User: more", False):
         line = chat_line(system=None, title="Bag", description=answer, dialect="nova")
         assert (fast_path.texts(line) is not None) == clean
+
+
+@pytest.mark.parametrize("prompt", [None, "Be brief."])
+def test_the_messages_of_a_clean_example_give_its_texts(prompt: str | None) -> None:
+    texts = (prompt, "Bag", "A bag.")
+    assert texts_of(chat_messages(*texts)) == texts

@@ -1,8 +1,8 @@
-"""The columns to load from a file, the counts of its lines, and exact JSON."""
+"""The columns to load from a file, the counts of its lines, exact JSON, and UTF-8."""
 
 import pytest
 
-from exporter.records import Columns, LoadStats, Reject, exact_json
+from exporter.records import Columns, LoadStats, Reject, exact_json, rows
 
 WANTED = Columns("uid", "title", "content")
 NO_ID = Columns(None, "title", "content")
@@ -57,11 +57,13 @@ def test_more_than_a_tenth_is_too_many_or_in_short_files_ten_lines_or_half(
 
 
 def test_rows_and_lines_are_counted_separately() -> None:
-    stats = LoadStats(lambda _: None)
+    rejects: list[Reject] = []
+    stats = LoadStats(rejects.append)
     stats.add_rows(2, 5)
     stats.add_rows(3)
     stats.reject("rows", 9, "why", b"x\xff", 4)
     last = Reject("rows", 9, "why", "x\\xff")
+    assert rejects == [last]
     stats.skipped_lines += 1
     assert (stats.rows, stats.row_lines, stats.rejected_lines) == (5, 8, 4)
     assert (stats.lines, stats.last_reject, str(last)) == (13, last, "rows:9: why")
@@ -89,3 +91,19 @@ def test_repeated_keys_and_long_numbers_are_kept() -> None:
     assert found == [("a", "0"), ("a", "123456789012345678901"), ("b", 1.5)]
     assert exact_json.raw_decode(f"x{text} more", 1) == (found, len(text) + 1)
     assert isinstance(found, exact_json.Object)
+
+
+@pytest.mark.parametrize("end", ["", "\u00e9", "\u20ac", "\U0001f600"])
+def test_a_block_is_utf8_wherever_a_character_is_split(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "_PIECE_BYTES", 8)
+    for pad in range(18):
+        block = b"x" * pad + end.encode()
+        text = block + "\u00e9\u20ac".encode()
+        assert rows.is_utf8(block)
+        assert rows.is_utf8(text)
+        assert not rows.is_utf8(text[:-1])
+        assert not rows.is_utf8(b"\xff" + text)
+        assert not rows.is_utf8(block + b"\xed\xa0\x80" + text)
+        assert not rows.is_utf8(text + b"\xe9 and more")

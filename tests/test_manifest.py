@@ -33,6 +33,8 @@ SNAPSHOT = {
     "snapshot_at": "2026-11-26T00:00:00+00:00",
     "server_version": "18.1",
 }
+# A date and a set, which YAML has and JSON has not.
+VARS = {"n": 10, "from": date(2026, 1, 1), "of": {1}}
 RULE = {
     "rule": "title_repeated",
     "rows_before": 3,
@@ -78,7 +80,7 @@ def written(folder: Path, tests: list[gate.TestResult] | None) -> dict[str, Any]
         splits=SPLITS,
         dialect="messages",
         system_prompt="Write.",
-        funnel=Funnel([RULE], "2026-11-25", "0-1", {"n": 10, "from": date(2026, 1, 1)}),
+        funnel=Funnel([RULE], "2026-11-25", "0-1", VARS),
         gate=tests,
         snapshot=SNAPSHOT,
     )
@@ -111,7 +113,7 @@ def test_the_manifest_records_what_was_written_from_which_build(tmp_path: Path) 
         "engine": "postgres",
         "relation": {"database": "shop", "schema": "finetune", "name": "pairs"},
         "dbt": {"version": "1.11.0", "invocation_id": "0-1", "built_at": "2026-11-25"},
-        "vars": {"n": 10, "from": "2026-01-01"},
+        "vars": {"n": 10, "from": "2026-01-01", "of": "{1}"},
         "funnel": [RULE],
         "gate": {
             "ran": True,

@@ -205,6 +205,33 @@ def test_bytes_are_reported_as_an_upper_bound(tmp_path: Path) -> None:
     assert lengths.longest == 600 + 3 + 2 * 8 + 40
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_rows_over_the_context_are_named_and_then_counted(
+    tmp_path: Path, exact: bool
+) -> None:
+    counter = tokens.Counter("words", lambda text: len(text.split()), exact=exact)
+    assert recipes.measure_lengths([], counter, 100, "messages") == (
+        *(0, 100, []),
+        *("" if exact else "its bytes; --tokenizer FILE counts exactly", 100),
+    )
+    paths = write_texts(tmp_path, *("word " * (n + 43) for n in range(6)))
+    longest = "105 tokens"
+    if not exact:
+        longest = f"at most {longest} (its bytes; --tokenizer FILE counts exactly)"
+    have = "have" if exact else "may have"
+    for context, more in ((100, " and 2 more"), (101, " and 1 more"), (102, "")):
+        lengths = recipes.measure_lengths(paths, counter, context, "messages")
+        over = [f"train.jsonl line {n} ({n + 99})" for n in range(context - 98, 7)]
+        assert (lengths.longest, lengths.max_tokens) == (105, context)
+        assert (lengths.over, lengths.context) == (over, context)
+        assert lengths.sentence() == (
+            f"The longest example has {longest}. {', '.join(over[:3])}{more} {have} "
+            f"more than the {context} tokens of the model's context: shorten or drop "
+            "them."
+        )
+    assert recipes.measure_lengths(paths, counter, None, "messages").max_tokens == 256
+
+
 def test_a_limit_is_at_most_the_model_s_context_and_longer_rows_are_named(
     tmp_path: Path,
 ) -> None:
