@@ -60,7 +60,7 @@ upload: $(VENV)/pyvenv.cfg ## Upload files/*.jsonl to the endpoint; start no tra
 # The tests check the report's HTML and its accessibility with these.
 NPM := axe-core@4.14.1 html-validate@10.17.0
 $(VENV)/npm: $(VENV)/dev
-	@command -v npm >/dev/null && npm install --silent --no-save --prefix $@ $(NPM) \
+	@command -v npm >/dev/null && npm install --silent --no-save --fetch-retries=0 --prefix $@ $(NPM) \
 	    || echo 'npm is absent: the tests do not check the report with axe and html-validate' >&2
 
 .PHONY: docs

@@ -33,7 +33,9 @@ def aimock(tmp_path: Path) -> Iterator[str]:
     assert npm
     if not PACKAGE.exists():
         CACHE.mkdir(exist_ok=True)
+        # By default npm tries for minutes to reach a registry that is out of reach.
         install = [npm, "install", "--prefix", str(CACHE), "--no-save"]
+        install.append("--fetch-retries=0")
         done = subprocess.run(
             [*install, f"@copilotkit/aimock@{VERSION}"],
             capture_output=True,
