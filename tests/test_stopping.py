@@ -110,8 +110,17 @@ program.main()
     assert "OpenAI" in done.stdout
 
 
-def test_a_stop_that_python_drops_stops_the_command() -> None:
-    program = """
+@pytest.mark.parametrize(
+    ("left", "code", "stderr"),
+    [
+        ("time.sleep(20)", 143, "finetune: stopped; nothing was changed\n"),
+        ("pass  # The command is at its end, and its work is done.", 0, ""),
+    ],
+)
+def test_a_stop_that_python_drops_stops_what_is_left_of_the_command(
+    left: str, code: int, stderr: str
+) -> None:
+    program = f"""
 import os, signal, time, weakref
 from exporter.cli import stops
 class Thing: pass
@@ -119,7 +128,8 @@ thing = Thing()
 kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
 with stops.stoppable():
     del thing
-    time.sleep(20)
+    {left}
+time.sleep(0.1)
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -128,10 +138,7 @@ with stops.stoppable():
         text=True,
         timeout=15,
     )
-    assert (done.returncode, done.stderr) == (
-        143,
-        "finetune: stopped; nothing was changed\n",
-    )
+    assert (done.returncode, done.stderr) == (code, stderr)
 
 
 def test_a_program_on_a_server_of_your_own_ends_with_a_command_that_is_killed(

@@ -56,6 +56,8 @@ def stoppable() -> Iterator[None]:
         say(f"finetune: stopped; {done if isinstance(done, str) else done()}")
         raise stop from None
     finally:
+        # A stop that Python dropped at the very end comes too late.
+        signal.setitimer(signal.ITIMER_REAL, 0)
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
