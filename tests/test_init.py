@@ -152,10 +152,17 @@ def test_the_wheel_leads_to_the_files_by_the_workflow_that_it_writes(
 
 def test_make_passes_options_on_as_they_are(tmp_path: Path) -> None:
     assert finetune("init", tmp_path).returncode == 0
-    command = ["make", "-n", "build-and-export", "DATA_SET=shop"]
+    command = ["make", "-n", "--no-print-directory", "build-and-export"]
+    command.append("DATA_SET=shop")
     command += ["EXPORT_OPTIONS=--system-prompt 'Two  spaces.'"]
     planned = subprocess.run(
-        command, check=True, cwd=tmp_path, capture_output=True, text=True
+        command,
+        check=True,
+        cwd=tmp_path,
+        # Not what a make above this one has set.
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
     )
     assert planned.stdout.splitlines()[1:] == [
         "finetune export shop --build -o files/shop --system-prompt 'Two  spaces.'",
