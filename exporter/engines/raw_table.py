@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 def columns(table: RawTable) -> list[str]:
     """Return the columns of the relation in their order; none if it is missing."""
     with connected() as connection:
-        found = connection.execute(
-            "select attname from pg_attribute"
-            " join pg_class on pg_class.oid = attrelid"
-            " join pg_namespace on pg_namespace.oid = relnamespace"
-            " where nspname = %s and relname = %s and attnum > 0 and not attisdropped"
-            " order by attnum",
-            [table.schema, table.name],
-        )
-        return [name for (name,) in found]
+        return _describe(connection, table)[1]
 
 
-def _kind(connection: psycopg.Connection, table: RawTable) -> str | None:
-    """Return the `relkind` of a relation, "r" for a table, or None if it is missing."""
+def _describe(
+    connection: psycopg.Connection, table: RawTable
+) -> tuple[str | None, list[str]]:
+    """Return the `relkind` of a relation, "r" for a table, and its columns.
+
+    If it is missing, they are None and empty.
+    """
     found = connection.execute(
-        "select relkind::text from pg_class"
-        " join pg_namespace on pg_namespace.oid = relnamespace"
+        "select relkind::text, array("
+        " select attname::text from pg_attribute"
+        " where attrelid = pg_class.oid and attnum > 0 and not attisdropped"
+        " order by attnum)"
+        " from pg_class join pg_namespace on pg_namespace.oid = relnamespace"
         " where nspname = %s and relname = %s",
         [table.schema, table.name],
     ).fetchone()
-    return str(found[0]) if found else None
+    return found or (None, [])
 
 
 def load(
@@ -94,7 +94,8 @@ def _prepare(
     rows). Older snapshots see frozen rows too early, but they would see an empty table
     otherwise, which is no better.
     """
-    name, kind = sql.Identifier(table.schema, table.name), _kind(connection, table)
+    name = sql.Identifier(table.schema, table.name)
+    kind, found = _describe(connection, table)
     if kind is None:
         schema, *names = map(sql.Identifier, (table.schema, *table.columns))
         connection.execute(sql.SQL("create schema if not exists {}").format(schema))
@@ -103,7 +104,6 @@ def _prepare(
         return True
     query = sql.SQL("select * from {} limit {}").format(name, int(mode is None))
     cursor = connection.execute(query)
-    found = [entry.name for entry in cursor.description or ()]
     for wanted in columns:
         if wanted not in found:
             raise FinetuneError(
