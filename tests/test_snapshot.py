@@ -138,17 +138,18 @@ UPDATE = """
 """
 
 
-def test_the_export_retries_after_a_deadlock_with_a_build(
+def test_the_export_holds_no_lock_while_it_waits_for_one(
     sample: Workspace,
 ) -> None:
-    held = """
+    """A build that locks more is then never the victim of a deadlock."""
+    locks = """
         select granted, relation::regclass::text from pg_locks
         inner join pg_stat_activity using (pid)
         where application_name = 'finetune' and locktype = 'relation'
             and relation::regclass::text like 'finetune.%'
     """
     with sample.connect() as build, build.transaction():
-        build.execute("set local deadlock_timeout = '1min'")
+        build.execute("set local deadlock_timeout = '1ms'")
         build.execute(f"lock table {PAIRS} in access exclusive mode")
         export = subprocess.Popen(
             [sys.executable, "-m", "exporter", "export"],
@@ -157,11 +158,10 @@ def test_the_export_retries_after_a_deadlock_with_a_build(
             stderr=subprocess.PIPE,
             text=True,
         )
-        while (False, PAIRS) not in (locks := sample.sql(held)):
+        while (False, PAIRS) not in (found := sample.sql(locks)):
             assert export.poll() is None
-        other = min({name for granted, name in locks if granted} - {PAIRS})
-        # Now each waits for the other, until the server ends the export's wait.
-        build.execute(f"lock table {other} in access exclusive mode")
+        assert found == [(False, PAIRS)]
+        build.execute("lock table finetune.training_pairs in access exclusive mode")
     assert "gate: 31 tests" in export.communicate(timeout=30)[1]
     assert export.returncode == 0
 
@@ -182,19 +182,22 @@ def test_no_file_ever_contains_an_untested_row(
     def disturb() -> None:
         random.seed(7)
         number = 0
-        while not stop.is_set():
-            number += 1
-            length = 3 if number % 2 else 10_000
-            swap = SWAP if number % 4 < 2 else UPDATE
-            try:
-                for statement in swap.format(
-                    number=number, length=length, view=view.rstrip(";")
-                ).split(";"):
-                    sample.sql(statement) if statement.strip() else None
-            except psycopg.Error as error:
-                faults.append(error)
-                return
-            time.sleep(random.uniform(0, 0.3))  # noqa: S311  # A pause, no secret.
+        with sample.connect() as build:
+            # In a deadlock, this session would be ended first.
+            build.execute("set deadlock_timeout = '1ms'")
+            while not stop.is_set():
+                number += 1
+                length = 3 if number % 2 else 10_000
+                swap = SWAP if number % 4 < 2 else UPDATE
+                try:
+                    for statement in swap.format(
+                        number=number, length=length, view=view.rstrip(";")
+                    ).split(";"):
+                        build.execute(statement.encode())
+                except psycopg.Error as error:
+                    faults.append(error)
+                    return
+                time.sleep(random.uniform(0, 0.3))  # noqa: S311  # A pause, no secret.
 
     racer = threading.Thread(target=disturb)
     racer.start()

@@ -160,18 +160,22 @@ def open_snapshot(examples: Relation, reads: Sequence[Relation]) -> Iterator[Sna
 
 
 def _lock(connection: psycopg.Connection, relations: Sequence[Relation]) -> None:
-    """Lock the relations; retry after a deadlock with a build.
+    """Lock the relations without ever waiting for one while another is locked.
 
-    Nothing was read before, so a rollback loses nothing.
+    Otherwise a build that waits for a locked one would be in a deadlock with the
+    export, and PostgreSQL might end the build. Nothing was read before a rollback, so
+    it loses nothing.
     """
-    statement = sql.SQL("lock table {} in access share mode").format(
-        sql.SQL(", ").join(sql.Identifier(*relation.path) for relation in relations)
-    )
-    for _ in range(3):
-        try:
-            connection.execute(statement)
-        except errors.DeadlockDetected:
-            connection.rollback()
+    lock = sql.SQL("lock table {} in access share mode")
+    while True:
+        for relation in relations:
+            statement = lock.format(sql.Identifier(*relation.path))
+            try:
+                connection.execute(statement + sql.SQL(" nowait"))
+            except errors.LockNotAvailable:
+                connection.rollback()
+                connection.execute(statement)
+                connection.rollback()
+                break
         else:
             return
-    connection.execute(statement)
