@@ -1,6 +1,7 @@
 """Count the tokens of examples: exactly with a tokenizer, else an upper bound."""
 
 import heapq
+import json
 from array import array
 from bisect import bisect_right
 from collections import Counter as Counts
@@ -114,6 +115,8 @@ class Tally:
         tokens = _PER_EXAMPLE + _PER_MESSAGE * len(messages)
         for message in messages:
             text = _text(message.get("content"))
+            for call in filter(None, map(message.get, ("tool_calls", "function_call"))):
+                text += json.dumps(call, ensure_ascii=False)
             if message.get("role") == "system":
                 own = self._count_system(text)
                 self.system += own + _PER_MESSAGE

@@ -7,7 +7,7 @@ import pytest
 from exporter.checking import lines as lines_module
 from exporter.checking.lines import check_line, strip_stray_bytes
 from exporter.checking.rules import Fault
-from tests.corpus import RAW, Json, chat, encoded, message
+from tests.corpus import RAW, USER, Json, chat, encoded, message
 
 ROW = RAW.strip()
 
@@ -147,3 +147,45 @@ def test_stray_bytes_are_removed_and_each_kind_is_reported(
 ) -> None:
     found = strip_stray_bytes(line, first=False)
     assert found == (stripped, [Fault(rule) for rule in rules])
+
+
+def faults_of(*messages: Json) -> list[tuple[str, str | None]]:
+    """Return the rules that an example breaks, with the key of each."""
+    _, faults = check_line(encoded(chat(*messages)))
+    return [(fault.rule, fault.key) for fault in faults]
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_an_answer_that_is_a_call_needs_no_text(content: str | None) -> None:
+    key = "messages[1].content"
+    call = {"function_call": {"name": "price", "arguments": "{}"}}
+    answer = message("assistant", content, **call)
+    assert ("call-without-content", key) in faults_of(USER, answer)
+    assert [rule for rule, at in faults_of(USER, answer) if at == key] == [
+        "call-without-content"
+    ]
+    without = message("assistant", content, function_call=None)
+    empty = "content-null" if content is None else "answer-empty"
+    assert (empty, key) in faults_of(USER, without)
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        *("\u061c", "\u180f", "\ufff9", "\U0001d173", "\U000e0041", "\U000e0100"),
+        *("\u00ad", "\u200b", "\u2028", "\u202e", "\u2063", "\u3164", "\ufe0f"),
+    ],
+)
+def test_a_text_that_shows_nothing_is_blank(character: str) -> None:
+    blank = message("assistant", f" {character}{character}\n")
+    assert ("content-blank", "messages[1].content") in faults_of(USER, blank)
+    rules = {rule for rule, _ in faults_of(USER, message("assistant", f"B{character}"))}
+    assert rules <= {"raw-line-end"}
+
+
+@pytest.mark.parametrize("dash", ["-", "\u2013", "\u2014", "...", "\u2026", "?"])
+def test_a_dash_may_be_a_question_but_is_no_answer(dash: str) -> None:
+    assert faults_of(message("user", dash), message("assistant", "Bag")) == []
+    assert faults_of(USER, message("assistant", dash)) == [
+        ("null-word", "messages[1].content")
+    ]

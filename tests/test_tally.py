@@ -58,6 +58,14 @@ def test_the_texts_of_any_content_are_counted(content: object, letters: int) -> 
     assert tally.total == letters + 4 + 3
 
 
+@pytest.mark.parametrize("key", ["tool_calls", "function_call"])
+def test_the_calls_of_a_message_are_counted(key: str) -> None:
+    tally = tokens.Tally(tokens.BYTES)
+    call = {"name": "price", "arguments": '{"of": "caf\u00e9"}'}
+    tally.add(1, [{"role": "assistant", "content": None, key: call}])
+    assert tally.total > len(call["arguments"].encode()) + len("nameprice") + 7
+
+
 def test_the_three_longest_examples_are_in_order_of_size_then_line() -> None:
     tally = tokens.Tally(LETTERS)
     for line, size in enumerate([5, 9, 7, 9, 1], 1):

@@ -19,15 +19,24 @@ FIRST_CHUNK_BYTES = 10 << 20
 # More keys than any valid file has; a damaged one may have a new key on each line.
 _MOST_KEYS = 10_000
 
+# Lines that break one of these hold any number of examples.
+_MORE_EXAMPLES = {"two-values", "line-separator", "wrapped"}
+
 # The keys of nearly every example.
 _USUAL_KEYS = "messages", "messages[].role", "messages[].content"
 
 # The same answer to this many questions is a placeholder.
 _MANY_QUESTIONS = 12
 
-# Hugging Face's convention: a file with one of these words in its name is for
-# validation, every other one for training.
-_VALIDATION = re.compile(r"(^|[-._ ])(valid|validation|val|dev|test|eval)([-._ ]|$)")
+# Hugging Face's convention (data_files.py of datasets 5.2.0): a file with one of these
+# words in its name is for validation, every other one for training. Unlike there, the
+# words may have any case.
+_VALIDATION = re.compile(
+    r"(^|[-._ 0-9])(val|valid(ation)?|dev|test(ing)?|eval(uation)?)([-._ 0-9]|$)",
+    re.IGNORECASE,
+)
+
+_NO_WIDTH = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
@@ -37,7 +46,8 @@ _DATE = re.compile(
 class Contents:
     """What a checked file contains, to find its own repeats and leaks between files.
 
-    `only_dates` is true until a text is seen that is not a date.
+    `only_dates` is true until a text is seen that is not a date. `has_more_examples`
+    is true if a line holds several, so that the file has more than `examples`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,6 +56,7 @@ class Contents:
         self.rows, self.questions = Repeats(), Repeats()
         self.answers = PairedRepeats()
         self.skipped = 0
+        self.has_more_examples = False
         self.only_dates = True
         self._has_dates = self._has_messages = False
         self._other_format = ""
@@ -67,7 +78,7 @@ class Contents:
         self.answers.extend(answers, numbers)
         self.answers.partners.extend(map(hash, questions))
         # All at once is three times as fast; a clean text contains no NUL.
-        normalized = "".join("\0".join(questions).lower().split()).split("\0")
+        normalized = _normalized("\0".join(questions)).split("\0")
         self._normalized_questions.extend(map(hash, normalized))
         self._count_html(lines, number)
 
@@ -78,6 +89,7 @@ class Contents:
                 return
             if rule == "other-format" and not self._other_format:
                 self._other_format = f"{detail} on line {number}"
+            self.has_more_examples |= rule in _MORE_EXAMPLES
         self.rows.add(row, number)
 
     def add_example(
@@ -101,8 +113,7 @@ class Contents:
         answer = _last_text(messages, "assistant")
         if question is not None:
             self.questions.add(question, number)
-            normalized = "".join(question.lower().split())
-            self._normalized_questions.append(hash(normalized))
+            self._normalized_questions.append(hash(_normalized(question)))
         if answer is not None:
             self.answers.add_pair(answer, number, question)
 
@@ -150,6 +161,14 @@ class Contents:
             for line, train_line in mine.shared(theirs):
                 if line not in same_rows:
                     yield Fault(rule, "messages", f"{train.path}:{train_line}"), line
+
+
+def _normalized(text: str) -> str:
+    """Return a text in lower case, without blanks and characters of no width."""
+    text = "".join(text.lower().split())
+    for character in _NO_WIDTH if not text.isascii() else "":
+        text = text.replace(character, "")
+    return text
 
 
 def _last_text(messages: list[Any], role: str) -> str | None:

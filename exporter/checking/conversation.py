@@ -92,12 +92,10 @@ def _role_faults(message: dict[str, Any], path: str) -> Iterator[Fault]:
 
 def _content_faults(message: dict[str, Any], path: str) -> Iterator[Fault]:
     content = message.get("content")
-    if content is None:
-        if any(message.get(key) for key in _CALL_KEYS):
-            yield Fault("call-without-content", path)
-        else:
-            rule = "content-null" if "content" in message else "content-missing"
-            yield Fault(rule, path)
+    if content in (None, "") and any(message.get(key) for key in _CALL_KEYS):
+        yield Fault("call-without-content", path)
+    elif content is None:
+        yield Fault("content-null" if "content" in message else "content-missing", path)
     elif isinstance(content, str):
         if not content:
             answer = message.get("role") == "assistant"

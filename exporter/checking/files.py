@@ -193,20 +193,23 @@ class _Checker:
             fault = Fault("nul-padding")
         elif b"}\r{" in line:
             fault = Fault("line-separator", detail="U+000D")
+            self.contents.has_more_examples = True
         self.report(fault, number)
         self.contents.skipped += not padding
 
     def report_whole(self, name: str) -> None:
         """Report the faults of the whole file, and of its name."""
-        if not name.endswith(".jsonl"):
+        # A pipe has no name of its own.
+        if not name.endswith(".jsonl") and self.contents.path.is_file():
             self.report(Fault("file-name"))
         count = self.contents.examples
         if not count:
             self.report(Fault("empty-file"))
             return
-        kind = "validation_examples" if self.contents.is_validation else "examples"
-        few = "fewer than {limit} examples: {count}"
-        self.report_limits(kind, "too-few-examples", count, few)
+        if not self.contents.has_more_examples:
+            kind = "validation_examples" if self.contents.is_validation else "examples"
+            few = "fewer than {limit} examples: {count}"
+            self.report_limits(kind, "too-few-examples", count, few)
         many = "more than {limit:,} examples: {count:,}"
         self.report_limits("most_examples", "too-many-examples", count, many)
         for fault, line in self.contents.faults():

@@ -68,15 +68,19 @@ NULL_WORDS = frozenset(
     | {"NaN", "NaT", "NA", "\\N", "[object Object]"}
 )
 # A dash may be a question, but is no answer.
-NULL_ANSWERS = NULL_WORDS | {"-", "--", "---", "?", "..."}
+NULL_ANSWERS = NULL_WORDS | {"-", "--", "---", "\u2013", "\u2014", "?", "...", "\u2026"}
 
-# Blanks, and other characters that show nothing.
+# Blanks, and other characters that show nothing: Unicode's White_Space and
+# Default_Ignorable_Code_Point, the separators of ASCII, marks of annotations and the
+# blank of Braille.
 INVISIBLE = frozenset(
-    " \t\n\r\u000b\f\u001c\u001d\u001e\u001f\u0085\u00a0\u00ad\u034f\u115f\u1160\u1680"
-    "\u17b4\u17b5\u180b\u180c\u180d\u180e\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f"
-    "\u205f\u2800\u3000\u3164\ufeff\uffa0"
+    " \t\n\r\u000b\f\u001c\u001d\u001e\u001f\u0085\u00a0\u00ad\u034f\u061c\u115f\u1160"
+    "\u1680\u17b4\u17b5\u202f\u205f\u2800\u3000\u3164\ufeff\uffa0"
 ).union(
-    map(chr, [*range(0x2000, 0x2010), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10)])
+    map(chr, [*range(0x180B, 0x1810), *range(0x2000, 0x2010), *range(0x2028, 0x202F)]),
+    map(chr, [*range(0x2060, 0x2070), *range(0xFE00, 0xFE10), *range(0xFFF0, 0xFFFC)]),
+    map(chr, [*range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B)]),
+    map(chr, range(0xE0000, 0xE1000)),
 )
 
 
