@@ -232,6 +232,44 @@ def test_rejects_never_replace_an_input(workspace: Workspace) -> None:
     assert path.read_text() == GOOD * 20 + "{}\n"
 
 
+DROPPING = """
+create function drop_rows() returns trigger language plpgsql as $$
+begin
+    if new.uid <> '2' then return null; end if;
+    return new;
+end $$;
+create trigger dropping before insert on product
+for each row execute function drop_rows()
+"""
+
+
+def test_rows_that_a_trigger_drops_are_reported(workspace: Workspace) -> None:
+    workspace.insert([("0", "old", "row")])
+    workspace.sql(DROPPING)
+    done = workspace.finetune("load", "-", "--replace", text=GOOD)
+    assert (done.returncode, done.stderr) == (
+        1,
+        (
+            "finetune: public.product took none of the rows; nothing was changed: "
+            "look for a trigger of the table that drops them\n"
+        ),
+    )
+    assert workspace.sql("select uid from product") == [("0",)]
+    text = GOOD + GOOD.replace("1", "2")
+    done = workspace.finetune("load", "-", "--replace", text=text)
+    assert done.returncode == 0
+    assert done.stderr.startswith(
+        "1 row loaded into public.product\n"
+        "warning: 2 rows sent; look for a trigger of public.product that drops rows\n"
+    )
+
+
+def test_an_id_column_and_no_id_exclude_each_other(workspace: Workspace) -> None:
+    done = workspace.finetune("load", "-", "--id", "uid", "--no-id", text=GOOD)
+    assert done.returncode == 2
+    assert "--id and --no-id: give only one" in done.stderr
+
+
 FAULTS = {
     "no such file": (["absent.csv"], "finetune: absent.csv: cannot be read: No such"),
     "a cut archive": (

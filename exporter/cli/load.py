@@ -58,6 +58,8 @@ def load(
     """
     if replace and append:
         raise click.UsageError("--replace and --append: give only one")
+    if id_column and no_id:
+        raise click.UsageError("--id and --no-id: give only one")
     raw = _raw_table(project_dir, table, (id_column, title, content))
     columns = Columns(None if no_id else raw.columns[0], *raw.columns[1:])
     mode = "replace" if replace else "append" if append else None
@@ -97,6 +99,11 @@ def load_files(
     if rejects:
         say(f"{counted(stats.rejected_lines, 'bad line')} written to {rejects}")
     say(f"{counted(count, 'row')} loaded into {raw}")
+    if count != stats.rows:
+        say(
+            f"warning: {counted(stats.rows, 'row')} sent; look for a trigger of {raw} "
+            "that drops rows"
+        )
     if stats.rejected_lines:
         say(
             f"{counted(stats.lines, 'line')} read: {stats.row_lines:,} with rows, "

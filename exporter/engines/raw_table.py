@@ -74,6 +74,11 @@ def load(
                 for _, block in same:
                     copy.write(block)
             count += cursor.rowcount
+        if not count:
+            raise FinetuneError(
+                f"{table} took none of the rows; nothing was changed: look for a "
+                "trigger of the table that drops them"
+            )
         # The planner of the first build needs statistics of these rows.
         connection.execute(sql.SQL("analyze {}").format(name))
         with defer_stops():
