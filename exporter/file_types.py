@@ -39,6 +39,9 @@ _SIGNATURES = {
 _OFFICE = re.compile(
     rb"PK\x03\x04.{4,26}?(\[Content_Types\]|_rels/|xl/|docProps/)", re.DOTALL
 )
+# Control characters that text never contains. NUL is left out: it is padding, which
+# is reported with its line.
+_CONTROLS = bytes({*range(1, 32)} - {*b"\t\n\r\f\x1a\x1b\x1e"})
 _TAG = re.compile(rb"<[!?/a-z]", re.IGNORECASE)
 _HTML = re.compile(rb"<(!doctype html|html|head|body)\b", re.IGNORECASE)
 
@@ -57,6 +60,12 @@ def file_type(start: bytes) -> FileType | None:
         return FileType("page", "HTML" if _HTML.search(start) else "XML")
     encoding = _wide_encoding(start[:100])
     return FileType("utf-16", encoding) if encoding else None
+
+
+def is_binary(start: bytes) -> bool:
+    """Return whether too many control characters are in the first bytes of a file."""
+    controls = len(start) - len(start.translate(None, _CONTROLS))
+    return controls * 20 > len(start) - start.count(0)
 
 
 def _wide_encoding(start: bytes) -> str | None:

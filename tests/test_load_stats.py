@@ -70,19 +70,19 @@ def test_rows_and_lines_are_counted_separately() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "path"),
+    ("text", "paths"),
     [
-        ('{"data": [{"a": 1}]}', ".data"),
-        ('{"n": 1, "a": {"b c": {"d": [{}]}}}', '.a."b c".d'),
-        ('{"\u00e9": [{}]}', '."\u00e9"'),
-        ('{"a": [], "b": [1], "c": [{}]}', ".c"),
-        ('{"a": {"b": {"c": {"d": [{}]}}}}', ""),
-        ('[{"a": 1}]', ""),
-        ("5", ""),
+        ('{"data": [{"a": 1}]}', ["", ".data[]"]),
+        ('{"n": 1, "a": {"b c": {"d": [{}]}}}', ["", ".a", '.a."b c"', '.a."b c".d[]']),
+        ('{"\u00e9": [{}], "\\"": {}}', ["", '."\u00e9"[]', r'."\""']),
+        ('{"a": [], "b": [1], "c": [[{}], {}]}', ["", ".c[][]"]),
+        ("[" * 900 + "{}" + "]" * 900, []),
+        ("5", []),
     ],
 )
-def test_the_path_to_a_list_of_objects_is_jqs(text: str, path: str) -> None:
-    assert exact_json.path_to_objects(exact_json.decode(text)) == path
+def test_the_paths_to_objects_are_jqs(text: str, paths: list[str]) -> None:
+    found = exact_json.objects_in(exact_json.decode(text))
+    assert [path for path, _ in found] == paths
 
 
 def test_repeated_keys_and_long_numbers_are_kept() -> None:

@@ -258,7 +258,7 @@ BAD_LINES = {
     ),
     "an object": (
         b'{"uid":"1","title":{"a":1},"content":"c"}',
-        "title is an object, but must be text or null; jq -c '.title |= tojson'",
+        "title is an object, but must be text or null; jq -c '.title |= if ",
     ),
     "a list": (
         b'{"uid":"1","title":"t","content":["c"]}',

@@ -10,15 +10,12 @@ from typing import Any
 from exporter.checking.conversation import short
 from exporter.checking.dialects import ROW_KEYS, wrapper_key
 from exporter.checking.rules import Fault
-from exporter.file_types import SIGNATURE_BYTES, file_type
+from exporter.file_types import SIGNATURE_BYTES, file_type, is_binary
 
 # A JSON document over many lines is read this far to find out if it is damaged.
 _DOCUMENT_BYTES = 32 << 20
 
 _BLANKS = re.compile(r"\s*")
-# Control characters that text never contains. NUL is left out: it is padding, which
-# is reported with its line.
-_CONTROLS = bytes({*range(1, 32)} - {*b"\t\n\r\f\x1a\x1b\x1e"})
 
 
 ByteFile = BufferedReader | GzipFile
@@ -29,10 +26,7 @@ def not_text(start: bytes) -> Fault | None:
     found = file_type(start)
     if found:
         return Fault(found.rule, detail=found.detail)
-    controls = len(start) - len(start.translate(None, _CONTROLS))
-    if controls * 20 > len(start) - start.count(0):
-        return Fault("binary", detail="binary")
-    return None
+    return Fault("binary", detail="binary") if is_binary(start) else None
 
 
 def not_lines(first_line: bytes, file: ByteFile, name: str) -> Fault | None:

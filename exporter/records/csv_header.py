@@ -4,6 +4,7 @@ import csv
 import re
 from typing import NamedTuple
 
+from exporter.file_types import SIGNATURE_BYTES, is_binary
 from exporter.progress import say
 from exporter.records.input_file import BLANK, InputFile
 from exporter.records.rows import Columns, LoadStats
@@ -12,6 +13,8 @@ _SEPARATORS = ",;\t|"
 _INVISIBLE = " \t\u00a0\u200b\ufeff"
 # The csv module accepts no longer field.
 _MAX_BYTES = 1 << 17
+# A header is looked for in this many lines.
+_MAX_ABOVE = 20
 
 
 class Header(NamedTuple):
@@ -41,14 +44,18 @@ def read_header(file: InputFile, columns: Columns, stats: LoadStats) -> Header:
         raise file.error(
             f"longer than {_MAX_BYTES >> 10} KiB; not a header of columns", number
         )
-    if fault := file.text_fault(line):
-        raise file.error(fault, number)
-    text = line.decode().rstrip("\r\n")
+    text = line.decode(errors="replace").rstrip("\r\n")
     separator, names = _split(text, columns)
-    fault = _header_fault(text, names, columns)
+    fault = file.text_fault(line) or _header_fault(text, names, columns)
     if re.match(rb"-+\+[-+]+\s", rest):
         fault = "a table as psql shows it; write it as CSV: psql --csv"
+    if fault and is_binary(head[:SIGNATURE_BYTES]):
+        raise file.error("binary, not text; write its rows as CSV or JSON Lines")
     if fault:
+        lower = _find_lower_header(rest, columns, len(names))
+        if lower and file.end_of_line == b"\n":
+            skip = file.convert(f"tail -n +{number + lower}")
+            fault = f"the header is in line {number + lower}; {skip}"
         raise file.error(fault, number)
     file.skip(start + len(line + end))
     stats.skipped_lines += number
@@ -81,6 +88,20 @@ def _header_start(head: bytes, end_of_line: bytes) -> int:
     return start + len(line + end) if is_sep else start
 
 
+def _find_lower_header(rest: bytes, columns: Columns, width: int) -> int:
+    """Return which of the next lines names all columns, counted from 1; 0: none.
+
+    One as wide as the first line is no header of the file, because rows are above it.
+    """
+    wanted = {*columns.names()}
+    for count, line in enumerate(rest.split(b"\n", _MAX_ABOVE)[:-1], 1):
+        text = line[:_MAX_BYTES].decode(errors="replace").rstrip("\r")
+        names = _split(text, columns)[1]
+        if wanted <= {*names} and len(names) != width:
+            return count
+    return 0
+
+
 def _split(text: str, columns: Columns) -> tuple[str, list[str]]:
     """Return the most likely separator of a header, and the names between.
 
@@ -88,7 +109,7 @@ def _split(text: str, columns: Columns) -> tuple[str, list[str]]:
     """
     found, wanted = {}, {*columns.names()}
     quote = "'" if text[:1] == "'" else '"'
-    others = sorted(filter(str.isascii, {*re.findall(r"[^\w\s'\"]", text)}))
+    others = sorted(filter(str.isascii, {*re.findall(r"[^\w '\"]", text)}))
     for separator in dict.fromkeys([*_SEPARATORS, *others]):
         try:
             [fields] = csv.reader(
@@ -119,8 +140,8 @@ def _header_fault(text: str, names: list[str], columns: Columns) -> str:
         return "no header below sep="
     if not names:
         return (
-            "the header has a quote that is not closed, or text after one that is: "
-            f"{text[:80]}"
+            "the header has a quote that is not closed in its line, or text after "
+            f"one that is: {text[:80]}"
         )
     if re.match(r"\|.*\|\s*\Z", text):
         return "a table in Markdown; write it as CSV"

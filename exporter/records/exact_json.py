@@ -1,6 +1,7 @@
 """JSON with all it says: repeated keys, numbers of any length, NaN."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -26,15 +27,18 @@ _DECODER = _Decoder(
 decode, raw_decode = _DECODER.decode, _DECODER.raw_decode
 
 
-def path_to_objects(value: object, depth: int = 3) -> str:
-    """Return jq's path to a list of objects below keys; "" if there is none."""
-    if not isinstance(value, Object) or not depth:
-        return ""
-    for key, item in value:
-        step = f".{key}" if key.isidentifier() and key.isascii() else f'."{key}"'
-        if type(item) is list and item and isinstance(item[0], Object):
-            return step
-        below = path_to_objects(item, depth - 1)
-        if below:
-            return step + below
-    return ""
+def objects_in(
+    value: object, path: str = "", depth: int = 9
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object in a value, and jq's path to it; the outer ones come first.
+
+    Of a list, only the first element is looked at.
+    """
+    if isinstance(value, Object):
+        yield path, dict(value)
+        for key, item in value if depth else []:
+            simple = key.isidentifier() and key.isascii()
+            step = f".{key}" if simple else f".{json.dumps(key, ensure_ascii=False)}"
+            yield from objects_in(item, path + step, depth - 1)
+    elif isinstance(value, list) and value and depth:
+        yield from objects_in(value[0], f"{path}[]", depth - 1)

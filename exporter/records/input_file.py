@@ -71,11 +71,13 @@ class InputFile(NamedFile):
         self._fill(4)
         while self._buffer.startswith(b"\x1f\x8b"):
             self._file = gzip.GzipFile(fileobj=self._unread())
+            self.decoders.append("gzip -dc")
             self._fill(4)
         utf16 = self._buffer.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
         if utf16 and not self._buffer.startswith(BOM_UTF32_LE):
             # An unpaired surrogate becomes invalid UTF-8, so only its line is rejected.
             self._decoder = getincrementaldecoder("utf-16")("surrogatepass")
+            self.decoders.append("iconv -f UTF-16 -t UTF-8")
             self._file = self._unread()
         self._fill(HEAD_BYTES)
         while self._buffer.startswith(BOM_UTF8):

@@ -13,6 +13,7 @@ from exporter.records.input_file import InputFile
 from exporter.records.named_file import NamedFile
 from exporter.records.rows import (
     CONTAINS_NUL,
+    HALF_A_PAIR,
     MAX_LINE_BYTES,
     SHOWN_BYTES,
     TOO_LONG,
@@ -42,7 +43,8 @@ _COLON, _COMMA = (rb"%b%b%b" % (_BLANKS, mark, _BLANKS) for mark in (b":", b",")
 # What precedes the first element of an array and each further one, and how an array
 # without further elements ends there.
 _FIRST, _EMPTY = re.compile(r"\s*\[\s*"), re.compile(r"\s*\[\s*\]\s*\Z")
-_NEXT, _END = re.compile(r"\s*,\s*"), re.compile(r"\s*\]\s*\Z")
+_NEXT, _END = re.compile(r"\s*,\s*"), re.compile(r"\s*,?\s*\]\s*\Z")
+_MORE_AFTER_END = re.compile(r"\s*\]\s*(\[?)")
 
 
 def line_rows(file: InputFile, columns: Columns, stats: LoadStats) -> Iterator[Block]:
@@ -89,7 +91,8 @@ def array_rows(file: InputFile, columns: Columns, stats: LoadStats) -> Iterator[
     Raises:
         FinetuneError: It is broken; what follows cannot be split into rows.
     """
-    encoder, elements = _Encoder(file, columns, (*columns.names(),)), _elements(file)
+    encoder = _Encoder(file, columns, (*columns.names(),), rows=".[] | ")
+    elements = _elements(file)
     while batch := [*islice(elements, _BATCH)]:
         rows = []
         for number, text, value in batch:
@@ -107,6 +110,7 @@ def _elements(file: InputFile) -> Iterator[tuple[int, str, object]]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     text, offset, number, ended = "", 0, 1, False
     separator, array_end = _FIRST, _EMPTY
+    value: object = None
     while True:
         found = separator.match(text, offset)
         try:
@@ -117,10 +121,15 @@ def _elements(file: InputFile) -> Iterator[tuple[int, str, object]]:
             if ended and array_end.match(text, offset):
                 return
             if ended or len(text) - offset > MAX_LINE_BYTES:
-                reason, line = str(error), number
-                if isinstance(error, json.JSONDecodeError):
-                    reason = error.msg
-                    line += text.count("\n", offset, error.pos)
+                where = error.pos if isinstance(error, json.JSONDecodeError) else offset
+                reason = getattr(error, "msg", str(error))
+                more = _MORE_AFTER_END.match(text, offset)
+                if more:
+                    where, reason = more.end(), "text after its end"
+                line = number + text.count("\n", offset, where)
+                if more and more[1] and isinstance(value, exact_json.Object):
+                    reason = f"several arrays; {file.jq('.[]')}"
+                    raise file.error(reason, line) from error
                 raise file.error(
                     f"not a JSON array: {reason}; nothing was loaded: fix it there, or "
                     "write one object per line",
@@ -195,6 +204,8 @@ class _Encoder(NamedTuple):
     columns: Columns
     # The columns as they are sent.
     order: tuple[str, ...]
+    # What precedes a jq program that changes a row.
+    rows: str = ""
 
     def encode_line(self, line: bytes) -> bytes:
         """Return the row of a line, or b"" if the line is blank."""
@@ -225,16 +236,26 @@ class _Encoder(NamedTuple):
             values = [item for key, item in value if key == column]
             if not values:
                 keys = [key for key, _ in value]
-                raise ValueError(
-                    f"key {column!r} is missing; the object has "
-                    f"{', '.join(keys[:20]) or 'none'}: name yours with "
-                    f"{self.columns.missing_options(keys)}"
-                )
+                raise ValueError(self._missing_key(column, keys))
             if len(values) > 1:
                 raise ValueError(f"key {column!r} appears twice in the object")
             field = self._field(values[0], column)
             fields.append(field or (_NULL if column == self.columns.id else b""))
         return b"\t".join(fields)
+
+    def _missing_key(self, column: str, keys: list[str]) -> str:
+        """Return which keys an object has, and how to name or to add the others."""
+        options = self.columns.missing_options(keys)
+        message = (
+            f"key {column!r} is missing; the object has "
+            f"{', '.join(keys[:20]) or 'none'}: name yours with {options}"
+        )
+        alike = {key.strip().lower() for key in keys}
+        if {*keys} & {*self.order} and column.lower() not in alike:
+            nulls = dict.fromkeys(n for n in self.order if n not in keys)
+            change = self.file.jq(f"{self.rows}{json.dumps(nulls)} + .")
+            message += f", or if it is left out where it is null: {change}"
+        return message
 
     def _field(self, value: object, column: str) -> bytes:
         """Return a text, a whole number or null as a field."""
@@ -247,9 +268,7 @@ class _Encoder(NamedTuple):
         try:
             field = value.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(
-                f"{column} contains half of a surrogate pair, which is not a character"
-            ) from error
+            raise ValueError(f"{column} {HALF_A_PAIR}") from error
         for character, escape in _ESCAPES.items():
             field = field.replace(character, escape)
         return field
@@ -257,17 +276,19 @@ class _Encoder(NamedTuple):
     def _wrong_type(self, value: object, column: str) -> str:
         """Return which type a value has, and the command that makes it a text."""
         simple = re.fullmatch(r"[A-Za-z_]\w*", column, re.ASCII)
-        key = f".{column}" if simple else f'.["{column}"]'
+        key = f".{column}" if simple else f".[{json.dumps(column)}]"
         must = "but must be text or null"
         if isinstance(value, float) and not math.isfinite(value):
-            return f"{column} is NaN or infinite, {must}; write null there"
-        if isinstance(value, exact_json.Object):
-            kind, change = "an object", f"{key} |= tojson"
+            kind = "NaN or infinite"
+            test, change = 'type == "number" and (isnan or isinfinite)', "null"
+        elif isinstance(value, exact_json.Object):
+            kind, test, change = "an object", 'type == "object"', "tojson"
         elif isinstance(value, list):
-            kind = "a list"
-            change = f'{key} |= if type == "array" then join("\\n") else . end'
+            kind, test = "a list", 'type == "array"'
+            change = 'map(values | strings // tojson) | join("\\n")'
         else:
             boolean = isinstance(value, bool)
             kind = "true or false" if boolean else "a number with a fraction"
-            change = f"{key} |= if . == null then . else tostring end"
+            test, change = ". != null", "tostring"
+        change = f"{self.rows}{key} |= if {test} then {change} else . end"
         return f"{column} is {kind}, {must}; {self.file.jq(change)}"

@@ -16,6 +16,7 @@ SHOWN_BYTES = 1 << 10
 # 1.7 times as long as in pieces of this size (Linux, November 2026).
 _PIECE_BYTES = 1 << 14
 CONTAINS_NUL = "contains a NUL, which PostgreSQL cannot store"
+HALF_A_PAIR = "contains half of a surrogate pair, which is not a character"
 
 
 class CopyFormat(NamedTuple):

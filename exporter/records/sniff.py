@@ -31,11 +31,11 @@ _REMEDIES = {
     "page": ("an HTML or XML page, not rows", "download the file itself"),
     "utf-16": (
         "{detail} without a byte order mark",
-        "iconv -f {detail} -t UTF-8 {path} > NEW",
+        "iconv -f {detail} -t UTF-8",
     ),
-    "UTF-32": ("UTF-32", "iconv -f UTF-32 -t UTF-8 {path} > NEW"),
+    "UTF-32": ("UTF-32", "iconv -f UTF-32 -t UTF-8"),
     "a dump of PostgreSQL": ("a dump of PostgreSQL", "pg_restore -d DATABASE {path}"),
-    "binary": ("{detail}", "write its rows as CSV or JSON Lines"),
+    "binary": ("{detail}, not text", "write its rows as CSV or JSON Lines"),
 }
 # How a JSON array begins; a CSV header may begin with a bracket, too.
 _ARRAY = re.compile(rb'\[\s*(?:[\[{\]"\d-]|null|true|false)')
@@ -56,6 +56,8 @@ def sniff(
     found = file_type(head[:SIGNATURE_BYTES])
     if found:
         what, remedy = _REMEDIES.get(found.detail) or _REMEDIES[found.rule]
+        if remedy.startswith("iconv"):
+            remedy = file.convert(remedy)
         reason = f"{what}; {remedy}"
         raise file.error(reason.format(detail=found.detail, path=file.quoted))
     if head.startswith(b"--\n-- PostgreSQL database"):
@@ -81,27 +83,46 @@ def sniff(
 def _refuse_one_document(file: InputFile, text: bytes, columns: Columns) -> None:
     """Refuse one JSON document in place of an object a line."""
     wanted = {*columns.names()}
-    value, multiline = _decode_first(file, text)
+    value, multiline, alone = _decode_first(file, text)
     items = dict(value) if isinstance(value, exact_json.Object) else {}
     if all(isinstance(item, list) for item in items.values()):
         _refuse_nested_rows(file, items, columns)
-    steps = exact_json.path_to_objects(value)
-    if steps and not items.keys() & wanted:
-        change = file.jq(f"{steps}[]")
-        raise file.error(f"the rows are under the key {steps}; {change}")
+    if items and not wanted <= items.keys():
+        _refuse_rows_below(file, value, columns, alone=alone)
     # Guess the key if the document is too long to be decoded.
     wrapper = _WRAPPER.search(text, 0, HEAD_BYTES) if value is None else None
     before = text[: wrapper.start()].decode(errors="replace") if wrapper else ""
     if wrapper and not any(f'"{name}"' in before for name in wanted):
         key = wrapper[1].decode(errors="replace")
-        change = file.jq(f'.. | objects | select(has("{columns.title}"))')
+        change = file.jq(_objects(columns))
         raise file.error(f"the rows are under a key, perhaps {key}; {change}")
     if multiline:
         raise file.error(f"an object over several lines; {file.jq('.')}")
 
 
-def _decode_first(file: InputFile, text: bytes) -> tuple[object, bool]:
-    """Return the first value of a text, and whether it spans several lines.
+def _refuse_rows_below(
+    file: InputFile, value: object, columns: Columns, *, alone: bool
+) -> None:
+    """Refuse an object whose rows are objects below it."""
+    (_, outer), *below = exact_json.objects_in(value)
+    wanted = {*columns.names()}
+    rows = [path for path, item in below if wanted <= item.keys()]
+    if alone and not rows and not wanted & outer.keys():
+        # Rows whose columns have other names.
+        rows = [path for path, _ in below if path.endswith("[]")][:1]
+    if rows:
+        program = rows[0] if len(rows) == 1 else _objects(columns)
+        keys = ", ".join(path.removesuffix("[]") for path in rows)
+        raise file.error(f"the rows are under the key {keys}; {file.jq(program)}")
+
+
+def _objects(columns: Columns) -> str:
+    """Return jq's program for all objects with a title, however deep they are."""
+    return f".. | objects | select(has({json.dumps(columns.title)}))"
+
+
+def _decode_first(file: InputFile, text: bytes) -> tuple[object, bool, bool]:
+    """Return the first value of a text, whether it spans several lines, or is alone.
 
     If it is broken, or longer than the head, the value is None and the rest a guess.
     """
@@ -114,8 +135,8 @@ def _decode_first(file: InputFile, text: bytes) -> tuple[object, bool]:
     except ValueError:
         unfinished = line.rstrip().endswith((b"{", b"[", b","))
         object_follows = len(text) < HEAD_BYTES or rest[:1] in b"{"
-        return None, bool(line_end) and (unfinished or not object_follows)
-    return value, file.end_of_line.decode() in head[:end]
+        return None, bool(line_end) and (unfinished or not object_follows), False
+    return value, file.end_of_line.decode() in head[:end], not head[end:].strip()
 
 
 def _refuse_nested_rows(
