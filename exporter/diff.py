@@ -1,4 +1,4 @@
-"""Compare two exports: examples that came, went or changed side, and changed settings.
+"""Compare two exports: examples that came, went or changed, and changed settings.
 
 Both clean files are sorted by id, so they are merged line by line. Of each different
 question (title), only a hash of 64 bits is kept.
@@ -19,7 +19,10 @@ from exporter.progress import Step, step
 # At most this many examples of each kind are shown.
 SAMPLES = 5
 
-_KINDS = ("came", "went", "changed_side")
+_TITLE_KINDS = ("came", "went", "changed_side", "kept")
+
+# The kinds of pairs; the text of a pair can change if its id is not made from it.
+KINDS = (*_TITLE_KINDS[:3], "changed_text", "kept")
 
 # Other parts of the manifest that affect the bytes of the files.
 _SETTINGS = ("data_set", "system_prompt", "dialect", "vars", "engine", "relation")
@@ -32,17 +35,21 @@ class _Example(NamedTuple):
     """A line of a clean file."""
 
     id: str
-    question: str
     side: str
+    texts: list[str | None]
+
+    @property
+    def question(self) -> str | None:
+        return self.texts[0]
 
 
 def compare(old: Path, new: Path) -> dict[str, Any]:
     """Return the differences between the exports in two folders.
 
     `pairs` and `titles` have the counts `came`, `went`, `changed_side` and `kept`;
-    `pairs` has `samples` of the first three. `settings`, `rules` and `tests` have each
-    changed entry with its values `old` and `new`. `equal` is true if there is no
-    difference.
+    `pairs` also has `changed_text`, and `samples` of all but `kept`. `settings`,
+    `rules` and `tests` have each changed entry with its values `old` and `new`. `equal`
+    is true if there is no difference.
 
     Raises:
         FinetuneError: A folder contains no export, or its clean file changed.
@@ -63,18 +70,20 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
             )
     old_parts, new_parts = _parts(before), _parts(after)
     changed = {name: _changed(old_parts[name], new_parts[name]) for name in old_parts}
-    moved = [found[unit][kind] for unit in ("pairs", "titles") for kind in _KINDS]
-    equal = not any(moved) and not any(changed.values())
+    kept = sum(found["pairs"][kind] for kind in KINDS) == found["pairs"]["kept"]
+    equal = kept and not any(changed.values())
     return {"equal": equal, **found, **changed}
 
 
 def _examples(file: IO[bytes], document: dict[str, Any]) -> Iterator[_Example]:
     columns = document["data_set"]
+    names = [columns[key] for key in ("user", "assistant", "system")]
     for number, line in enumerate(file, 1):
         try:
             row = orjson.loads(line)
             side = row[columns["split"]] if columns["split"] else "train"
-            yield _Example(str(row[columns["id"]]), row[columns["user"]], side)
+            texts = [row[name] if name else None for name in names]
+            yield _Example(str(row[columns["id"]]), side, texts)
         except (ValueError, KeyError, TypeError) as error:
             raise FinetuneError(
                 f"{file.name}:{number}: not a line of an export; run finetune export "
@@ -87,22 +96,25 @@ def _compare_examples(
 ) -> dict[str, dict[str, Any]]:
     """Return the counts of pairs and of titles, with the first pairs of each kind."""
     pairs: Counter[str] = Counter()
-    samples: dict[str, list[dict[str, str]]] = {kind: [] for kind in _KINDS}
+    samples: dict[str, list[dict[str, str | None]]] = {k: [] for k in KINDS[:-1]}
     sides: dict[int, int] = {}
     for before, after in _side_by_side(old, new):
         shown = after or before
         kind = _kind(before and before.side, after and after.side)
+        if kind == "kept" and before and after and before.texts != after.texts:
+            kind = "changed_text"
         pairs[kind] += 1
         if shown and kind != "kept" and len(samples[kind]) < SAMPLES:
-            samples[kind].append(shown._asdict())
+            sample = {"id": shown.id, "question": shown.question, "side": shown.side}
+            samples[kind].append(sample)
         for example, shift in ((before, 0), (after, 2)):
             if example:
                 code = hash(example.question)
                 sides[code] = sides.get(code, 0) | _BITS[example.side] << shift
     titles = Counter(_kind(bits & 3, bits >> 2) for bits in sides.values())
     return {
-        "pairs": {**{k: pairs[k] for k in (*_KINDS, "kept")}, "samples": samples},
-        "titles": {kind: titles[kind] for kind in (*_KINDS, "kept")},
+        "pairs": {**{kind: pairs[kind] for kind in KINDS}, "samples": samples},
+        "titles": {kind: titles[kind] for kind in _TITLE_KINDS},
     }
 
 
@@ -134,7 +146,7 @@ def _parts(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the settings, rules and tests of a manifest, each by name."""
     return {
         "settings": {key: document.get(key) for key in _SETTINGS},
-        "rules": {r["rule"]: r for r in document["funnel"] if "rule" in r},
+        "rules": {str(r["rule"]): r for r in document["funnel"] if "rule" in r},
         "tests": {test["name"]: test for test in document["gate"]["tests"]},
     }
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from numbers import Number
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -10,9 +11,9 @@ from exporter.display import visible
 from exporter.engines.relations import Column, Kind, Relation, Snapshot
 from exporter.errors import FinetuneError
 
-# The columns of the table. A funnel without one of them is recorded, but not shown.
-_SHOWN = (
-    *("rule", "rows_before", "rows_dropped", "rows_after"),
+# The numbers of the table. A funnel without them is recorded, but not shown.
+_COUNTS = (
+    *("rows_before", "rows_dropped", "rows_after"),
     *("titles_before", "titles_dropped", "titles_after"),
 )
 # The columns about the build, the same in each row, and the one that sorts the rows.
@@ -45,7 +46,7 @@ def read_funnel(snapshot: Snapshot, build: Build) -> Funnel:
         rows = snapshot.query(f"select * from {snapshot.quoted(*build.funnel.path)}")
         if not rows:
             raise FinetuneError(f"{build.funnel} is empty; run dbt build")
-        if "position" in rows[0]:
+        if all(isinstance(row.get("position"), int) for row in rows):
             rows.sort(key=itemgetter("position"))
     results = build.artifacts.results
     run = {
@@ -54,22 +55,30 @@ def read_funnel(snapshot: Snapshot, build: Build) -> Funnel:
         "vars": results["args"].get("vars") or {},
         **(rows[0] if rows else {}),
     }
-    vars_ = run["vars"]
     return Funnel(
         rules=[{n: v for n, v in row.items() if n not in _HIDDEN} for row in rows],
         built_at=str(run["built_at"]),
         invocation_id=str(run["dbt_invocation_id"]),
-        vars=json.loads(vars_) if isinstance(vars_, str) else vars_,
+        vars=_vars(run["vars"]),
     )
+
+
+def _vars(value: object) -> dict[str, Any]:
+    """Return the vars of a build, which a funnel stores as a JSON object."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def funnel_table(rules: list[dict[str, Any]]) -> str:
     """Return the funnel as text, one line per rule; "" if it has other columns."""
-    if not rules or not rules[0].keys() >= {*_SHOWN}:
+    if not rules or not all(map(_has_counts, rules)):
         return ""
     lines = [["rule", "rows", "dropped", "left", "titles", "dropped", "left"]]
     for rule in rules:
-        numbers = (f"{rule[name]:,}" for name in _SHOWN[1:])
+        numbers = (f"{rule[name]:,}" for name in _COUNTS)
         lines.append([visible(rule["rule"]), *numbers])
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join(
@@ -79,6 +88,10 @@ def funnel_table(rules: list[dict[str, Any]]) -> str:
         )
         for line in lines
     )
+
+
+def _has_counts(rule: dict[str, Any]) -> bool:
+    return "rule" in rule and all(isinstance(rule.get(n), Number) for n in _COUNTS)
 
 
 def dropped_samples(
@@ -97,17 +110,24 @@ def dropped_samples(
     if not build.outcomes or not limit:
         return {}
     columns = snapshot.columns(build.outcomes)
+    known = {column.name for column in columns}
+    if "dropped_by" not in known:
+        raise build.data_set.error(
+            "outcomes",
+            f"{build.outcomes} has no column dropped_by; name the rule that dropped a "
+            "row in it",
+        )
     cells = _cells(columns)
     rows = snapshot.query(_dropped_query(snapshot, build.outcomes, cells, limit))
     merging = [r["rule"] for r in funnel.rules if r.get("applies_to") == "pair"]
     lineage = {column.name for column in snapshot.columns(build.examples)}
-    known = {column.name for column in columns}
     if merging and lineage >= _LINEAGE and known >= {"uid", "pair_id"}:
         query = _merged_query(snapshot, build, build.outcomes, cells, limit)
         rows += [{"dropped_by": merging[0], **row} for row in snapshot.query(query)]
-    samples: dict[str, list[dict[str, Any]]] = {r["rule"]: [] for r in funnel.rules}
+    names = [str(r["rule"]) for r in funnel.rules if "rule" in r]
+    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for row in rows:
-        samples.setdefault(row.pop("dropped_by"), []).append(row)
+        samples.setdefault(str(row.pop("dropped_by")), []).append(row)
     return {rule: found for rule, found in samples.items() if found}
 
 

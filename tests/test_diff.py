@@ -16,18 +16,30 @@ from exporter.diff import compare
 from exporter.errors import FinetuneError
 from exporter.progress import Step, set_watcher
 from tests.checked import finetune
+from tests.workspace import json_lines
 
-KINDS = ("came", "went", "changed_side", "kept")
+TITLE_KINDS = ("came", "went", "changed_side", "kept")
+KINDS = ("came", "went", "changed_side", "changed_text", "kept")
 # A question and a side, by the id of the example.
 Examples = Mapping[str, tuple[str, str]]
 EXAMPLES = {f"{n:02}": (f"title {n // 3}", "train") for n in range(12)}
-COLUMNS = {"name": "lamps", "id": "n", "user": "title", "split": "side"}
+COLUMNS = {
+    "name": "lamps",
+    "id": "n",
+    "user": "title",
+    "assistant": "text",
+    "system": None,
+    "split": "side",
+}
 
 
 def export(folder: Path, examples: Examples, **changed: object) -> Path:
     """Write a clean file and its manifest, with these keys of it changed."""
     folder.mkdir(exist_ok=True)
-    rows = [{"n": n, "title": t, "side": s} for n, (t, s) in sorted(examples.items())]
+    rows = [
+        {"n": n, "title": title, "side": side, "text": "same", "tone": None}
+        for n, (title, side) in sorted(examples.items())
+    ]
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     document = {
         "files": {
@@ -60,11 +72,11 @@ def facts(content: bytes) -> dict[str, object]:
 
 def test_two_exports_of_the_same_rows_are_equal(tmp_path: Path) -> None:
     old, new = (export(tmp_path / name, EXAMPLES) for name in ("old", "new"))
-    nothing = dict.fromkeys(KINDS[:3], 0)
+    nothing = dict.fromkeys(KINDS[:4], 0)
     assert compare(old, new) == {
         "equal": True,
-        "pairs": {**nothing, "kept": 12, "samples": {kind: [] for kind in KINDS[:3]}},
-        "titles": {**nothing, "kept": 4},
+        "pairs": {**nothing, "kept": 12, "samples": {kind: [] for kind in KINDS[:4]}},
+        "titles": {**dict.fromkeys(TITLE_KINDS, 0), "kept": 4},
         "settings": {},
         "rules": {},
         "tests": {},
@@ -183,14 +195,20 @@ def test_examples_and_titles_are_counted_as_sets_would(
     def of(examples: Examples, key: str) -> str:
         return examples.get(key, ("", ""))[1]
 
-    kinds = {key: kind(of(old, key), of(new, key)) for key in sorted({*old, *new})}
+    def kind_of_pair(key: str) -> str:
+        found = kind(of(old, key), of(new, key))
+        edited = found == "kept" and old[key] != new[key]
+        return "changed_text" if edited else found
+
+    kinds = {key: kind_of_pair(key) for key in sorted({*old, *new})}
     pairs = Counter(kinds.values())
     titles = {title for title, _ in (*old.values(), *new.values())}
     judged = Counter(kind(sides(old, title), sides(new, title)) for title in titles)
     samples = found["pairs"].pop("samples")
     assert found["pairs"] == {name: pairs[name] for name in KINDS}
-    assert found["titles"] == {name: judged[name] for name in KINDS}
-    for name in KINDS[:3]:
+    assert found["titles"] == {name: judged[name] for name in TITLE_KINDS}
+    assert found["equal"] == (old == new)
+    for name in KINDS[:4]:
         shown = [key for key, its in kinds.items() if its == name][:5]
         assert samples[name] == [
             {"id": key, "question": question, "side": side}
@@ -209,6 +227,30 @@ def test_without_a_split_column_all_examples_are_training(tmp_path: Path) -> Non
     assert found["pairs"]["kept"] == 12
 
 
+@pytest.mark.parametrize(("key", "column"), [("assistant", "text"), ("system", "tone")])
+def test_a_text_that_changed_under_its_id_is_a_change(
+    key: str, column: str, tmp_path: Path
+) -> None:
+    old, new = (export(tmp_path / name, EXAMPLES) for name in ("old", "new"))
+    data_set = COLUMNS | {key: column}
+    lines = json_lines(new / "clean.jsonl")
+    lines[5][column] = "edited"
+    content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    (new / "clean.jsonl").write_bytes(content)
+    for folder in (old, new):
+        document = json.loads((folder / "manifest.json").read_bytes())
+        document |= {"data_set": data_set}
+        document["files"]["clean.jsonl"] = facts((folder / "clean.jsonl").read_bytes())
+        (folder / "manifest.json").write_text(json.dumps(document))
+    found = compare(old, new)
+    assert (found["equal"], found["settings"]) == (False, {})
+    assert (found["pairs"]["changed_text"], found["pairs"]["kept"]) == (1, 11)
+    assert found["pairs"]["samples"]["changed_text"] == [
+        {"id": "05", "question": "title 1", "side": "train"}
+    ]
+    assert found["titles"]["kept"] == 4
+
+
 def test_differences_are_a_table_in_which_data_are_escaped(tmp_path: Path) -> None:
     export(tmp_path / "old", EXAMPLES | {"13": ("gone", "train")})
     lamp = {"99": ("[Lamp](x)\u202e|\n", "train"), "00": ("title 0", "validation")}
@@ -218,10 +260,10 @@ def test_differences_are_a_table_in_which_data_are_escaped(tmp_path: Path) -> No
     assert (plain.returncode, told.returncode) == (0, 1)
     assert plain.stdout == told.stdout == (
         "### old \u2192 new\n\n"
-        "| | came | went | changed side | kept |\n"
-        "| --- | --- | --- | --- | --- |\n"
-        "| pairs | 1 | 1 | 1 | 11 |\n"
-        "| titles | 1 | 1 | 1 | 3 |\n\n"
+        "| | came | went | changed side | changed text | kept |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
+        "| pairs | 1 | 1 | 1 | 0 | 11 |\n"
+        "| titles | 1 | 1 | 1 |  | 3 |\n\n"
         "| tests | before | after |\n"
         "| --- | --- | --- |\n"
         "| unique | status pass | status warn |\n\n"

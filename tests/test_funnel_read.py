@@ -1,5 +1,6 @@
 """The funnel of any project is read in order; a hash chooses its samples."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ from exporter.dataset import DataSet
 from exporter.engines import postgres
 from exporter.engines.relations import Relation
 from exporter.errors import FinetuneError
-from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
+from exporter.funnel import (
+    _COUNTS,
+    Funnel,
+    dropped_samples,
+    funnel_table,
+    read_funnel,
+)
 from tests import oracle
 from tests.workspace import Workspace
 
@@ -134,6 +141,31 @@ def test_a_funnel_with_other_columns_is_returned_unchanged(
     assert funnel_table(rules) == funnel_table([]) == ""
 
 
+def test_columns_of_our_names_may_hold_anything_in_a_funnel_of_others(
+    build: Build, workspace: Workspace
+) -> None:
+    counts = dict.fromkeys(
+        ("rows_before", "rows_after", "titles_before", "titles_dropped"), 1
+    ) | {"rows_dropped": None, "titles_after": "some"}
+    workspace.sql("drop table funnel")
+    workspace.sql(
+        "create table funnel as select 'no json' as vars, null as dbt_invocation_id,"
+        " nullif(n, 2) as position, 'r' as rule, null::int as rows_dropped,"
+        " 1 as rows_before, 1 as rows_after, 1 as titles_before, 1 as titles_dropped,"
+        " 'some' as titles_after from generate_series(1, 2) n"
+    )
+    with postgres.open_snapshot(build.examples, []) as snapshot:
+        found = read_funnel(snapshot, build)
+    assert found.vars == {}
+    assert found.rules == [{"rule": "r", **counts}] * 2
+    assert funnel_table(found.rules) == ""
+
+
+def test_a_number_in_the_table_may_be_any_number() -> None:
+    rule = dict.fromkeys(_COUNTS, 2000) | {"rows_after": Decimal("1000.5")}
+    assert "1,000.5" in funnel_table([{"rule": "r", **rule}])
+
+
 def test_an_empty_funnel_is_refused(build: Build, workspace: Workspace) -> None:
     workspace.sql("truncate funnel")
     with (
@@ -169,6 +201,24 @@ def test_a_number_in_the_outcomes_is_not_cut(
     workspace.sql("alter table outcomes add column price int default 5")
     [row] = samples_of(build, limit=1)["title_repeated"]
     assert row == shown(("4", "rare", LONG[:200])) | {"price": 5}
+
+
+def test_samples_need_no_rule_in_the_funnel_and_no_text_in_dropped_by(
+    build: Build, workspace: Workspace
+) -> None:
+    workspace.sql("alter table outcomes alter dropped_by type int using length(uid)")
+    with postgres.open_snapshot(build.examples, []) as snapshot:
+        funnel = Funnel([{"n": 5}], "now", "0", {})
+        found = dropped_samples(snapshot, build, funnel, limit=20)
+    assert {name: len(rows) for name, rows in found.items()} == {"1": len(ROWS)}
+
+
+def test_outcomes_without_the_column_dropped_by_are_refused(
+    build: Build, workspace: Workspace
+) -> None:
+    workspace.sql("alter table outcomes drop column dropped_by")
+    with pytest.raises(FinetuneError, match=r"outcomes: .* has no column dropped_by; "):
+        samples_of(build, limit=1)
 
 
 def test_without_outcomes_lineage_or_a_limit_there_are_none(

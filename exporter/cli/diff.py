@@ -8,7 +8,7 @@ import click
 import orjson
 
 from exporter.cli.console import EXIT_CODES, PATH, option
-from exporter.diff import compare
+from exporter.diff import KINDS, compare
 from exporter.display import counted
 
 # The first cell of a row shows their values already.
@@ -39,9 +39,12 @@ def _markdown(old: Path, new: Path, found: dict[str, Any]) -> list[str]:
     lines = [f"### {_cell(old)} → {_cell(new)}", ""]
     if found["equal"]:
         return [*lines, f"Nothing changed: {counted(found['pairs']['kept'], 'pair')}."]
-    lines += ["| | came | went | changed side | kept |", "| --- " * 5 + "|"]
+    kinds = [kind.replace("_", " ") for kind in KINDS]
+    lines += [f"| | {' | '.join(kinds)} |", "| --- " * 6 + "|"]
     for unit in ("pairs", "titles"):
-        counts = [f"{found[unit][kind]:,}" for kind in found["titles"]]
+        counts = [
+            f"{found[unit][kind]:,}" if kind in found[unit] else "" for kind in KINDS
+        ]
         lines.append(f"| {unit} | {' | '.join(counts)} |")
     for part in ("settings", "rules", "tests"):
         if found[part]:

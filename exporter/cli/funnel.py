@@ -10,7 +10,7 @@ from exporter.artifacts import Build
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, TARGET_PATH, option
 from exporter.cli.project import SNAPSHOTS, find_build
 from exporter.cli.server import completing_dbt, server
-from exporter.display import row_preview
+from exporter.display import row_preview, visible
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.progress import waiting
 
@@ -62,7 +62,8 @@ def funnel(
     for rule, rows in dropped.items():
         counts = [r["rows_dropped"] for r in found.rules if r["rule"] == rule]
         verb = "merged" if "first_uid" in rows[0] else "dropped"
-        click.echo(f"\n{rule} {verb} {', '.join(f'{c:,}' for c in counts)}, such as:")
+        number = ", ".join(f"{c:,}" for c in counts) or "rows"
+        click.echo(f"\n{visible(rule)} {verb} {number}, such as:")
         for row in rows:
             click.echo(f"  {row_preview(row)}")
 
