@@ -1,5 +1,6 @@
 """Text from data, servers and endpoints, made safe to print on a terminal."""
 
+import json
 from collections.abc import Mapping
 
 
@@ -12,6 +13,19 @@ def visible(text: object) -> str:
     """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
+    )
+
+
+def visible_json(text: bytes) -> str:
+    """Return JSON of the same value, with every nonprintable character as an escape.
+
+    JSON itself leaves C1 controls and bidirectional overrides as they are.
+    """
+    shown = text.decode()
+    if shown.isprintable():
+        return shown
+    return "".join(
+        c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in shown
     )
 
 

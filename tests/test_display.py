@@ -4,12 +4,13 @@ import json
 import unicodedata
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.cli.console import say
-from exporter.display import counted, visible
+from exporter.display import counted, visible, visible_json
 from tests.workspace import Workspace
 
 # Clears the screen, adds a false line and reverses the order of letters.
@@ -32,6 +33,14 @@ def test_visible_text_is_one_printable_line_without_loss(text: str) -> None:
     if "\\" not in text:
         spelled = shown.encode("unicode_escape").replace(b"\\\\", b"\\")
         assert spelled.decode("unicode_escape") == text
+
+
+@given(st.recursive(st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
+def test_visible_json_is_the_same_value(value: object) -> None:
+    for option in (None, orjson.OPT_INDENT_2):
+        shown = visible_json(orjson.dumps(value, option=option))
+        assert json.loads(shown) == value
+        assert_harmless(shown)
 
 
 def test_printable_text_is_not_changed() -> None:
@@ -72,6 +81,17 @@ def test_text_of_the_data_cannot_control_the_terminal(sample: Workspace) -> None
     done = sample.finetune("export", "--no-gate")
     assert SHOWN in done.stderr
     assert_harmless(done.stderr)
+    done = sample.finetune("funnel", "--json")
+    assert json.loads(done.stdout)["rules"][0]["rule"] == HOSTILE
+    assert_harmless(done.stdout)
+    sample.sql("drop view finetune.product_outcomes")
+    sample.sql(
+        "create table finetune.product_outcomes as"
+        f" select '1' as uid, {CODED} as dropped_by, '' as pair_id"
+    )
+    done = sample.finetune("funnel", "--samples", "1")
+    assert SHOWN in done.stdout
+    assert_harmless(done.stdout)
 
 
 def test_text_of_a_checked_file_cannot_control_the_terminal(
@@ -83,6 +103,9 @@ def test_text_of_a_checked_file_cannot_control_the_terminal(
     (workspace.folder / name).write_text(line + "\n")
     done = workspace.finetune("check", name)
     assert done.returncode == 1
+    assert_harmless(done.stdout + done.stderr)
+    done = workspace.finetune("check", name, "--json")
+    assert done.stdout
     assert_harmless(done.stdout + done.stderr)
 
 

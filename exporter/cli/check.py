@@ -25,7 +25,7 @@ from exporter.cli.console import (
     say,
     today,
 )
-from exporter.display import visible
+from exporter.display import visible, visible_json
 from exporter.errors import FinetuneError
 from exporter.readers import read_readers
 
@@ -114,7 +114,7 @@ def check(
         )
         if tally and tally.counts:
             click.echo(
-                token_report.as_json(path, tally)
+                visible_json(token_report.as_json(path, tally))
                 if as_json
                 else token_report.as_text(
                     path, tally, rules, epochs=epochs, price=price
@@ -174,7 +174,7 @@ class _Findings:
         self.counts[finding.severity] += 1
         if self._as_json:
             click.echo(CLEAR_BAR.get(), err=True, nl=False)
-            click.echo(orjson.dumps(finding._asdict(), default=str))
+            click.echo(visible_json(orjson.dumps(finding._asdict(), default=str)))
             return
         group = (finding.rule, finding.severity)
         self._group_counts[group] += 1

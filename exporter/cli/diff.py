@@ -9,7 +9,7 @@ import orjson
 
 from exporter.cli.console import EXIT_CODES, PATH, option
 from exporter.diff import KINDS, compare
-from exporter.display import counted
+from exporter.display import counted, visible_json
 
 # The first cell of a row shows their values already.
 _NAME_KEYS = {"rule", "name"}
@@ -28,7 +28,7 @@ def diff(old: Path, new: Path, as_json: bool, exit_code: bool) -> None:
     """
     found = compare(old, new)
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        click.echo(visible_json(orjson.dumps(found, option=orjson.OPT_INDENT_2)))
     else:
         click.echo("\n".join(_markdown(old, new, found)))
     if exit_code and not found["equal"]:

@@ -10,7 +10,7 @@ from exporter.artifacts import Build
 from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, TARGET_PATH, option
 from exporter.cli.project import SNAPSHOTS, find_build
 from exporter.cli.server import completing_dbt, server
-from exporter.display import row_preview, visible
+from exporter.display import row_preview, visible, visible_json
 from exporter.funnel import Funnel, dropped_samples, funnel_table, read_funnel
 from exporter.progress import waiting
 
@@ -49,7 +49,7 @@ def funnel(
             found, dropped = read_funnel_and_samples(build, target, samples)
     if as_json:
         document = {**found._asdict(), "samples": dropped}
-        click.echo(orjson.dumps(document, str, orjson.OPT_INDENT_2))
+        click.echo(visible_json(orjson.dumps(document, str, orjson.OPT_INDENT_2)))
         return
     table = funnel_table(found.rules)
     if not table:

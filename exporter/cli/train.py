@@ -18,6 +18,7 @@ from exporter.cli.connection import (
 from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, QUIET, option, say, today
 from exporter.cli.stops import report_if_stopped
 from exporter.cli.watch import watch_job
+from exporter.display import visible_json
 from exporter.endpoint import jobs
 from exporter.endpoint.client import Endpoint
 from exporter.endpoint.upload import await_processed, find_file
@@ -108,7 +109,7 @@ def train(
         report_if_stopped(f"no job was created at {endpoint.name}")
         body = _request(endpoint, options, extra, output_dir)
         if dry_run:
-            click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+            click.echo(visible_json(orjson.dumps(body, option=orjson.OPT_INDENT_2)))
             return
         job = None if again else jobs.find_equal(endpoint, body)
         if job is None:
