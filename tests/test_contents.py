@@ -153,6 +153,18 @@ def test_html_is_counted_by_lines_of_either_path(path: Path) -> None:
     assert html.message.startswith("HTML in 3 of 16 examples")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"\\u003cb\\u003e", b"\\u003CB\\u003E", b"\\u003c/p\\u003E"),
+        *(b"<\\/b>", b"<br\\/>", b"\\u0026amp;"),
+    ],
+)
+def test_html_is_found_behind_the_escapes_of_json(path: Path, text: bytes) -> None:
+    path.write_bytes(b"".join(lines(12)) + row("Sack", "A TEXT").replace(b"TEXT", text))
+    assert [finding.line for finding in findings(path)] == [13]
+
+
 def test_the_first_line_in_another_format_is_named(path: Path) -> None:
     other, third = {"prompt": "Bag", "completion": "Blue"}, {"text": "Bag"}
     path.write_bytes(b"".join([good(1), encoded(other), encoded(third), *lines(12)]))

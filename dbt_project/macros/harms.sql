@@ -18,24 +18,33 @@
             ~ '|form|label|main|select|option|iframe|section|article|header|footer|nav|figure'
             ~ '|figcaption|tt|picture|source|audio|video|svg|kbd|abbr|strike|cite|o:p|A|B|I|U'
             ~ '|P|BR|Br|HR|LI|UL|OL|EM|H[1-6]|DIV|SPAN|STRONG|FONT|CENTER|TABLE|TBODY|TR|TD'
-            ~ '|TH|IMG)([ \n\t][^<>]*|/)?>'),
+            ~ '|TH|IMG|aside|details|summary|mark|embed|noscript|textarea|fieldset|legend'
+            ~ '|tfoot|caption|col|colgroup|wbr|nobr|acronym|marquee|ruby|SMALL|BIG|SUB|SUP'
+            ~ '|DEL|INS|DL|DT|DD|HTML|BODY|STYLE|SCRIPT|BLOCKQUOTE|THEAD|IFRAME|Div|Span'
+            ~ '|Strong|Table|Ul|Li|Img|Font)([ \n\t][^<>]*|/)?>'),
         ('html', amp, '&(amp|lt|gt|quot|apos|nbsp|copy|reg|trade|euro|pound|yen|cent|deg'
             ~ '|middot|bull|hellip|[nm]dash|[lr][sd]quo|[sb]dquo|sbquo|[lr]aquo|times|divide'
             ~ '|plusmn|minus|frac[1-8]{2}|sup[1-3]|micro|para|sect|shy|e[nm]sp|thinsp|zwn?j'
             ~ '|szlig|eth|thorn|[lrud]arr|check|starf?|hearts|permil|infin|radic|i?excl|iquest'
             ~ '|ord[fm]|alpha|beta|[AEIOUYaeiouyNnCcOoSsZz](acute|grave|circ|tilde|uml|ring'
-            ~ '|cedil|slash|lig|caron)|[AaOo]Elig|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});'),
+            ~ '|cedil|slash|lig|caron)|[AaOo]Elig|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}'
+            ~ '|[lg]e|ne|pi|[oO]mega|[dD]elta|mu|harr|spades|clubs|diams|Tab|NewLine|num|sol'
+            ~ '|lpar|rpar|colon|comma|period|percnt|AMP|LT|GT|QUOT|COPY|REG);'),
         ('control_token', 'token', '<[|][A-Za-z0-9_-]{1,40}[|]?>|<[a-z_]{1,20}[|]>|<｜[^<>]{1,40}｜>'
-            ~ '|</?s>|<(bos|eos|pad|unk|mask|sop|eop|eo[ah]|image|video)>|<</?SYS>>'
+            ~ '|</?s>|<(bos|eos|pad|unk|mask|cls|sep|sop|eop|eod|eo[ah]|image|video)>|<</?SYS>>'
             ~ '|<(start|end)_of_(turn|image|audio|utterance)>|<(image|audio|video)_soft_token>'
-            ~ '|</?(think|tool_call|tool_response|tools)>|<fim_(prefix|middle|suffix|pad)>'
+            ~ '|</?(think|tool_call|tool_response|tools|arg_key|arg_value)>'
+            ~ '|<(start|end)_function_(declaration|call|response)>|<｜DSML｜'
+            ~ '|<fim_(prefix|middle|suffix|pad)>'
             ~ '|<(gh_stars|repo_?name|file_sep|empty_output|(issue|commit|jupyter)_[a-z]{3,8})>'
             ~ '|<(extra_id_|unused|reserved_|SPECIAL_)[0-9]{1,4}>|<(seed|minimax):[a-z_]{2,20}>'
-            ~ '|<(BOS|EOS|PAD|UNK)(_TOKEN)?>'),
-        ('control_token', bracket, '⟦(BOS|EOS|EOT|PAD|UNK|PREFIX|MIDDLE|SUFFIX|TOOL_CALLS'
+            ~ '|<(BOS|EOS|PAD|UNK)(_TOKEN)?>|<(SUF|MID|EOT)>'),
+        ('control_token', bracket, '⟦(BOS|EOS|EOT|PAD|UNK|CLS|SEP|MASK|UNUSED_TOKEN_[0-9]{1,3}'
+            ~ '|PREFIX|MIDDLE|SUFFIX|TOOL_CALLS'
             ~ '|TOOL_CONTENT|CALL_ID|ARGS|IMG|IMG_BREAK|IMG_END|gMASK|sMASK|AUDIO|BEGIN_AUDIO'
             ~ '|TRANSCRIBE|/?(INST|TOOL_RESULTS|AVAILABLE_TOOLS|SYSTEM_PROMPT|THINK'
             ~ '|MODEL_SETTINGS)|[|](system|user|assistant|endofturn)[|])⟧|⟧~b⟧|⟧~!b⟦'),
+        ('control_token', '[e~[', 'e~'),
         ('literal_escape', backslash, '¦r¦n|¦u[0-9a-fA-F]{4}'
             ~ '|(^|[^:¦])¦[nt]([^a-zA-Z]|[A-Z][A-Za-z0-9 ]|$)'
             ~ '|(^| )[^ ¦:/$]*[a-z.,!?;)][a-z.,!?;)]¦¦?[nt][a-z]'),
@@ -89,7 +98,7 @@
     {%- elif hint == 'token' -%}
         position('<' in {{ text }}) > 0
         and {{ finetune.matches(
-            text, '<(/?s>|[|｜<]|[a-z]*[|_:]|/?[a-zBEPUS][a-zA-Z]{2})'
+            text, '<(/?s>|[|｜<]|[a-z]*[|_:]|/?[a-zBEMPUS][a-zA-Z]{2})'
         ) }}
     {%- elif hint == 'chr(92)' -%}
         position(chr(92) in {{ text }}) > 0

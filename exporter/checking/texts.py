@@ -56,10 +56,11 @@ PATTERNS = {
 }
 PHONE = re.compile(any_of("phone"))
 
-# The same for bytes. An expression is fast if it begins with one fixed character.
-_TAG, _ENTITY = (re.compile(pattern.encode()) for pattern in _HTML)
+# The same for the bytes of JSON, which may have a backslash before each slash. An
+# expression is fast if it begins with one fixed character.
+_TAG, _ENTITY = (re.compile(p.replace("</?", r"<\\?/?").encode()) for p in _HTML)
 _LESS, _AND = b"<&"
-_ESCAPED = {b"\\u003c": b"<", b"\\u003e": b">", b"\\u0026": b"&"}
+_ESCAPED = re.compile(rb"\\u00(3[cCeE]|26)")
 
 _NULL_WORDS: list[str] = table("harms")["null_words"]
 # Each word in every case that programs write it.
@@ -94,11 +95,11 @@ _MISREAD = (
 _QUICK_TESTS = {
     first[0]: re.compile(pattern.replace(b"ANY", _MISREAD))
     for first, pattern in {
-        b"<": rb"<(?:[|<\xef]|/?s>|[a-z]{0,20}[_|:]|/?t(?:hink|ools)>|/tool|unused"
-        rb"|(?:bos|eos|pad|unk|mask|sop|eop|eo[ah]|image|video|reponame)>|[BEPU][A-Z]{2}"
-        rb"|SPECIAL)",
+        b"<": rb"<(?:[|<\xef]|/?s>|[a-z]{0,20}[_|:]|/?t(?:hink|ools)>|/tool|/arg_"
+        rb"|unused|(?:[bes]o[adhps]|pad|unk|mask|cls|sep|image|video|reponame)>"
+        rb"|[BEMPSU][A-Z]{2})",
         b"[": rb"\[(?:\||/?(?:INST|TOOL|AVAIL|SYSTEM|THINK|CALL|ARGS|IMG|gMASK|sMASK"
-        rb"|BOS|EO[ST]|PAD|UNK|PREF|MIDD|SUFF|BEGIN|AUDIO|TRANS|MODEL))",
+        rb"|BOS|EO[ST]|PAD|UNK|UNUSED|CLS|SEP|MASK|e~|PREF|MIDD|SUFF|BEGIN|AUDIO|TRANS|MODEL))",
         b"]": rb"\]~",
         b"\\": rb"\\[nrtu]",
         b"@": rb"@[A-Za-z0-9][^ @]*[.]",
@@ -190,8 +191,7 @@ def text_harms(text: str) -> Iterator[tuple[str, str]]:
 def contains_html(line: bytes) -> bool:
     """Return whether a line of JSON contains a tag or an entity of HTML."""
     if b"\\u00" in line:
-        for escaped, character in _ESCAPED.items():
-            line = line.replace(escaped, character)
+        line = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), line)
     if _LESS not in line and _AND not in line:
         return False
     return _TAG.search(line) is not None or _ENTITY.search(line) is not None
