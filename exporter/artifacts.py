@@ -35,8 +35,13 @@ class Artifacts(NamedTuple):
         return str(self.manifest["metadata"]["adapter_type"])
 
     def node(self, unique_id: str) -> dict[str, Any]:
-        """Return the entry of a model, source or test in the manifest."""
+        """Return the entry of a model, test, source or function in the manifest."""
         return dataset.node(self.manifest, unique_id)
+
+    def materialization(self, unique_id: str) -> str | None:
+        """Return how dbt stores a model, such as view, or None for what is none."""
+        found: str | None = self.node(unique_id)["config"].get("materialized")
+        return found
 
 
 class DataTest(NamedTuple):
@@ -138,6 +143,12 @@ def read_build(artifacts: Artifacts, name: str) -> Build:
         FinetuneError: The declaration of the data set is wrong.
     """
     data_set = dataset.read(artifacts.manifest, name)
+    for key in dataset.MODEL_KEYS:
+        model = getattr(data_set, key)
+        if model and artifacts.materialization(model) == "ephemeral":
+            raise data_set.error(
+                key, "dbt creates no relation for an ephemeral model; make it a view"
+            )
     covered = {
         *data_set.models,
         *_read_through_views(artifacts, data_set.examples),
@@ -149,7 +160,7 @@ def read_build(artifacts: Artifacts, name: str) -> Build:
         if node["resource_type"] == "test" and covered & _tested(node)
     ]
     tested = {name for test in tests for name in test["depends_on"]["nodes"]}
-    used = sorted(covered | tested)
+    used = sorted(name for name in covered | tested if not name.startswith("function."))
     relations = {name: _relation(artifacts.node(name)) for name in used}
     # The files contain nothing of the outcomes, which read the whole raw table.
     read = (covered - {data_set.outcomes}) | tested
@@ -163,8 +174,7 @@ def read_build(artifacts: Artifacts, name: str) -> Build:
         reads=[
             relation
             for name, relation in relations.items()
-            if name in read
-            and artifacts.node(name)["config"].get("materialized") not in _NOT_LOCKED
+            if name in read and artifacts.materialization(name) not in _NOT_LOCKED
         ],
     )
 
@@ -172,9 +182,8 @@ def read_build(artifacts: Artifacts, name: str) -> Build:
 def _read_through_views(artifacts: Artifacts, unique_id: str) -> Iterator[str]:
     """Yield a model and its ancestors, down to the first that is stored."""
     yield unique_id
-    node = artifacts.node(unique_id)
-    if node["config"].get("materialized") in ("view", "ephemeral"):
-        for parent in node["depends_on"]["nodes"]:
+    if artifacts.materialization(unique_id) in ("view", "ephemeral"):
+        for parent in artifacts.node(unique_id)["depends_on"]["nodes"]:
             yield from _read_through_views(artifacts, parent)
 
 

@@ -9,7 +9,8 @@ from exporter.errors import FinetuneError
 _REQUIRED = ("examples", "id", "user", "assistant")
 _KEYS = (*_REQUIRED, "system", "system_prompt", "split", "funnel", "outcomes")
 
-# The keys that name a column of the examples.
+# The keys that name a model, and those that name a column of the examples.
+MODEL_KEYS = ("examples", "funnel", "outcomes")
 COLUMN_KEYS = ("id", "user", "assistant", "system", "split")
 
 
@@ -68,10 +69,12 @@ class DataSet(NamedTuple):
 
 
 def node(manifest: dict[str, Any], unique_id: str) -> dict[str, Any]:
-    """Return the entry of a model, source or test in dbt's manifest.json."""
-    found: dict[str, Any] = (
-        manifest["nodes"].get(unique_id) or manifest["sources"][unique_id]
-    )
+    """Return the entry of a model, test, source, function, ... in dbt's manifest.json.
+
+    Sources, functions and metrics each have a part of their own.
+    """
+    kind = unique_id.split(".", maxsplit=1)[0]
+    found: dict[str, Any] = manifest.get(f"{kind}s", manifest["nodes"])[unique_id]
     return found
 
 
@@ -100,16 +103,17 @@ def read(manifest: dict[str, Any], name: str) -> DataSet:
     for error in _errors(exposure, keys):
         raise FinetuneError(f"{path}{error}")
     values: dict[str, Any] = {key: keys.get(key) for key in _KEYS}
-    for key in ("examples", "funnel", "outcomes"):
+    for key in MODEL_KEYS:
         model = values[key]
         if not model:
             continue
         nodes = exposure["depends_on"]["nodes"]
         found = [name for name in nodes if node(manifest, name)["name"] == model]
         if len(found) != 1:
+            fix = "leave only one there" if found else f"add ref('{model}') to it"
             raise FinetuneError(
                 f"{path}.{key}: {len(found) or 'no'} models named {model} in "
-                f"depends_on of the exposure; add ref('{model}') to it"
+                f"depends_on of the exposure; {fix}"
             )
         [values[key]] = found
     return DataSet(exposure["unique_id"], path, **values)

@@ -31,7 +31,7 @@ _BAD_STATUSES = {"error", "fail", "skipped", "runtime error", "partial success"}
 _BUILD_COMMANDS = {"build", "run", "seed", "snapshot", "retry"}
 
 # The statement that builds these materializations contains their compiled SQL as it is.
-_BUILT_FROM_SQL = {"view", "table", "materialized_view"}
+_BUILT_FROM_SQL = {"view", "table", "materialized_view", "function"}
 
 # Values that differ from run to run, if the SQL has dbt's invocation_id or
 # run_started_at in it.
@@ -48,6 +48,7 @@ _FOLDERS = {
     "analysis-paths": ["analyses"],
     "macro-paths": ["macros"],
     "snapshot-paths": ["snapshots"],
+    "function-paths": ["functions"],
 }
 _SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
 
@@ -79,16 +80,32 @@ def require_fresh(build: Build) -> Build:
 
 
 def _failures(build: Build) -> Iterator[str]:
-    """Yield what failed in dbt's last run, and whether it built in another schema."""
+    """Yield what failed in dbt's last run, and which options it built other rows by."""
     needed = build.unique_ids
     for result in build.artifacts.results["results"]:
         if result["unique_id"] in needed and result["status"] in _BAD_STATUSES:
             name = result["unique_id"].split(".")[2]
             yield f"{name}: {result['status']} in dbt's last run"
-    wanted = os.environ.get("DBT_SCHEMA")
-    schema = build.examples.schema
-    if wanted and schema != wanted and not schema.startswith(f"{wanted}_"):
-        yield f"built in schema {schema}, but DBT_SCHEMA is {wanted}"
+    for option in ("empty", "sample"):
+        if build.artifacts.results["args"].get(option):
+            yield f"dbt's last run had the option --{option}, which leaves rows out"
+    schemas, wanted = {*_target_schemas(build)}, os.environ.get("DBT_SCHEMA")
+    if wanted and schemas and wanted not in schemas:
+        yield f"built in schema {min(schemas)}, but DBT_SCHEMA is {wanted}"
+
+
+def _target_schemas(build: Build) -> Iterator[str]:
+    """Yield the schema of the target, from that of each model.
+
+    A project may have its own macro for a model with the config `schema`; only the
+    form TARGET_SCHEMA, which dbt's own macro gives, tells the target.
+    """
+    for unique_id in build.unique_ids:
+        node = build.artifacts.node(unique_id)
+        if node["resource_type"] in ("model", "seed"):
+            suffix = f"_{own}" if (own := node["config"].get("schema")) else ""
+            if node["schema"].endswith(suffix):
+                yield node["schema"].removesuffix(suffix)
 
 
 def _changed_files(artifacts: Artifacts) -> list[str] | None:
@@ -160,7 +177,7 @@ def _is_compiled(build: Build) -> bool:
     return all(
         node.get("compiled_code")
         for node in map(build.artifacts.node, build.unique_ids)
-        if node["resource_type"] in ("model", "test")
+        if node["resource_type"] in ("model", "test", "function")
     )
 
 
@@ -221,7 +238,7 @@ def _changes(build: Build, now: Build) -> Iterator[str]:
     for unique_id in sorted(now.unique_ids):
         node = now.artifacts.node(unique_id)
         kind = node["config"].get("materialized")
-        if node["resource_type"] != "model" or kind not in _BUILT_FROM_SQL:
+        if kind not in _BUILT_FROM_SQL:
             continue
         sql = _without_run_values(node["compiled_code"])
         built, advice = built_sql.get(unique_id), ""
@@ -234,7 +251,7 @@ def _changes(build: Build, now: Build) -> Iterator[str]:
         else:
             is_same = sql in _without_run_values(_statement(artifacts, node))
         if not is_same:
-            yield f"model {node['name']}{advice}"
+            yield f"{node['resource_type']} {node['name']}{advice}"
 
 
 def _changed_nodes(build: Build, now: Build) -> Iterator[str]:

@@ -22,13 +22,20 @@ def manifest(
         "original_file_path": "models/shop.yml",
         "type": kind,
         "config": {"meta": {"finetune": keys}},
-        "depends_on": {"nodes": ["source.shop.raw", *(f"model.{n}" for n in names)]},
+        "depends_on": {
+            "nodes": [
+                *("source.shop.raw", "metric.shop.answered", "function.shop.upper"),
+                *(f"model.{n}" for n in names),
+            ]
+        },
     }
     dashboard = {"name": "dashboard", "config": {"meta": {}}}
     return {
         "exposures": {"one": exposure, "other": dashboard},
         "nodes": {f"model.{name}": {"name": name.split(".")[-1]} for name in names},
         "sources": {"source.shop.raw": {"name": "raw"}},
+        "metrics": {"metric.shop.answered": {"name": "answered"}},
+        "functions": {"function.shop.upper": {"name": "upper"}},
     }
 
 
@@ -80,7 +87,7 @@ REQUIRED = "examples, id, user, assistant"
 KNOWN = f"{REQUIRED}, system, system_prompt, split, funnel, outcomes"
 COLUMN = "missing; name a column of the examples"
 NO_TEXT = "; write a name, or remove the key"
-ADD = "in depends_on of the exposure; add ref('{0}') to it"
+LISTED = "in depends_on of the exposure"
 WRONG: list[tuple[dict[str, object], str]] = [
     ({"asistant": "x"}, f".asistant: unknown key; the keys are {KNOWN}"),
     ({"user": None}, f".user: {COLUMN}"),
@@ -94,8 +101,14 @@ WRONG: list[tuple[dict[str, object], str]] = [
         {"system": "tone", "system_prompt": "Be kind."},
         ": has both system and system_prompt; remove one",
     ),
-    ({"funnel": "lost"}, f".funnel: no models named lost {ADD.format('lost')}"),
-    ({"outcomes": "twice"}, f".outcomes: 2 models named twice {ADD.format('twice')}"),
+    (
+        {"funnel": "lost"},
+        f".funnel: no models named lost {LISTED}; add ref('lost') to it",
+    ),
+    (
+        {"outcomes": "twice"},
+        f".outcomes: 2 models named twice {LISTED}; leave only one there",
+    ),
 ]
 
 
