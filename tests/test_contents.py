@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.checking import contents as contents_module
+from exporter.checking import repeats as repeats_module
 from exporter.checking.contents import Contents
 from exporter.checking.files import check_file
 from exporter.checking.lines import Example
@@ -192,6 +193,24 @@ def test_the_keys_of_a_damaged_file_do_not_fill_the_memory(
     assert late("messages", "a", offset=10) == []
     assert late("a", "b", "c", offset=11) == ["b", "c"]
     assert late("a", "b", "c", offset=11) == ["c"]
+
+
+def test_findings_are_in_the_order_of_keys_and_of_lines(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents_module, "FIRST_CHUNK_BYTES", 0)
+    keys = [*"zyxwvutsrq"]
+    example = Example([SYSTEM], frozenset(keys))
+    faults = Contents(path).add_example(b"{}\n", example, 1, 1)
+    assert [fault.key for fault in faults] == sorted(keys)
+    monkeypatch.setattr(repeats_module, "_MOST", 1)
+    rows = [row(f"Sack {n}", f"Answer {n}") for n in range(30)]
+    rows += [row(f"sack {n}", f"Other {n}") for n in range(30)]
+    rows += [row(f"Bag {n}{m}", f"Text {m}") for n in range(12) for m in range(30)]
+    for rule in ("question-near", "answer-for-many"):
+        places = [line for own, line in found(path, *rows) if own == rule]
+        assert len(places) == 30
+        assert places == sorted(map(int, filter(None, places)))
 
 
 def test_a_blank_line_is_no_example() -> None:

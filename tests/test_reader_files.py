@@ -61,6 +61,11 @@ closings:
         (NEW + "  x: [\n", ":6: "),
         (NEW.replace("title:", "titel:"), ":1: Object contains unknown field `titel`"),
         (NEW.replace("what: its", "by: its"), ":3: Object contains unknown field `by`"),
+        (
+            OLD
+            + "closings:\n  - {date: 2030-01-01, what: a}\n  - {date: soon, what: b}\n",
+            ":7: Invalid RFC3339 encoded date",
+        ),
         (NEW + "dialect: poem\n", ":6: Expected `str` matching regex"),
         ("kind: library\n", ":1: Object missing required field `title`"),
         ("title: ''\n" + NEW[NEW.index("kind") :], ":1: Expected `str` of length >= 1"),
@@ -89,6 +94,15 @@ def test_an_error_in_a_reader_s_file_names_its_line(
     with pytest.raises(FinetuneError) as caught:
         read_readers(tmp_path)
     assert str(caught.value).startswith(f"{path}{said}")
+
+
+def test_the_keys_of_a_reader_are_not_listed_for_an_error_within_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "new.yml").write_text(NEW.replace("what: its", "by: its"))
+    with pytest.raises(FinetuneError) as caught:
+        read_readers(tmp_path)
+    assert "known are" not in str(caught.value)
 
 
 def test_every_reader_s_file_is_valid_and_names_known_rules() -> None:

@@ -15,24 +15,10 @@ from exporter.readers import read_readers, recipes
 from tests.checked import finetune, write_export
 from tests.corpus import chat, encoded, message
 from tests.lines import chat_line
+from tests.rendered import LENGTHS, PYTHON, RECIPES, YAML, recipe, strings
 from tests.workspace import Workspace
 
-RECIPES = {name: reader for name, reader in read_readers().items() if reader.recipe}
-PYTHON = {"trl", "unsloth", "art", "tinker", "sagemaker"}
-YAML = {"axolotl", "nemo"}
 ODD = Path("my \"odd' files")
-LENGTHS = recipes.Lengths(812, 1024, [], "", recipes.CONTEXT)
-
-
-def recipe(name: str, folder: Path = Path("files"), valid: int = 50) -> str:
-    return recipes.render(
-        RECIPES[name],
-        folder,
-        examples=303,
-        valid_examples=valid,
-        model=recipes.MODEL,
-        lengths=LENGTHS,
-    )
 
 
 def test_every_reader_has_a_recipe_except_hf_datasets() -> None:
@@ -88,14 +74,6 @@ def test_a_path_with_blanks_and_quotes_stays_one_path(name: str) -> None:
         return
     assert train in values
     assert valid in values or name in {"tinker", "art"}
-
-
-def strings(value: object) -> list[str]:
-    if isinstance(value, dict):
-        return [text for item in value.values() for text in strings(item)]
-    if isinstance(value, list):
-        return [text for item in value for text in strings(item)]
-    return [value] if isinstance(value, str) else []
 
 
 @pytest.mark.parametrize(
