@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 STOPPED = 130
 
+# Python would look for modules in the current folder first: a user may have an
+# `exporter` there, too, or a `signal.py`.
+_PROGRAM = (
+    "import sys; sys.path = [*filter(None, sys.path)];"
+    "from exporter.building import main; main()"
+)
+
 
 def command(
     name: str | None,
@@ -40,7 +47,7 @@ def command(
     if target_path:
         options += ["--target-path", str(target_path.absolute())]
     tests = "once" if gate else "all"
-    return [sys.executable, "-m", "exporter.building", tests, name or "", *options]
+    return [sys.executable, "-c", _PROGRAM, tests, name or "", *options]
 
 
 def _build(tests: str, name: str, *options: str) -> None:
@@ -110,7 +117,8 @@ def _stop(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command, of which `sys.argv` has the arguments."""
     handle_stops(_stop)
     try:
         _build(*sys.argv[1:])

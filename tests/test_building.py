@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from exporter.building import _gate_test_selectors
-from tests.workspace import REPOSITORY, Workspace, open_folder, project_in
+from tests.workspace import DBT, REPOSITORY, Workspace, open_folder, project_in
 
 
 def ran_in_the_build(workspace: Workspace) -> list[str]:
@@ -54,6 +54,19 @@ def test_each_data_test_runs_once_in_the_build_or_in_the_gate(
     again = sample.finetune("export")
     assert again.returncode == 0
     assert "gate: 31 tests on the rows to be written" in again.stderr
+
+
+def test_modules_in_the_current_folder_are_not_mistaken_for_ours(
+    sample: Workspace,
+) -> None:
+    for name in ("exporter/__init__.py", "signal.py", "random.py"):
+        path = sample.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("raise SystemExit('not this one')")
+    done = sample.run(
+        [DBT.with_name("finetune"), "export", "--build", "-o", "beside_others"]
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
