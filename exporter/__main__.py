@@ -3,6 +3,7 @@
 import atexit
 import os
 import signal
+import sys
 from types import FrameType
 
 from exporter.signals import handle_stops
@@ -29,6 +30,20 @@ def main() -> None:
         handle_stops(_stop_after)
 
 
+def _open_closed_streams() -> None:
+    """Open the standard streams that are closed, as /dev/null.
+
+    Else the next file that is opened gets the number of such a stream, and a message
+    is written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            if number:
+                setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115
+
+
+_open_closed_streams()
 handle_stops(_stop_before)
 # Registered first, so run last: while Python ends, it restores the default handlers,
 # and a signal would then change the exit code of a finished command.

@@ -9,6 +9,10 @@ _EXHAUSTED = {
 }
 
 
+# What only writing can give: the reader of a pipe is gone, or the disk is full.
+_OF_WRITING = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
 class FinetuneError(Exception):
     """An error of the data, a file or a server, which the user can fix.
 
@@ -16,6 +20,11 @@ class FinetuneError(Exception):
     prints it to stderr and exits with 1. Any other exception is a bug and shows its
     traceback.
     """
+
+
+def is_of_writing(error: OSError) -> bool:
+    """Return whether something cannot be written, such as standard output."""
+    return error.errno in _OF_WRITING
 
 
 def exhausted(error: Exception) -> str | None:

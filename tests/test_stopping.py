@@ -268,8 +268,14 @@ def test_the_program_of_local_run_is_stopped_with_it(
         os.kill(pid, 0)
 
 
-@pytest.mark.parametrize("command", ["readers", "check --list-rules", "--help"])
+FAULTY = '{"messages":[]}\n' * 5_000
+
+
+@pytest.mark.parametrize(
+    "command", ["readers", "check --list-rules", "--help", "check --json faulty.jsonl"]
+)
 def test_a_closed_pipe_is_not_reported(tmp_path: Path, command: str) -> None:
+    (tmp_path / "faulty.jsonl").write_text(FAULTY)
     done = subprocess.run(
         ["sh", "-c", f'"$0" -m exporter {command} | head -n 1', sys.executable],
         check=False,
@@ -279,3 +285,47 @@ def test_a_closed_pipe_is_not_reported(tmp_path: Path, command: str) -> None:
         cwd=tmp_path,
     )
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("command", ["check", "check --json"])
+def test_a_full_disk_under_the_findings_is_no_fault_of_the_file(
+    tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "faulty.jsonl").write_text(FAULTY)
+    done = shell(tmp_path, f'"$0" -m exporter {command} faulty.jsonl > /dev/full')
+    assert done.returncode == 1
+    assert done.stderr.startswith("finetune: No space left on device; free some")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_never_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    """Else a message, of a signal say, is written into it."""
+    (tmp_path / "plain.jsonl").write_text(
+        '{"messages":[{"role":"user","content":"a"},'
+        '{"role":"assistant","content":"b"}]}\n' * 12
+    )
+    command = '"$0" -m exporter check plain.jsonl'
+    shown = shell(tmp_path, command)
+    closed = shell(tmp_path, f"{command} 0<&- 2>&-")
+    assert (closed.returncode, closed.stdout) == (shown.returncode, shown.stdout)
+    listed = shell(
+        tmp_path,
+        '"$0" -m exporter local run -- ls -l /proc/self/fd <&- 2>&-',
+        PGPORT="1",
+    )
+    assert listed.stdout.count("/dev/null") == 2
+
+
+def shell(
+    folder: Path, command: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", command, sys.executable],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=folder,
+        env=os.environ | variables,
+    )

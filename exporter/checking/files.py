@@ -15,7 +15,7 @@ from exporter.checking.fast_path import FastPath
 from exporter.checking.lines import check_line, strip_stray_bytes
 from exporter.checking.not_jsonl import ByteFile, not_lines, not_text
 from exporter.checking.rules import Fault, OnFinding, Rules
-from exporter.errors import FinetuneError
+from exporter.errors import FinetuneError, is_of_writing
 from exporter.file_types import SIGNATURE_BYTES
 from exporter.progress import reading, step
 
@@ -62,6 +62,8 @@ def check_file(
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 checker.report(Fault("gzip-damaged", detail=str(error)))
     except OSError as error:
+        if is_of_writing(error):
+            raise  # Of a finding, to standard output.
         raise FinetuneError(
             f"{path}: cannot be read: {error.strerror or error}; name a chat file, "
             "or run finetune export first"

@@ -53,6 +53,8 @@ def watch_job(
         output_dir.mkdir(parents=True, exist_ok=True)
         ended = follow(endpoint, job, folder=output_dir, interval=interval)
         outcome = record_outcome(endpoint, ended, output_dir)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise FinetuneError(
             f"{error.filename or output_dir}: {error.strerror}"
