@@ -43,7 +43,7 @@ def watch(
 def watch_job(
     endpoint: Endpoint, job: str, output_dir: Path, interval: float = 10
 ) -> None:
-    """Follow a job until it ends; print the name of its model.
+    """Follow a job until it ends; print the name of its model, if it has one.
 
     Raises:
         FinetuneError: The job failed, or the folder cannot be written.
@@ -67,6 +67,7 @@ def watch_job(
         )
     tokens = outcome["trained_tokens"]
     trained = f"{tokens:,}" if isinstance(tokens, int) else "an unknown number of"
-    model = visible(outcome["fine_tuned_model"])
-    say(f"{model}: {trained} tokens trained")
-    click.echo(model)
+    model = visible(outcome["fine_tuned_model"] or "")
+    say(f"{model or 'a model that has no name there'}: {trained} tokens trained")
+    if model:
+        click.echo(model)

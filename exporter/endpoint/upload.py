@@ -34,7 +34,7 @@ def find_file(
         file
         for file in _same_name(endpoint, upload)
         if file.id not in exclude
-        and file.bytes in (upload.facts.bytes, None)
+        and (file.bytes == upload.facts.bytes or not _is_size(file.bytes))
         and str(file.status) not in _DELETED
     ]
     # The newest, if possible without an error.
@@ -43,6 +43,11 @@ def find_file(
         key=lambda file: (file.status != "error", number(file.created_at)),
         default=None,
     )
+
+
+def _is_size(value: object) -> bool:
+    """Return whether a value of an answer is a size; some endpoints have none."""
+    return isinstance(value, int) and value >= 0
 
 
 def _same_name(endpoint: Endpoint, upload: UploadFile) -> "list[FileObject]":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from exporter.display import visible
 from exporter.endpoint.client import Endpoint
 from exporter.endpoint.errors import NoAnswerError, number
 from exporter.endpoint.jobs import WITHOUT_MODEL
@@ -56,6 +57,8 @@ def follow(
     while True:
         try:
             job = endpoint.call(f"retrieving {job_id}", lambda: jobs.retrieve(job_id))
+            if not _is_text(getattr(job, "status", None)):
+                raise endpoint.invalid_answer(f"retrieving {job_id}")
             events = _new_events(endpoint, job_id, shown)
         except NoAnswerError as error:
             if not failing:
@@ -81,8 +84,9 @@ def record_outcome(
 ) -> dict[str, Any]:
     """Add the outcome to jobs.jsonl in the folder, once, and return it."""
     error = endpoint.redact(getattr(getattr(job, "error", None), "message", None))
-    outcome = {"endpoint": endpoint.name, "job": job.id, "error": error or None}
-    outcome |= {name: getattr(job, name, None) for name in _OUTCOME}
+    outcome: dict[str, Any] = {"endpoint": endpoint.name, "job": job.id}
+    outcome["error"] = error or None
+    outcome |= {name: _storable(getattr(job, name, None)) for name in _OUTCOME}
     path = folder / "jobs.jsonl"
     if outcome not in _read_log(path):
         _append_to_log(path, outcome)
@@ -122,6 +126,19 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
 
 def _append_to_log(path: Path, value: dict[str, Any]) -> None:
     append(path, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _storable(value: object) -> object:
+    """Return a foreign value as it is, or as text if JSON in UTF-8 cannot hold it."""
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return visible(value)
+    return value
 
 
 def _utc(seconds: object) -> str:

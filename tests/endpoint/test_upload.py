@@ -38,6 +38,19 @@ def test_a_file_at_the_endpoint_is_not_sent_again(
     assert server.requests.count("POST /files") == (0 if options else 2)
 
 
+@pytest.mark.parametrize("size", [None, "", "1082", -1, [5], {"a": 5}, 1e308])
+def test_a_file_whose_size_is_no_size_is_found_by_its_name(
+    server: Server, finetune: Finetune, size: object
+) -> None:
+    first = finetune("upload")
+    for file in server.files.values():
+        file["bytes"] = size
+    second = finetune("upload")
+    assert (second.code, second.out) == (0, first.out)
+    assert len(server.files) == 2
+    server.exchanges.clear()
+
+
 def test_a_file_of_the_same_name_but_another_size_or_a_bad_status_is_not_used(
     server: Server, finetune: Finetune, folder: Path
 ) -> None:

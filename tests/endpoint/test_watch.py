@@ -1,5 +1,6 @@
 """Following a job: its events, its end, and failures in between."""
 
+import threading
 from pathlib import Path
 
 import orjson
@@ -49,6 +50,44 @@ def test_an_outcome_is_written_once(
     first, second = finetune("watch", job, *QUICK), finetune("watch", job, *QUICK)
     assert first.out == second.out
     assert len((folder / "jobs.jsonl").read_bytes().splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", ["\ud800", 1 << 70, {"a": "\ud800"}, [1 << 70]])
+def test_an_outcome_of_any_value_is_written_once(
+    server: Server, finetune: Finetune, folder: Path, value: object
+) -> None:
+    job = server.add_job(trained_tokens=value, model=value, metadata=value)["id"]
+    server.jobs[job] |= {"status": "succeeded", "fine_tuned_model": value}
+    results = [finetune("watch", job, *QUICK) for _ in range(2)]
+    assert [result.code for result in results] == [0, 0]
+    [line] = (folder / "jobs.jsonl").read_bytes().splitlines()
+    assert orjson.loads(line)["job"] == job
+    server.exchanges.clear()
+
+
+def test_a_succeeded_job_whose_model_has_no_name_prints_none(
+    server: Server, finetune: Finetune
+) -> None:
+    job = server.add_job()["id"]
+    server.jobs[job]["status"] = "succeeded"
+    result = finetune("watch", job, *QUICK)
+    assert (result.code, result.out) == (0, "")
+    assert "a model that has no name there: an unknown number of tokens" in result.err
+
+
+@pytest.mark.parametrize("status", [None, "", 5, [], {"a": 1}])
+def test_a_job_without_a_status_is_asked_for_again(
+    server: Server, finetune: Finetune, status: object
+) -> None:
+    job = server.add_job()["id"]
+    server.jobs[job]["status"] = status
+    later = threading.Timer(0.2, server.jobs[job].update, [{"status": "succeeded"}])
+    later.start()
+    result = finetune("watch", job, *QUICK)
+    assert result.code == 0
+    assert result.err.count("is not what OpenAI's API answers") == 1
+    assert result.err.endswith("tokens trained\n")
+    server.exchanges.clear()
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled", "canceled"])
