@@ -90,14 +90,20 @@ class Draft:
         self._part.unlink(missing_ok=True)
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, *names: str) -> None:
     """Refuse a folder that cannot be made or written to, before other work begins.
 
     Raises:
-        FinetuneError: It is not a folder, or not writable.
+        FinetuneError: It is not a folder, or not writable, or a file of these names in
+            it cannot be replaced.
     """
-    found = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    parents = folder.absolute().parents
+    # A link to nothing is there, too.
+    found = next(path for path in (folder, *parents) if os.path.lexists(path))
     if found.is_dir() and os.access(found, os.W_OK | os.X_OK):
+        with _errors_of(folder):
+            for name in names:
+                _refuse_target(folder / name)
         return
     reason = "Permission denied" if found.is_dir() else "Not a directory"
     raise FinetuneError(
@@ -118,7 +124,7 @@ def drafts(
             of an input, or of something other than a plain file.
     """
     opened: list[Draft] = []
-    try:
+    with _errors_of(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
             _refuse_target(folder / name, inputs)
@@ -130,6 +136,13 @@ def drafts(
                     opened.append(Draft(folder / name))
                     stack.callback(opened[-1].discard)
             yield opened
+
+
+@contextmanager
+def _errors_of(folder: Path) -> Iterator[None]:
+    """Raise the error of a user in place of an OSError of a folder."""
+    try:
+        yield
     except OSError as error:
         raise _write_error(folder, error) from error
 
@@ -157,7 +170,7 @@ def publish(*finished: Draft, absent: Sequence[Draft] = ()) -> None:
             os.close(folder)
 
 
-def _refuse_target(path: Path, inputs: Sequence[Path]) -> None:
+def _refuse_target(path: Path, inputs: Sequence[Path] = ()) -> None:
     """Refuse to replace an input, or anything but a plain file."""
     try:
         found = path.lstat()

@@ -204,11 +204,28 @@ def export_to_full_disk(workspace: Workspace) -> None:
     )
 
 
-def test_a_folder_that_cannot_be_written_is_named(sample: Workspace) -> None:
+def test_a_folder_that_cannot_be_written_is_named_before_the_gate(
+    sample: Workspace,
+) -> None:
     (sample.folder / "taken").write_text("a file")
-    done = sample.finetune("export", "-o", "taken/files")
-    assert done.returncode == 1
-    assert "finetune: taken/files: cannot write: Not a directory" in done.stderr
+    (sample.folder / "dangling").symlink_to("absent/files")
+    (sample.folder / "loop").symlink_to("loop")
+    (sample.folder / "full" / "valid.jsonl").mkdir(parents=True)
+    (sample.folder / "piped").mkdir()
+    os.mkfifo(sample.folder / "piped" / "manifest.json")
+    long = "n" * 300
+    for folder, reason in [
+        ("taken/files", "taken/files: cannot write: Not a directory"),
+        ("dangling", "dangling: cannot write: Not a directory"),
+        ("loop", "loop: cannot write: Not a directory"),
+        (long, f"{long}: cannot write: File name too long"),
+        ("full", "full/valid.jsonl: exists and is not a plain file"),
+        ("piped", "piped/manifest.json: exists and is not a plain file"),
+    ]:
+        done = sample.finetune("export", "-o", folder)
+        assert (done.returncode, done.stdout) == (1, "")
+        [line] = done.stderr.splitlines()
+        assert line.startswith(f"finetune: {reason}")
 
 
 def test_a_second_export_into_a_locked_folder_is_refused(sample: Workspace) -> None:

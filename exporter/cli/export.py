@@ -115,7 +115,7 @@ def export(
         if no_gate:
             say("WARNING: --no-gate: the rows are not tested; the manifest records it")
         counter = tokens.counter(encoding) if count_tokens else None
-        require_writable(output_dir)
+        require_writable(output_dir, *manifest.NAMES)
         report_if_stopped(_state_of_files(output_dir / manifest.MANIFEST))
         with server(target):
             written = run_export(
