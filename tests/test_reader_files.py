@@ -1,5 +1,6 @@
 """The readers' files: their schema, and that a new reader is one file."""
 
+import json
 import os
 import re
 import shutil
@@ -172,26 +173,40 @@ def test_a_new_reader_is_one_file(tmp_path: Path) -> None:
     assert f"{new}:6: warns no-such-rule, which is not a rule" in wrong.stderr
 
 
-# What another form of the line costs: its template and its name. This one is unlike
-# ours: other names of keys and roles, plain texts, the prompt as a turn.
-SHAREGPT = {
-    "exporter/chat.py": (
-        '    "nova": _nova,',
-        """
-    "sharegpt": lambda system: {
+# What another form of the line costs: its template and its name. The first is unlike
+# ours: other names of keys and roles, plain texts, the prompt as a turn. The others
+# have no turns, but a key for each text, and maybe one with the same value in all rows.
+FORMS = {
+    "sharegpt": """{
         "conversations": [
             *([] if system is None else [{"from": "system", "value": system}]),
             {"from": "human", "value": SLOT},
             {"from": "gpt", "value": SLOT},
         ]
-    },""",
-    ),
-    "exporter/manifest.schema.json": ('"nova",', ' "sharegpt",'),
+    }""",
+    "alpaca": """{
+        "instruction": "" if system is None else system,
+        "input": SLOT,
+        "output": SLOT,
+    }""",
+    "qa": """{
+        "task": "describe",
+        **({} if system is None else {"context": system}),
+        "question": SLOT,
+        "answer": SLOT,
+    }""",
+}
+PROMPTED = {
+    "sharegpt": '{"conversations":[{"from":"system","value":"Be brief."},'
+    '{"from":"human","value":"lamp 1"},{"from":"gpt","value":"bright 1"}]}',
+    "alpaca": '{"instruction":"Be brief.","input":"lamp 1","output":"bright 1"}',
+    "qa": '{"task":"describe","context":"Be brief.","question":"lamp 1",'
+    '"answer":"bright 1"}',
 }
 WRITE = """
 import sys
 from exporter.chat import encoded, fill, line_template
-template = line_template(sys.argv[1] or None, "sharegpt")
+template = line_template(sys.argv[2] or None, sys.argv[1])
 for n in range(8):
     line = fill(template, encoded(f"lamp {n}"), encoded(f"bright {n}"))
     sys.stdout.buffer.write(line)
@@ -199,33 +214,43 @@ for n in range(8):
 
 
 @pytest.mark.parametrize("prompt", ["Be brief.", ""])
-def test_another_form_of_the_line_is_two_files(prompt: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_another_form_of_the_line_is_two_files(
+    form: str, prompt: str, tmp_path: Path
+) -> None:
     shutil.copytree(REPOSITORY / "exporter", tmp_path / "exporter")
-    for name, (after, new) in SHAREGPT.items():
-        text = (tmp_path / name).read_text("utf-8")
+    for name, after, new in (
+        ("chat.py", '"nova": _nova,', f'"{form}": lambda system: {FORMS[form]},'),
+        ("manifest.schema.json", '"nova",', f'"{form}",'),
+    ):
+        path = tmp_path / "exporter" / name
+        text = path.read_text("utf-8")
         assert after in text
-        (tmp_path / name).write_text(text.replace(after, after + new, 1), "utf-8")
-    (tmp_path / "exporter/readers/new.yml").write_text(NEW + "dialect: sharegpt\n")
-    lines = ours(tmp_path, "-c", WRITE, prompt).stdout
-    system = '{"from":"system","value":"Be brief."},' if prompt else ""
-    assert lines.splitlines()[1] == (
-        f'{{"conversations":[{system}{{"from":"human","value":"lamp 1"}},'
-        '{"from":"gpt","value":"bright 1"}]}'
-    )
-    check = ["-m", "exporter", "check", "--dialect", "sharegpt", "train.jsonl"]
+        path.write_text(text.replace(after, f"{after} {new}", 1), "utf-8")
+    (tmp_path / "exporter/readers/new.yml").write_text(f"{NEW}dialect: {form}\n")
+    lines = ours(tmp_path, "-c", WRITE, form, prompt).stdout
+    assert not prompt or lines.splitlines()[1] == PROMPTED[form]
+    check = ["-m", "exporter", "check", "--json", "--dialect", form, "train.jsonl"]
     (tmp_path / "train.jsonl").write_text(lines)
     right = ours(tmp_path, *check)
     assert (right.returncode, right.stdout) == (0, ""), right
     wrong = lines.replace('"gpt"', '"bot"', 1).replace('"bright 1"', "null")
-    (tmp_path / "train.jsonl").write_text(wrong.replace('"from":"human",', "", 1))
-    found = ours(tmp_path, *check).stdout
-    place = 1 if prompt else 0
-    for key in (
-        f":1: conversations[{place + 1}].from: ",
-        f":1: conversations[{place}].from: ",
-        f":2: conversations[{place + 1}].value: ",
-    ):
-        assert key in found
+    wrong = wrong.replace('"from":"human",', "", 1).replace('"describe"', "1", 1)
+    (tmp_path / "train.jsonl").write_text(wrong)
+    found = map(json.loads, ours(tmp_path, *check).stdout.splitlines())
+    n = 1 if prompt else 0
+    assert (
+        sorted((f["line"], f["key"], f["rule"]) for f in found)
+        == {
+            "sharegpt": [
+                (1, f"conversations[{n}].from", "role-missing"),
+                (1, f"conversations[{n + 1}].from", "role-unknown"),
+                (2, f"conversations[{n + 1}].value", "content-null"),
+            ],
+            "alpaca": [(2, "output", "content-null")],
+            "qa": [(1, "task", "row-form"), (2, "answer", "content-null")],
+        }[form]
+    )
 
 
 @pytest.mark.parametrize(

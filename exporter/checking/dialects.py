@@ -16,8 +16,7 @@ class _Layout(NamedTuple):
     """The keys of a dialect for its turns, roles, texts and prompt.
 
     `system` is None where the prompt is a turn. `roles` are ours by the dialect's
-    names. A text in `parts` is a list of objects. `fixed` are keys with the same value
-    in every row.
+    names. A text in `parts` is a list of objects.
     """
 
     turns: str
@@ -26,7 +25,6 @@ class _Layout(NamedTuple):
     parts: bool
     system: str | None
     roles: dict[str, str]
-    fixed: dict[str, str]
 
 
 @cache
@@ -46,8 +44,27 @@ def _layout(dialect: str) -> _Layout:
         parts=isinstance(template[key][0][text], list),
         system=system,
         roles=dict(zip(names, ours, strict=True)),
-        fixed={k: value for k, value in template.items() if isinstance(value, str)},
     )
+
+
+@cache
+def _flat_roles(dialect: str) -> dict[str, str]:
+    """Return the role of the text at each key, or nothing if a row has turns."""
+    template, prompted = DIALECTS[dialect](None), DIALECTS[dialect](SLOT)
+    if isinstance(template[ROW_KEYS[dialect]], list):
+        return {}
+    pair = [key for key, value in template.items() if not isinstance(value, str)]
+    roles = dict(zip(pair, ["user", "assistant"], strict=True))
+    texts = {key for key, value in prompted.items() if not isinstance(value, str)}
+    return dict.fromkeys(texts - roles.keys(), "system") | roles
+
+
+@cache
+def _fixed(dialect: str) -> dict[str, str]:
+    """Return the keys with the same value in every row."""
+    template, prompted = DIALECTS[dialect](None), DIALECTS[dialect](SLOT)
+    texts = {key: value for key, value in template.items() if isinstance(value, str)}
+    return {key: value for key, value in texts.items() if prompted.get(key) == value}
 
 
 # The key by which a row of each dialect is recognized.
@@ -58,7 +75,6 @@ ROW_KEYS = {
 # Other keys that a row may have.
 _OPTIONAL_KEYS = {"nova": {"toolConfig"}}
 _API_KEYS = {"tools", "parallel_tool_calls", "functions"}
-_PAIR = {"prompt": "user", "completion": "assistant"}
 
 
 def wrapper_key(value: dict[str, Any]) -> str | None:
@@ -83,14 +99,20 @@ class RowConversation:
         # For each message, the path of its turn in the row and that of its text.
         self._paths: list[tuple[str, str]] = []
         self._row_key, self._role_key = ROW_KEYS[dialect], "role"
+        known = _fixed(dialect).keys() | _OPTIONAL_KEYS.get(dialect, set())
         if dialect == "messages":
             self.messages = row["messages"]
-            self._report_extra_keys(row, {"messages"})
-        elif dialect == "prompt-completion":
-            self._read_pair(row)
+            self._report_extra_keys(row, known | {"messages"})
+        elif roles := _flat_roles(dialect):
+            self._report_extra_keys(row, known | roles.keys())
+            self._read_texts(row, roles)
         else:
-            optional = _OPTIONAL_KEYS.get(dialect, set())
-            self._read_turns(row, _layout(dialect), optional)
+            layout = _layout(dialect)
+            self._report_extra_keys(row, known | {layout.turns, layout.system})
+            self._read_turns(row, layout)
+        for key, value in _fixed(dialect).items():
+            if row.get(key) != value:
+                self._report(key, f"not {value}")
 
     def faults(self) -> Iterator[Fault]:
         """Yield the faults of the row's layout and of its conversation."""
@@ -101,19 +123,16 @@ class RowConversation:
     def _report(self, key: str, what: str) -> None:
         self._faults.append(Fault("row-form", short(key), what))
 
-    def _read_pair(self, row: dict[str, Any]) -> None:
-        self._report_extra_keys(row, set(_PAIR))
-        for key, role in _PAIR.items():
+    def _read_texts(self, row: dict[str, Any], roles: dict[str, str]) -> None:
+        for key, role in roles.items():
+            if role == "system" and not row.get(key):
+                continue
             self._paths.append((key, key))
             message = {"content": row[key]} if key in row else {}
             self.messages.append({"role": role, **message})
 
-    def _read_turns(
-        self, row: dict[str, Any], layout: _Layout, optional: set[str]
-    ) -> None:
+    def _read_turns(self, row: dict[str, Any], layout: _Layout) -> None:
         self._role_key = layout.role
-        known = {layout.turns, layout.system, *layout.fixed} | optional
-        self._report_extra_keys(row, known)
         system = row.get(layout.system) if layout.system else None
         if layout.system and system is not None:
             path = layout.system
@@ -126,9 +145,6 @@ class RowConversation:
         else:
             for index, turn in enumerate(turns):
                 self._read_turn(turn, f"{layout.turns}[{index}]", layout)
-        for key, value in layout.fixed.items():
-            if row.get(key) != value:
-                self._report(key, f"not {value}")
 
     def _read_turn(self, turn: object, path: str, layout: _Layout) -> None:
         if not isinstance(turn, dict):
