@@ -55,6 +55,20 @@ def test_a_help_fits_80_columns_and_cuts_or_breaks_no_word(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_every_text_is_utf8(name: str) -> None:
+    texts = [
+        parameter
+        for parameter in ALL[name].command.params
+        if isinstance(parameter.type, click.types.StringParamType)
+        and parameter.callback is None
+    ]
+    for text in texts:
+        assert text.type.convert("Grüße", text, ALL[name]) == "Grüße"
+        with pytest.raises(click.BadParameter, match=r"a\\udcff is not UTF-8"):
+            text.type.convert("a\udcff", text, ALL[name])
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_every_option_has_its_help(name: str) -> None:
     for option in ALL[name].command.params:
         if isinstance(option, click.Option) and not option.hidden:

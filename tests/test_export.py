@@ -102,6 +102,7 @@ def test_the_prompt_can_be_given_as_text_or_file_or_left_out(sample: Workspace) 
     [
         (["--system-prompt", "a", "--no-system"], "give only one"),
         (["--system-prompt", " "], "give a text, or --no-system"),
+        (["--system-prompt", "a\udcff"], "'--system-prompt': a\\udcff is not UTF-8"),
         (["--frobnicate"], "No such option"),
     ],
 )
@@ -111,6 +112,13 @@ def test_wrong_usage_exits_with_2(
     done = sample.finetune("export", *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+def test_a_prompt_is_utf8_in_every_locale(sample: Workspace) -> None:
+    sample.environment |= {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    sample.environment |= {"PYTHONCOERCECLOCALE": "0"}
+    files = sample.export("--system-prompt", "Höflich 日")
+    assert manifest(files)["system_prompt"] == "Höflich 日"
 
 
 def test_lines_of_the_clean_file_name_their_raw_rows(sample: Workspace) -> None:

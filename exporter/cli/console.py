@@ -1,5 +1,6 @@
 """Messages, options and exit codes that the commands share."""
 
+import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import date, datetime, timezone
@@ -19,6 +20,24 @@ Exit codes:
   2  wrong usage
   130, 143, 129  stopped by Ctrl-C, SIGTERM, SIGHUP; a line reports the state"""
 
+
+class _Text(click.types.StringParamType):
+    """Text in UTF-8, whatever the locale is."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Return the text, or refuse it as wrong usage."""
+        try:
+            return os.fsencode(value).decode()
+        except UnicodeError:
+            self.fail(f"{visible(value)} is not UTF-8", param, ctx)
+
+
+TEXT = _Text()
 PATH = click.Path(path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 ABOVE_ZERO = click.FloatRange(0, min_open=True)
@@ -84,7 +103,7 @@ PRICE = option(
 ENCODING = option(
     "--encoding NAME",
     "Count with this encoding of tiktoken, or that of this model.",
-    click.STRING,
+    TEXT,
     "o200k_base",
 )
 

@@ -20,6 +20,7 @@ from exporter.cli.console import (
     QUIET,
     TARGET,
     TARGET_PATH,
+    TEXT,
     option,
     say,
 )
@@ -34,7 +35,7 @@ from exporter.files import require_writable
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=TEXT)
 @option(
     "-o --output-dir DIR",
     "Folder of the files.  [default: files, or files/NAME if the project has several "
@@ -52,7 +53,7 @@ from exporter.files import require_writable
     "--build build_first",
     "Run dbt build first, without the tests that this command runs itself.",
 )
-@option("--system-prompt TEXT", "Text of the system message.", click.STRING)
+@option("--system-prompt TEXT", "Text of the system message.", TEXT)
 @option("--system-prompt-file FILE", "File with the text of the system message.", PATH)
 @option("--no-system", "Write no system message.")
 @option("--no-gate", "Write without testing; the manifest records it.")

@@ -7,7 +7,14 @@ import click
 import orjson
 
 from exporter.artifacts import Build
-from exporter.cli.console import EXIT_CODES, PROJECT_DIR, TARGET, TARGET_PATH, option
+from exporter.cli.console import (
+    EXIT_CODES,
+    PROJECT_DIR,
+    TARGET,
+    TARGET_PATH,
+    TEXT,
+    option,
+)
 from exporter.cli.project import SNAPSHOTS, find_build
 from exporter.cli.server import completing_dbt, server
 from exporter.display import row_preview, visible, visible_json
@@ -18,7 +25,7 @@ Samples = dict[str, list[dict[str, Any]]]
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=TEXT)
 @option(
     "--samples N",
     "Show up to N of the rows that each rule dropped.",

@@ -8,7 +8,7 @@ import click
 import orjson
 
 from exporter import artifacts
-from exporter.cli.console import EXIT_CODES, PATH, PROJECT_DIR, QUIET, option, say
+from exporter.cli.console import EXIT_CODES, PATH, PROJECT_DIR, QUIET, TEXT, option, say
 from exporter.cli.server import complete_dbt, server
 from exporter.cli.stops import report_if_stopped
 from exporter.display import counted
@@ -30,11 +30,11 @@ from exporter.records import Block, Columns, LoadStats, Reject, read_rows
     "too many are bad.",
     PATH,
 )
-@option("--table [SCHEMA.]NAME", "The table to load into.", click.STRING)
-@option("--id id_column COLUMN", "Column with the id.", click.STRING)
+@option("--table [SCHEMA.]NAME", "The table to load into.", TEXT)
+@option("--id id_column COLUMN", "Column with the id.", TEXT)
 @option("--no-id", "Load rows that have no id.")
-@option("--title COLUMN", "Column with the title.", click.STRING)
-@option("--content COLUMN", "Column with the description.", click.STRING)
+@option("--title COLUMN", "Column with the title.", TEXT)
+@option("--content COLUMN", "Column with the description.", TEXT)
 @PROJECT_DIR
 @QUIET
 def load(

@@ -6,6 +6,7 @@ import click
 
 from exporter import artifacts, dataset
 from exporter.artifacts import Build
+from exporter.display import visible
 from exporter.engines import postgres, spark
 from exporter.errors import FinetuneError
 from exporter.export import OpenSnapshot
@@ -44,6 +45,6 @@ def find_build(
         )
     if name is not None and name not in names:
         raise click.UsageError(
-            f"no data set {name}; the project has {', '.join(names)}"
+            f"no data set {visible(name)}; the project has {', '.join(names)}"
         )
     return artifacts.read_build(found, name or names[0]), len(names) == 1

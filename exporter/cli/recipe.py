@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from exporter import manifest, tokens
-from exporter.cli.console import EXIT_CODES, FILE, OUTPUT_DIR, option, say, today
+from exporter.cli.console import EXIT_CODES, FILE, OUTPUT_DIR, TEXT, option, say, today
 from exporter.errors import FinetuneError
 from exporter.readers import read_readers, recipes
 
@@ -24,7 +24,7 @@ _RECIPES = {name: reader for name, reader in read_readers().items() if reader.re
 @option(
     "--model NAME",
     f"Model to train; a trainer's is {recipes.MODEL} by default.",
-    click.STRING,
+    TEXT,
 )
 @option(
     "--context TOKENS", "Longest example that --model takes.", click.IntRange(min=1)

@@ -13,6 +13,7 @@ from exporter.cli.console import (
     PRICE,
     PROJECT_DIR,
     QUIET,
+    TEXT,
     option,
     say,
 )
@@ -40,11 +41,11 @@ _NO_SAMPLES = (
     click.IntRange(min=1),
 )
 @PRICE
-@option("--license ID", "Licence in the card, such as cc0-1.0.", click.STRING)
+@option("--license ID", "Licence in the card, such as cc0-1.0.", TEXT)
 @option(
     "--language languages CODE",
     "Language in the card, such as en; repeatable.",
-    click.STRING,
+    TEXT,
     multiple=True,
 )
 @option("--since DIR", "An earlier export, to show what changed.", PATH)

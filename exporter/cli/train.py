@@ -15,7 +15,7 @@ from exporter.cli.connection import (
     connect,
     connection_options,
 )
-from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, QUIET, option, say, today
+from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, QUIET, TEXT, option, say, today
 from exporter.cli.stops import report_if_stopped
 from exporter.cli.watch import watch_job
 from exporter.display import visible_json
@@ -46,8 +46,8 @@ def _parse_extra(
 
 
 @click.command(epilog=EPILOG)
-@option("--model NAME", "Model to train.", click.STRING, required=True)
-@option("--suffix WORD", "Part of the new model's name.", click.STRING)
+@option("--model NAME", "Model to train.", TEXT, required=True)
+@option("--suffix WORD", "Part of the new model's name.", TEXT)
 @option(
     "--seed N", "Random seed, to repeat the training.", click.IntRange(0, 2147483647)
 )
@@ -61,7 +61,7 @@ def _parse_extra(
 @option(
     "--extra KEY=JSON",
     "Set a key of the request; A.B is key B in A, null removes it.",
-    click.STRING,
+    TEXT,
     multiple=True,
     callback=_parse_extra,
 )

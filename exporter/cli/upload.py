@@ -12,7 +12,7 @@ from exporter.cli.connection import (
     connect,
     connection_options,
 )
-from exporter.cli.console import OUTPUT_DIR, QUIET, option, say, today
+from exporter.cli.console import OUTPUT_DIR, QUIET, TEXT, option, say, today
 from exporter.cli.stops import report_if_stopped
 from exporter.endpoint.jobs import model_notes
 from exporter.endpoint.parts import cancel_open_uploads
@@ -53,7 +53,7 @@ def _bytes(
 @option(
     "--model NAME",
     "Model to train: refuse now if the provider has shut it down.",
-    click.STRING,
+    TEXT,
 )
 @IGNORE_DATES
 @connection_options
