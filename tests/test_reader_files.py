@@ -10,11 +10,13 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from exporter.checking.rules import read_rules
+from exporter.checking.files import check_file
+from exporter.checking.rules import Finding, read_rules
 from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, read_readers
-from tests.corpus import good
+from tests.corpus import encoded, good
 from tests.measured import PACKAGES, ROW, rows
 from tests.workspace import REPOSITORY
 
@@ -127,6 +129,25 @@ def test_a_reader_lists_one_rule_of_a_group_by_its_name() -> None:
     assert [severities["trl"][rule] for rule in ("bom", "role-missing")] == [
         *("accepted", "error")
     ]
+
+
+def test_each_reader_refuses_its_own_reserved_words_and_all_of_them(
+    tmp_path: Path,
+) -> None:
+    rules = read_rules(dialect="nova")
+    other = replace(rules.readers["nova"], reserved=["Coda:", "User:"])
+    rules.readers["other"] = other
+    rules.severities["other"] = rules.severities["nova"]
+    path = tmp_path / "train.jsonl"
+    text = "A. User: b. Coda: c. Bot: d. User: e."
+    turns = [{"role": r, "content": [{"text": text}]} for r in ("user", "assistant")]
+    row = {"schemaVersion": "bedrock-conversation-2024", "messages": turns}
+    path.write_bytes(encoded(row))
+    found: list[Finding] = []
+    check_file(path, rules, found.append)
+    words = [f for f in found if f.rule == "reserved-word"]
+    assert [f.readers for f in words] == [["nova", "other"], ["other"], ["nova"]] * 2
+    assert [f.message.split()[0] for f in words] == ["User:", "Coda:", "Bot:"] * 2
 
 
 def test_a_limit_a_date_and_a_host_are_only_in_the_reader_s_file() -> None:

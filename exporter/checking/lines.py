@@ -214,8 +214,8 @@ def _text_faults(
     value: object, reserved: re.Pattern[str] | None = None
 ) -> Iterator[Fault]:
     for path, text in _strings(value):
-        if reserved and (word := reserved.search(text)):
-            yield Fault("reserved-word", path, word[0])
+        for word in dict.fromkeys(reserved.findall(text)) if reserved else ():
+            yield Fault("reserved-word", path, word)
         for rule, found in text_harms(text):
             yield Fault(rule, path, short(found))
         if not text.isascii() and _LONE_SURROGATE.search(text):

@@ -85,6 +85,8 @@ class Rules:
         file, detail = as_utf8(file), as_utf8(fault.detail)
         for severity, names in self.affected[name].items():
             affected = [n for n in names if readers is None or n in readers]
+            if name == "reserved-word":
+                affected = [n for n in affected if detail in self.readers[n].reserved]
             if affected:
                 rule = self.rules[name]
                 what, fix = (t.replace("{}", detail) for t in (rule.what, rule.fix))
@@ -162,6 +164,8 @@ def _severities(reader: Reader, rules: dict[str, Rule]) -> dict[str, str]:
             for k, v in rules.items()
             if not v.of
         }
+    if reader.reserved:
+        severities["reserved-word"] = "error"
     groups, single = table("rules")["groups"], {}
     for verb, severity in _SEVERITIES.items():
         for rule in getattr(reader, verb):
