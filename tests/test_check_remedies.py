@@ -1,5 +1,6 @@
 """Each odd kind of file breaks a rule of its own, with a fix that works when pasted."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -56,3 +57,17 @@ def test_a_name_without_jsonl_is_reported_only_for_a_file_of_rows(
     path = tmp_path / "train.zip"
     path.write_bytes(packed("zip"))
     assert [finding.rule for finding in findings(path)] == ["zip"]
+
+
+def test_the_fix_of_a_key_leaves_other_keys_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    row = {"Messages": [{"Role": "user", "Content": "Bag"}], "toolChoice2": 1}
+    path.write_text(json.dumps(row))
+    fix = next(f.fix for f in findings(path) if f.rule == "key-case")
+    if not shutil.which("jq"):
+        pytest.skip("jq is absent")
+    subprocess.run(["bash", "-c", fix.split(": ", 1)[1]], cwd=tmp_path, check=True)
+    assert json.loads((tmp_path / "OTHER.jsonl").read_text()) == {
+        "messages": [{"role": "user", "content": "Bag"}],
+        "toolChoice2": 1,
+    }

@@ -103,6 +103,29 @@ def test_a_fault_of_a_row_names_its_key(
     assert (rule, key, 41) in found
 
 
+GEMINI = (
+    '{"contents": [{"role": "user", "parts": [{"text": "..."}]},'
+    ' {"role": "model", "parts": [{"text": "..."}]}]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "row"),
+    [
+        ("messages", '{"messages": [...]}'),
+        ("gemini", GEMINI),
+        ("prompt-completion", '{"prompt": "...", "completion": "..."}'),
+    ],
+)
+def test_the_fix_of_a_row_without_its_key_has_the_form_of_its_dialect(
+    dialect: str, row: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b'{"id": 1}\n5\n')
+    fixes = {f.rule: f.fix for f in findings(path, dialect=dialect)}
+    assert fixes["messages-missing"] == fixes["not-object"] == f"write {row}"
+
+
 def test_a_row_of_nova_may_have_tools(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "train.jsonl", "nova")
     row = ROWS["nova"] | {"toolConfig": {"tools": []}}

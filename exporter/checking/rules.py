@@ -1,5 +1,6 @@
 """The rules of a chat file, and their severity for each reader."""
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from exporter.chat import fill, line_template
 from exporter.checking.tables import table
 from exporter.errors import FinetuneError
 from exporter.readers import FOLDER, Reader, read_readers, readers_by_limit
@@ -14,6 +16,16 @@ from exporter.readers.schema import line_of
 
 # The severity of the rules that a reader's file lists under each of these keys.
 _SEVERITIES = {"accepts": "accepted", "warns": "warning", "refuses": "error"}
+
+
+# How rules.yml writes a row; in another dialect the row has another form.
+_MESSAGES = '{"messages": [...]}'
+
+
+def _example(dialect: str) -> str:
+    """Return the form of a row in a dialect."""
+    line = fill(line_template(None, dialect), b'"..."', b'"..."')
+    return json.dumps(json.loads(line))
 
 
 class Rule(NamedTuple):
@@ -91,6 +103,8 @@ class Rules:
                 rule = self.rules[name]
                 what, fix = (t.replace("{}", detail) for t in (rule.what, rule.fix))
                 what = f"{what} ({self._summary(affected)}: {rule.why})"
+                if self.dialect != "messages":
+                    fix = fix.replace(_MESSAGES, _example(self.dialect))
                 fix = fix.replace("FILE", shlex.quote(file))
                 finding = (file, line, key, name, severity, affected, what, fix)
                 on_finding(Finding(*finding))
