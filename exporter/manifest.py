@@ -115,7 +115,14 @@ def read(folder: Path, *, complete: bool = False) -> Manifest:
         if dialect not in DIALECTS or (complete and _SHOWN - document.keys()):
             raise wrong
     except OSError as error:
-        raise FinetuneError(f"{path}: {error.strerror}; run finetune export") from error
+        # The exports of several data sets; a manifest.json alone may be dbt's.
+        there = sorted(str(clean.parent) for clean in folder.glob(f"*/{CLEAN}"))
+        fix = (
+            f"name one of the exports {', '.join(there)}"
+            if there
+            else "run finetune export"
+        )
+        raise FinetuneError(f"{path}: {error.strerror}; {fix}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise wrong from error
     if {tuple(map(type, facts)) for facts in files.values()} - {(str, int, int)}:

@@ -266,3 +266,19 @@ def test_without_a_manifest_the_error_names_the_command(folder: Path) -> None:
     assert str(refused.value) == (
         f"{path}: No such file or directory; run finetune export"
     )
+
+
+def test_without_a_manifest_the_exports_of_several_data_sets_are_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "manifest.json").write_text("dbt's")
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clean.jsonl").touch()
+    with pytest.raises(FinetuneError) as caught:
+        manifest.read(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/manifest.json: No such file or directory; name one of the exports "
+        f"{tmp_path}/a, {tmp_path}/b"
+    )
