@@ -171,7 +171,7 @@ def test_a_missing_column_is_named_by_dbt(workspace: Workspace) -> None:
     assert 'column "content" does not exist' in built.stdout
 
 
-@pytest.mark.parametrize("kind", ["jsonb", "mood"])
+@pytest.mark.parametrize("kind", ["jsonb", "mood", "text[]"])
 def test_a_column_that_is_not_text_is_refused_with_its_var_and_a_remedy(
     workspace: Workspace, kind: str
 ) -> None:

@@ -88,8 +88,8 @@
             " join pg_type on pg_type.oid = atttypid"
             " where attrelid = " ~ finetune.raw_regclass()
             ~ " and attname = '" ~ column | replace("'", "''") ~ "'"
-            ~ " and typcollation = 0"
-            ~ " and atttypid not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"
+            ~ " and (typcategory = 'A' or typcollation = 0 and atttypid not in"
+            ~ " ('int2'::regtype, 'int4'::regtype, 'int8'::regtype))"
         ).rows -%}
         {%- if refused -%}
             {%- set table = var('raw_schema') ~ "." ~ var('raw_table') -%}
