@@ -26,8 +26,10 @@ _TRANSIENT = {408, 409, 429, 500, 503}
 
 _REMEDIES = {
     401: "set OPENAI_API_KEY to a key of this endpoint",
+    402: "add credit at the provider and run it again",
     403: "ask the provider for access; see docs/endpoints.md for other endpoints",
     404: "check the name or id, and OPENAI_BASE_URL, which mostly ends in /v1",
+    408: "run it again, or with a longer --timeout",
     409: "wait until the other request is done and run it again",
     413: "send it in smaller pieces with --parts-above",
     429: "too many requests or no credit left; wait and run it again",

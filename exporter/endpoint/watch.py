@@ -14,6 +14,7 @@ from exporter.endpoint.errors import NoAnswerError, number
 from exporter.endpoint.jobs import WITHOUT_MODEL
 from exporter.files import append
 from exporter.progress import say
+from exporter.signals import defer_stops
 
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob
@@ -68,9 +69,11 @@ def follow(
             continue
         failing, pause = False, interval
         for event in events:
-            say(event.line)
+            # Else an event that was shown before a stop is shown again after it.
+            with defer_stops():
+                say(event.line)
+                _append_to_log(log, {"id": event.id, "message": event.message})
             shown.add(event.id)
-            _append_to_log(log, {"id": event.id, "message": event.message})
         if endpoint.redact(job.status) != status:
             status = endpoint.redact(job.status)
             say(f"{job_id} is {status}{_estimate(job)}")

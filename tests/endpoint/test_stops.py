@@ -150,6 +150,25 @@ def test_ctrl_c_leaves_the_job_running_and_names_the_command_to_resume(
     )
 
 
+def test_an_event_that_was_shown_before_a_stop_is_not_shown_after_it(
+    server: Server, process: Start
+) -> None:
+    shown = []
+    job = server.add_job()["id"]
+    for number in range(100):
+        server.add_event(job, f"step {number}")
+    for stop in (10, 20, 30, 40, 50, None):
+        child = process("watch", job, "--interval", "0.01")
+        assert child.stderr
+        for line in child.stderr:
+            shown += [line.split("  ")[2]] if "  info  " in line else []
+            if len(shown) == stop:
+                child.send_signal(signal.SIGINT)
+    assert shown[:3] == ["created\n", "step 0\n", "step 1\n"]
+    assert sorted(shown) == sorted({*shown})
+    assert len(shown) == 103  # With the two that its progress adds.
+
+
 def test_a_stopped_wait_names_the_uploaded_file(server: Server, process: Start) -> None:
     server.statuses = ["uploaded"]
     server.fail("GET /files/{file_id}", "hold after", 1)
