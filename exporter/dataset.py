@@ -1,5 +1,6 @@
 """The data sets of a dbt project: exposures of type ml with a key `finetune`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -79,11 +80,21 @@ def node(manifest: dict[str, Any], unique_id: str) -> dict[str, Any]:
 
 
 def declared(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the exposures of dbt's manifest.json (v12) that are data sets, by name."""
-    return {
-        exposure["name"]: exposure
+    """Return the exposures of dbt's manifest.json (v12) that are data sets, by name.
+
+    Where several packages have one of the same name, the name is PACKAGE.NAME.
+    """
+    found = [
+        exposure
         for exposure in manifest["exposures"].values()
         if "finetune" in exposure["config"]["meta"]
+    ]
+    counts = Counter(exposure["name"] for exposure in found)
+    return {
+        exposure["unique_id"].removeprefix("exposure.")
+        if counts[exposure["name"]] > 1
+        else exposure["name"]: exposure
+        for exposure in found
     }
 
 

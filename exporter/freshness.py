@@ -19,6 +19,7 @@ from typing import Any
 import msgpack
 import yaml
 
+from exporter import dataset
 from exporter.artifacts import Artifacts, Build, read_build
 from exporter.errors import FinetuneError
 from exporter.progress import waiting
@@ -189,12 +190,12 @@ def _recompiled(build: Build) -> Build:
         raise FinetuneError(
             "dbt is not installed, so nothing can be compared; run dbt build"
         )
-    _, package, name = build.data_set.unique_id.split(".")
+    exposure = build.data_set.unique_id
     same = [f"--{k}={v}" for k in ("target", "profile") if (v := arguments.get(k))]
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(dbt, "--quiet", "--no-use-colors", "compile"),
-            *("--select", f"+exposure:{package}.{name}"),
+            *("--select", f"+{exposure.replace('.', ':', 1)}"),
             *("--project-dir", str(artifacts.project_dir)),
             *("--target-path", folder, "--log-path", folder),
             *("--vars", json.dumps(arguments.get("vars") or {}), *same),
@@ -213,7 +214,13 @@ def _recompiled(build: Build) -> Build:
                 f"{_error_message(done.stdout or done.stderr)}; run dbt build"
             )
         manifest = json.loads(Path(folder, "manifest.json").read_bytes())
-    return read_build(artifacts._replace(manifest=manifest), name)
+    for name, declared in dataset.declared(manifest).items():
+        if declared["unique_id"] == exposure:
+            return read_build(artifacts._replace(manifest=manifest), name)
+    raise FinetuneError(
+        f"changed since the build: the data set {build.data_set.name} is gone; "
+        "run dbt build"
+    )
 
 
 def _error_message(output: str) -> str:

@@ -43,6 +43,17 @@ def test_a_data_set_is_an_exposure_with_the_key_finetune() -> None:
     assert dataset.declared(manifest(KEYS)).keys() == {"support"}
 
 
+def test_data_sets_of_one_name_in_two_packages_are_told_apart() -> None:
+    document = manifest(KEYS)
+    document["exposures"]["two"] = document["exposures"]["one"] | {
+        "unique_id": "exposure.package.support"
+    }
+    names = {"shop.support", "package.support"}
+    assert dataset.declared(document).keys() == names
+    found = {dataset.read(document, name).unique_id for name in names}
+    assert found == {f"exposure.{name}" for name in names}
+
+
 def test_each_key_is_read_and_models_become_their_unique_ids() -> None:
     keys = KEYS | {"system": "tone", "split": "side", "funnel": "counts"}
     found = dataset.read(manifest({**keys, "outcomes": None}), "support")

@@ -70,6 +70,14 @@ STALE: dict[str, tuple[Callable[[Workspace], object], str]] = {
         "test training_pairs_split_has_the_share_asked_for",
     ),
     "the prompt": (other_prompt, "the data set product_descriptions"),
+    "the name of the data set": (
+        lambda w: edit(
+            w.project / "models/marts/training_pairs.yml",
+            "name: product_descriptions",
+            "name: descriptions",
+        ),
+        "changed since the build: the data set product_descriptions is gone; run ",
+    ),
     "a var": (
         lambda w: edit(
             w.project / "dbt_project.yml", "occurrences: 10", "occurrences: 9"

@@ -106,7 +106,7 @@ def export(
         )
         prompt: Prompt = build.data_set.prompt if given is None else given or None
         if output_dir is None:
-            output_dir = Path("files", "" if only else build.data_set.name)
+            output_dir = Path("files", "" if only else str(name))
             if not only and Path("files", manifest.MANIFEST).exists():
                 names = " ".join(f"files/{name}" for name in manifest.NAMES)
                 say(
