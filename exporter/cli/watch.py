@@ -59,7 +59,7 @@ def watch_job(
         raise FinetuneError(
             f"{error.filename or output_dir}: {error.strerror}"
         ) from error
-    if outcome["status"] != "succeeded":
+    if outcome["status"].lower() != "succeeded":
         why = f": {outcome['error']}" if outcome["error"] else ""
         raise FinetuneError(
             f"{job}: {outcome['status']}{why}; fix the data or the options "

@@ -77,7 +77,7 @@ def follow(
         if endpoint.redact(job.status) != status:
             status = endpoint.redact(job.status)
             say(f"{job_id} is {status}{_estimate(job)}")
-        if status in _ENDED:
+        if job.status.lower() in _ENDED:
             return job
         time.sleep(interval)
 

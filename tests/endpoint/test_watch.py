@@ -90,7 +90,7 @@ def test_a_job_without_a_status_is_asked_for_again(
     server.exchanges.clear()
 
 
-@pytest.mark.parametrize("end", ["failed", "cancelled", "canceled"])
+@pytest.mark.parametrize("end", ["failed", "cancelled", "canceled", "FAILED"])
 def test_a_job_that_ends_without_a_model_exits_with_1(
     server: Server, finetune: Finetune, folder: Path, end: str
 ) -> None:
@@ -104,6 +104,13 @@ def test_a_job_that_ends_without_a_model_exits_with_1(
     )
     assert orjson.loads((folder / "jobs.jsonl").read_bytes())["status"] == end
     server.exchanges.clear()  # The description spells cancelled with two l.
+
+
+def test_a_job_may_end_in_capitals(server: Server, finetune: Finetune) -> None:
+    server.course = ["Running", "Succeeded"]
+    job = server.add_job()["id"]
+    assert finetune("watch", job, *QUICK).code == 0
+    server.exchanges.clear()
 
 
 def test_more_events_than_a_page_come_in_order(
