@@ -1,5 +1,6 @@
 """The command line lists its commands and imports none of them before it is used."""
 
+import math
 import re
 import subprocess
 import sys
@@ -66,6 +67,16 @@ def test_every_text_is_utf8(name: str) -> None:
         assert text.type.convert("Grüße", text, ALL[name]) == "Grüße"
         with pytest.raises(click.BadParameter, match=r"a\\udcff is not UTF-8"):
             text.type.convert("a\udcff", text, ALL[name])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_number_is_finite(name: str) -> None:
+    for number in ALL[name].command.params:
+        if isinstance(number.type, click.types.FloatParamType):
+            assert number.type.convert(2.5, number, ALL[name]) == 2.5
+            for value in (math.nan, math.inf):
+                with pytest.raises(click.BadParameter):
+                    number.type.convert(value, number, ALL[name])
 
 
 @pytest.mark.parametrize("name", ALL)

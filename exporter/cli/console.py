@@ -1,5 +1,6 @@
 """Messages, options and exit codes that the commands share."""
 
+import math
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -37,10 +38,26 @@ class _Text(click.types.StringParamType):
             self.fail(f"{visible(value)} is not UTF-8", param, ctx)
 
 
+class Number(click.FloatRange):
+    """A finite number in a range."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the number, or refuse it as wrong usage."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
+
 TEXT = _Text()
 PATH = click.Path(path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
-ABOVE_ZERO = click.FloatRange(0, min_open=True)
+ABOVE_ZERO = Number(0, min_open=True)
 
 
 def option(
@@ -98,7 +115,7 @@ OUTPUT_DIR = option("-o --output-dir DIR", "Folder of the files.", PATH, "files"
 PRICE = option(
     "--price AMOUNT",
     "Price of a million trained tokens, for the bill.",
-    click.FloatRange(min=0),
+    Number(0),
 )
 ENCODING = option(
     "--encoding NAME",
