@@ -100,6 +100,43 @@ def test_the_roles_of_the_documents_need_each_grant_and_no_other(
     require_needed(undone(default), default, read_what_is_new)
 
 
+def test_rows_that_a_policy_hides_stop_the_build(workspace: Workspace) -> None:
+    workspace.insert([(None, "lamp", f"a bright lamp {n}") for n in range(20)])
+    name = f"builder_{workspace.environment['PGDATABASE']}"
+    for statement in (
+        "alter table product enable row level security",
+        "create policy a_few on product using (content like '%1%')",
+        f"create role {name} login password 'secret'",
+        f"grant select on product to {name}",
+        f"grant create on database {workspace.environment['PGDATABASE']} to {name}",
+        # Behind a view, row_security_active() does not show the policy.
+        "create table behind as table product",
+        "alter table behind enable row level security",
+        "alter table behind force row level security",
+        "create view shown with (security_barrier) as table behind",
+        f"grant select on behind, shown to {name}",
+    ):
+        workspace.sql(statement)
+    workspace.environment |= {"PGUSER": name, "PGPASSWORD": "secret"}
+    built = workspace.dbt("build", "--exclude-resource-type", "unit_test")
+    assert built.returncode != 0
+    said = " ".join(built.stdout.split())
+    assert f"row level security on public.product would hide rows from role {name}" in (
+        said
+    )
+
+
+def test_a_view_that_may_not_be_read_is_one_clear_line(sample: Workspace) -> None:
+    name = f"reader_{sample.environment['PGDATABASE']}"
+    sample.sql(f"create role {name} login password 'secret'")
+    sample.sql(f"grant usage on schema finetune to {name}")
+    done = sample.finetune("export", PGUSER=name, PGPASSWORD="secret")
+    assert (done.returncode, done.stdout) == (1, "")
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("finetune: PostgreSQL: permission denied for ")
+    assert "grant this role what docs/server.md lists" in line
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two authorities, and a server's certificate of one."""

@@ -197,32 +197,6 @@ def test_padded_texts_and_whole_numbers_are_read_as_text(workspace: Workspace) -
     assert {*rows} == {("7", f"number {n} of many") for n in range(1, 13)}
 
 
-def test_rows_that_a_policy_hides_stop_the_build(workspace: Workspace) -> None:
-    workspace.insert([(None, "lamp", f"a bright lamp {n}") for n in range(20)])
-    name = f"builder_{workspace.environment['PGDATABASE']}"
-    for statement in (
-        "alter table product enable row level security",
-        "create policy a_few on product using (content like '%1%')",
-        f"create role {name} login password 'secret'",
-        f"grant select on product to {name}",
-        f"grant create on database {workspace.environment['PGDATABASE']} to {name}",
-        # Behind a view, row_security_active() does not show the policy.
-        "create table behind as table product",
-        "alter table behind enable row level security",
-        "alter table behind force row level security",
-        "create view shown with (security_barrier) as table behind",
-        f"grant select on behind, shown to {name}",
-    ):
-        workspace.sql(statement)
-    workspace.environment |= {"PGUSER": name, "PGPASSWORD": "secret"}
-    built = workspace.dbt("build", "--exclude-resource-type", "unit_test")
-    assert built.returncode != 0
-    said = " ".join(built.stdout.split())
-    assert f"row level security on public.product would hide rows from role {name}" in (
-        said
-    )
-
-
 def test_a_relation_of_another_shape_is_refused(sample: Workspace) -> None:
     sample.sql("drop view finetune.training_pairs")
     sample.sql(
@@ -231,27 +205,6 @@ def test_a_relation_of_another_shape_is_refused(sample: Workspace) -> None:
     )
     line = refusal(sample, "export", "--no-system")
     assert "split: column split of finetune.training_pairs is not text" in line
-
-
-def test_a_view_that_may_not_be_read_is_one_clear_line(sample: Workspace) -> None:
-    name = f"reader_{sample.environment['PGDATABASE']}"
-    sample.sql(f"create role {name} login password 'secret'")
-    sample.sql(f"grant usage on schema finetune to {name}")
-    line = refusal(sample, "export", PGUSER=name, PGPASSWORD="secret")
-    assert "permission denied for" in line
-    assert "grant this role what docs/server.md lists" in line
-
-
-def test_a_role_with_the_grants_of_the_readme_may_export(sample: Workspace) -> None:
-    name = f"reader_{sample.environment['PGDATABASE']}"
-    sample.sql(f"create role {name} login password 'secret'")
-    for statement in (
-        f"grant usage on schema finetune to {name}",
-        f"grant select on all tables in schema finetune to {name}",
-    ):
-        sample.sql(statement)
-    done = sample.finetune("export", PGUSER=name, PGPASSWORD="secret")
-    assert done.returncode == 0, done.stderr
 
 
 def test_sql_ascii_is_refused_by_dbt_load_and_export(
