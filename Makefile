@@ -11,6 +11,9 @@ endif
 
 .DEFAULT_GOAL := help
 
+# Targets share the environments and the output of dbt, also with make -j.
+.NOTPARALLEL:
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 } \
@@ -41,17 +44,17 @@ profiles.yml:
 	cp profiles.yml.example $@
 
 # build, export and docs run the Makefile that `finetune init` writes.
-SHIPPED = $(MAKE) --no-print-directory -f exporter/template/Makefile BIN=$(BIN)/
+SHIPPED = --no-print-directory -f exporter/template/Makefile BIN=$(BIN)/
 
 ##@ From the table to the files
 
 .PHONY: build
 build: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build the models and run all of dbt's tests
-	@$(SHIPPED) build
+	@$(MAKE) $(SHIPPED) build
 
 .PHONY: export
 export: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build, test and write files/*.jsonl
-	@$(SHIPPED) export
+	@$(MAKE) $(SHIPPED) export
 
 .PHONY: upload
 upload: $(VENV)/pyvenv.cfg ## Upload files/*.jsonl to the endpoint; start no training
@@ -65,7 +68,7 @@ $(VENV)/npm: $(VENV)/dev
 
 .PHONY: docs
 docs: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Write dbt's documentation as one page
-	@$(SHIPPED) docs
+	@$(MAKE) $(SHIPPED) docs
 
 ##@ Develop
 

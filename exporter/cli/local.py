@@ -59,7 +59,7 @@ def local_start() -> None:
     if not socket_path_fits(folder):
         exports = " ".join(f"{name}={value}" for name, value in variables.items())
         say(
-            f"the path of this folder is too long for dbt to find the server: "
+            f"the path of this folder is too long or has a comma, so dbt needs: "
             f"export {exports}"
         )
 

@@ -42,6 +42,8 @@ def run_program(
                         command,
                         env=environment,
                         stdout=stdout,
+                        # As a shell: COMMAND may read /dev/fd/63, a file of bash.
+                        close_fds=False,
                         preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call)
                     )
             code = process.wait()

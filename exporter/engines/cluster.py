@@ -11,6 +11,14 @@ from exporter.errors import FinetuneError
 
 ROLE = "app"
 
+# Remedies of a failed program, by a part of its reason.
+_REMEDIES = {
+    "No space left on device": "make room and run it again",
+    "not compatible with this version": "set PG_BINDIR to the programs of that "
+    "version, or remove .postgres and load the rows again",
+    "not a database cluster directory": "remove .postgres and load the rows again",
+}
+
 
 def initialize(bindir: Path, data: Path) -> None:
     """Create the data folder, complete or not at all."""
@@ -31,7 +39,7 @@ def initialize(bindir: Path, data: Path) -> None:
         *("-E", "UTF8", "--no-sync", *locale),
     )
     if done.returncode != 0:
-        reason = " ".join(done.stderr.split())
+        reason = reason_of(done.stderr)
         if "could not look up effective user ID" in reason:
             reason = f"user {os.geteuid()} has no entry in the passwd file; add one"
         raise FinetuneError(f"the embedded PostgreSQL cannot be set up: {reason}")
@@ -60,11 +68,20 @@ def is_stale(pid_file: Path) -> bool | None:
     return name != "postgres" or rest.split()[0] == "Z"
 
 
-def last_log_message(log: Path) -> str:
-    """Return the last message of the server's log."""
+def read_log(log: Path) -> str:
+    """Return the server's log, empty if there is none."""
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        return log.read_text(errors="replace")
     except OSError:
-        return "no log"
-    marked = [line for line in lines[-20:] if "FATAL" in line or "HINT" in line]
-    return " ".join(marked[-2:] or lines[-1:])
+        return ""
+
+
+def reason_of(output: str) -> str:
+    """Return why a program of PostgreSQL failed, on one line, and what fixes it."""
+    # Each line of a log begins with the time and the process.
+    found = re.findall(r"(?:FATAL|DETAIL|HINT|error): +(.*)", output)
+    reason = " ".join(found or output.split()).rstrip(".")
+    for part, remedy in _REMEDIES.items():
+        if part in reason:
+            reason = f"{reason}; {remedy}"
+    return reason

@@ -5,6 +5,7 @@ does not answer, a second connection finds out what the first one waits for.
 """
 
 import logging
+import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,10 @@ _CONNECT_REMEDIES = {
     "root certificate file": "set PGSSLROOTCERT to the certificate of the authority "
     "that signed the server's",
     "the database system is": "wait until the server is up",
+    "service file": "check PGSERVICEFILE and PGSERVICE",
+    "definition of service": "check PGSERVICE and PGSERVICEFILE",
+    "configuration parameter": "check PGOPTIONS",
+    "invalid value for parameter": "check PGOPTIONS",
     "too many": "wait until others have left",
     "No space left on device": "make room on the server and run the command again",
     "": "check PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE",
@@ -83,7 +88,7 @@ def connection_environment() -> dict[str, str]:
     them by `PGSERVICE` alone.
     """
     return {
-        option.envvar.decode(): option.val.decode()
+        option.envvar.decode(): os.fsdecode(option.val)
         for option in pq.Conninfo.get_defaults()
         if option.envvar and option.val
     }

@@ -17,7 +17,13 @@ from pathlib import Path
 from threading import Event
 
 from exporter.engines import cluster
-from exporter.engines.home import PORT, is_listening, make_home, socket_folder
+from exporter.engines.home import (
+    PORT,
+    is_listening,
+    make_home,
+    require_owner,
+    socket_folder,
+)
 from exporter.engines.programs import find_binaries, run, runnable_binaries
 from exporter.errors import FinetuneError
 from exporter.locks import locked, open_lock
@@ -136,6 +142,7 @@ def stop(folder: Path) -> bool:
     """Stop the server in the folder; return whether it was running."""
     if not (folder / "data").exists():
         return False
+    require_owner(folder)
     home = folder.resolve()
     with _locked(home):
         (home / _KEPT).unlink(missing_ok=True)
@@ -178,18 +185,21 @@ def _start(home: Path) -> None:
         " -c wal_level=minimal -c max_wal_senders=0"
     )
     pg_ctl, log = bindir / "pg_ctl", data / "server.log"
+    # A shell of pg_ctl would expand a $ in an absolute path.
+    place = ("-D", data.name, "-l", log.relative_to(home))
     deadline = time.monotonic() + 15
     while True:
         cluster.remove_stale_pid_files(data, sockets)
+        logged = len(cluster.read_log(log))
         # Without -l and with a stdin, the server would keep the caller's pipe open.
-        started = run(pg_ctl, "start", "-w", "-D", data, "-l", log, "-o", options)
+        started = run(pg_ctl, "start", "-w", *place, "-o", options, cwd=home)
         if started.returncode == 0:
             return
         # After kill -9, the children of the old server take a moment to end.
-        message = cluster.last_log_message(log)
-        if time.monotonic() > deadline or "still in use" not in message:
+        reason = cluster.reason_of(cluster.read_log(log)[logged:] or started.stderr)
+        if time.monotonic() > deadline or "still in use" not in reason:
             raise FinetuneError(
-                f"the embedded PostgreSQL does not start: {message}; see {log}"
+                f"the embedded PostgreSQL does not start: {reason}; see {log}"
             )
         time.sleep(0.2)
 

@@ -1,6 +1,7 @@
 """The folder of the embedded server and its socket, closed to other users."""
 
 import os
+import re
 import socket
 import stat
 import tempfile
@@ -23,8 +24,12 @@ MAX_SOCKET_FOLDER = 84
 
 
 def socket_path_fits(folder: Path) -> bool:
-    """Return whether the path of a socket in the server's folder is short enough."""
-    return len(os.fsencode(folder / "socket")) <= MAX_SOCKET_FOLDER
+    """Return whether libpq can connect to a socket in the server's folder.
+
+    Its path must be short, and libpq takes a comma for the end of a host's name.
+    """
+    path = os.fsencode(folder / "socket")
+    return len(path) <= MAX_SOCKET_FOLDER and b"," not in path
 
 
 def make_private(path: Path) -> None:
@@ -32,12 +37,12 @@ def make_private(path: Path) -> None:
 
     A link is refused, because its target would be given away.
     """
-    path.mkdir(mode=0o700, exist_ok=True)
     try:
+        path.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError as error:
+    except (FileExistsError, NotADirectoryError) as error:
         raise FinetuneError(
-            f"{path}: is a link, but the server needs a folder; remove it"
+            f"{path}: is no folder, but the server needs one; remove it"
         ) from error
     try:
         user = server_user()
@@ -54,6 +59,12 @@ def make_home(folder: Path) -> Path:
     If the server's user cannot enter the project, for example below /root, the folder
     is a link to one below `_STATE`.
     """
+    path = os.fsencode(folder).decode(errors="replace")
+    if {"\n", "\r", "\N{REPLACEMENT CHARACTER}"} & {*path}:
+        raise FinetuneError(
+            f"{folder}: PostgreSQL cannot use a path with a line break or bytes that "
+            "are no UTF-8; rename the folder"
+        )
     try:
         if folder.is_symlink() and not folder.exists():
             target = folder.readlink()
@@ -67,12 +78,7 @@ def make_home(folder: Path) -> Path:
                 target = _make_state_folder(folder)
                 folder.symlink_to(target)
                 say(f"{folder}: its data are in {target}")
-        owner = folder.lstat().st_uid
-        if owner != os.geteuid():
-            instead = ", not as root" if os.geteuid() == 0 else ""
-            raise FinetuneError(
-                f"{folder}: belongs to user {owner}; run as that user{instead}"
-            )
+        require_owner(folder)
         if not folder.is_symlink():
             folder.chmod(0o711)
         return folder.resolve()
@@ -83,9 +89,20 @@ def make_home(folder: Path) -> Path:
         ) from error
 
 
+def require_owner(folder: Path) -> None:
+    """Refuse the server's folder of another user, which root would give away."""
+    owner = folder.lstat().st_uid
+    if owner != os.geteuid():
+        instead = ", not as root" if os.geteuid() == 0 else ""
+        raise FinetuneError(
+            f"{folder}: belongs to user {owner}; run as that user{instead}"
+        )
+
+
 def _make_state_folder(folder: Path) -> Path:
     _STATE.mkdir(exist_ok=True)
-    prefix = f"{folder.absolute().parent.name}-"
+    # The name only helps people; PostgreSQL's programs pass the path to a shell.
+    prefix = f"{re.sub(r'[^a-zA-Z0-9_.-]', '_', folder.absolute().parent.name)[:40]}-"
     made = Path(tempfile.mkdtemp(prefix=prefix, dir=_STATE))
     for path in (_STATE, made):
         path.chmod(0o711)

@@ -33,7 +33,9 @@ def server_user() -> pwd.struct_passwd | None:
     )
 
 
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str | Path, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run one of PostgreSQL's programs as the server's user."""
     user = server_user()
     # A server would keep the keys and passwords of this environment as another user.
@@ -41,11 +43,12 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         check=False,
-        cwd="/",
+        cwd=cwd or "/",
         env=environment | {"LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="replace",
         user=user.pw_uid if user else None,
         group=user.pw_gid if user else None,
         extra_groups=[] if user else None,

@@ -21,6 +21,19 @@ def test_the_command_gets_the_variables_and_its_exit_code_is_returned(
     assert (code, out) == (7, f"{home(folder)}/socket:5432:app:postgres")
 
 
+def test_the_command_reads_the_files_that_a_shell_opens_for_it(folder: Path) -> None:
+    script = '"$0" -m exporter local psql -XAtf <(echo select 1)'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable],
+        check=False,
+        cwd=folder,
+        env=clean_environment() | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
 def test_a_missing_command_is_an_error_of_one_line(folder: Path) -> None:
     code, _, error = finetune(folder, "local", "run", "--", "no-such-command")
     assert (code, error) == (1, "finetune: no-such-command: No such file or directory")

@@ -98,6 +98,12 @@ def test_the_server_runs_in_a_closed_project_folder(folder: Path) -> None:
 @pytest.mark.skipif(not ROOT, reason="the other tests run as an ordinary user already")
 def test_an_ordinary_user_needs_no_help_of_root(theirs: Path) -> None:
     assert query(theirs, "select 1", NOBODY.pw_uid) == (0, "1", "")
+    finetune(theirs, "local", "start", user=NOBODY.pw_uid)
+    code, _, error = finetune(theirs, "local", "stop")
+    assert code == 1
+    assert error.endswith(f"{NOBODY.pw_uid}; run as that user, not as root")
+    stopped = finetune(theirs, "local", "stop", user=NOBODY.pw_uid)
+    assert stopped == (0, "", "stopped")
     owners = {path.stat().st_uid for path in home(theirs).iterdir()}
     assert owners == {NOBODY.pw_uid}
 

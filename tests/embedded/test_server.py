@@ -168,6 +168,51 @@ def test_the_server_runs_in_a_folder_with_a_long_path(folder: Path) -> None:
     assert len(os.fsencode(out)) < MAX_SOCKET_FOLDER
 
 
+@pytest.mark.parametrize("name", ['it\'s $HOME `id` "a" \\ ü', "mugs, cups"])
+def test_the_server_runs_in_a_folder_with_any_characters(
+    folder: Path, name: str
+) -> None:
+    odd = folder / name
+    odd.mkdir()
+    assert query(odd, "select 1") == (0, "1", "")
+
+
+@pytest.mark.parametrize("name", [b"two\nlines", b"no \xff UTF-8"])
+def test_a_folder_that_postgresql_cannot_use_is_refused(
+    folder: Path, name: bytes
+) -> None:
+    odd = folder / os.fsdecode(name)
+    odd.mkdir()
+    code, _, error = query(odd, "select 1")
+    assert code == 1
+    assert error.endswith("rename the folder")
+    assert len(error.splitlines()) == 1
+
+
+def test_data_of_another_version_are_refused_with_a_remedy(folder: Path) -> None:
+    assert query(folder, "select 1") == (0, "1", "")
+    (home(folder) / "data/PG_VERSION").write_text("9.6\n")
+    code, _, error = query(folder, "select 1")
+    assert code == 1
+    assert "initialized by PostgreSQL version 9.6" in error
+    assert "; set PG_BINDIR to the programs of that version, or" in error
+
+
+@pytest.mark.parametrize("name", ["socket", "data.new", "data/server.log"])
+def test_a_file_in_the_place_of_a_folder_is_an_error_of_one_line(
+    folder: Path, name: str
+) -> None:
+    wrong = folder / ".postgres" / name
+    wrong.parent.mkdir(parents=True)
+    wrong.touch()
+    code, _, error = query(folder, "select 1")
+    assert code == 1
+    assert error.startswith("finetune: ")
+    assert "no log" not in error
+    assert len(error.splitlines()) == 1
+    shutil.rmtree(folder / ".postgres")
+
+
 def test_a_command_that_waits_for_another_can_be_stopped(folder: Path) -> None:
     assert query(folder, "select 1") == (0, "1", "")
     with (home(folder) / "lock").open() as held:
