@@ -159,6 +159,27 @@ def open_snapshot(examples: Relation, reads: Sequence[Relation]) -> Iterator[Sna
         yield Snapshot(connection)
 
 
+# Waits until nothing blocks a read of the relations, of what their views read, and of
+# their partitions. pg_relation_size() locks one of them at a time, until it returns.
+_WAIT_QUERY = """
+with recursive reads (relation) as (
+    select unnest(%s::regclass[])::oid
+    union
+    select edges.below
+    from reads
+    inner join (
+        select ev_class, refobjid
+        from pg_rewrite
+        inner join pg_depend on objid = pg_rewrite.oid
+        where classid = 'pg_rewrite'::regclass and refclassid = 'pg_class'::regclass
+        union all
+        select inhparent, inhrelid from pg_inherits
+    ) as edges (above, below) on edges.above = reads.relation
+)
+select pg_relation_size(relation) from reads
+"""
+
+
 def _lock(connection: psycopg.Connection, relations: Sequence[Relation]) -> None:
     """Lock the relations without ever waiting for one while another is locked.
 
@@ -166,16 +187,15 @@ def _lock(connection: psycopg.Connection, relations: Sequence[Relation]) -> None
     export, and PostgreSQL might end the build. Nothing was read before a rollback, so
     it loses nothing.
     """
-    lock = sql.SQL("lock table {} in access share mode")
+    names = [sql.Identifier(*relation.path) for relation in relations]
+    lock = sql.SQL("lock table {} in access share mode nowait")
     while True:
-        for relation in relations:
-            statement = lock.format(sql.Identifier(*relation.path))
-            try:
-                connection.execute(statement + sql.SQL(" nowait"))
-            except errors.LockNotAvailable:
-                connection.rollback()
-                connection.execute(statement)
-                connection.rollback()
-                break
+        try:
+            connection.execute(lock.format(sql.SQL(", ").join(names)))
+        except errors.LockNotAvailable:
+            connection.rollback()
+            # `lock table` itself would wait with a view locked for what the view reads.
+            connection.execute(_WAIT_QUERY, [[name.as_string() for name in names]])
+            connection.rollback()
         else:
             return
