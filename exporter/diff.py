@@ -36,6 +36,7 @@ class _Example(NamedTuple):
 
     id: str
     side: str
+    bits: int
     texts: list[str | None]
 
     @property
@@ -83,7 +84,7 @@ def _examples(file: IO[bytes], document: dict[str, Any]) -> Iterator[_Example]:
             row = orjson.loads(line)
             side = row[columns["split"]] if columns["split"] else "train"
             texts = [row[name] if name else None for name in names]
-            yield _Example(str(row[columns["id"]]), side, texts)
+            yield _Example(str(row[columns["id"]]), side, _BITS[side], texts)
         except (ValueError, KeyError, TypeError) as error:
             raise FinetuneError(
                 f"{file.name}:{number}: not a line of an export; run finetune export "
@@ -110,7 +111,7 @@ def _compare_examples(
         for example, shift in ((before, 0), (after, 2)):
             if example:
                 code = hash(example.question)
-                sides[code] = sides.get(code, 0) | _BITS[example.side] << shift
+                sides[code] = sides.get(code, 0) | example.bits << shift
     titles = Counter(_kind(bits & 3, bits >> 2) for bits in sides.values())
     return {
         "pairs": {**{kind: pairs[kind] for kind in KINDS}, "samples": samples},

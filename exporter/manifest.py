@@ -5,8 +5,9 @@ import subprocess
 from collections.abc import Collection
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
+import msgspec
 import orjson
 
 from exporter import __version__
@@ -29,6 +30,92 @@ NAMES = (CLEAN, TRAINING, VALIDATION, MANIFEST)
 _SHOWN = {"data_set", "funnel", "gate"}
 
 _CHUNK_BYTES = 1 << 20
+
+
+class _Facts(TypedDict):
+    sha256: str
+    bytes: int
+    lines: int
+
+
+class _DataSet(TypedDict):
+    name: str
+    id: str
+    user: str
+    assistant: str
+    system: str | None
+    split: str | None
+
+
+class _Tokens(TypedDict):
+    encoding: str
+    exact: bool
+    total: int
+    longest: int
+    system_prompt: int
+
+
+class _Sizes(TypedDict):
+    titles: int
+    pairs: int
+    characters: int
+
+
+class _Split(_Sizes, total=False):
+    tokens: _Tokens
+
+
+class _Splits(TypedDict):
+    train: _Split
+    validation: _Split
+
+
+class _Run(TypedDict):
+    version: str
+    invocation_id: str
+    built_at: str
+
+
+class _Test(TypedDict):
+    name: str
+    status: str
+    failures: int
+
+
+class _Gate(TypedDict):
+    ran: bool
+    tests: list[_Test]
+
+
+class _Files(TypedDict):
+    """What every command reads in a manifest.json."""
+
+    files: dict[str, _Facts]
+
+
+class _Document(_Files, total=False):
+    """What a report or a diff reads in it. The whole form is manifest.schema.json."""
+
+    created_at: str
+    tool: str
+    git_commit: str | None
+    data_set: _DataSet
+    dialect: str
+    splits: _Splits
+    system_prompt: str | None
+    engine: str
+    relation: dict[str, str | None]
+    dbt: _Run
+    vars: dict[str, Any]
+    funnel: list[dict[str, Any]]
+    gate: _Gate
+    snapshot: str
+    snapshot_at: str
+    server_version: str
+
+
+# A report needs all of these keys.
+KEYS = _Document.__required_keys__ | _Document.__optional_keys__
 
 
 class Manifest(NamedTuple):
@@ -110,6 +197,7 @@ def read(folder: Path, *, complete: bool = False) -> Manifest:
     try:
         content = path.read_bytes()
         document = orjson.loads(content)
+        msgspec.convert(document, _Document if complete else _Files)
         files = {name: FileFacts(**facts) for name, facts in document["files"].items()}
         dialect = document.get("dialect", "messages")
         if dialect not in DIALECTS or (complete and _SHOWN - document.keys()):
@@ -123,10 +211,8 @@ def read(folder: Path, *, complete: bool = False) -> Manifest:
             else "run finetune export"
         )
         raise FinetuneError(f"{path}: {error.strerror}; {fix}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise wrong from error
-    if {tuple(map(type, facts)) for facts in files.values()} - {(str, int, int)}:
-        raise wrong
     return Manifest(hashlib.sha256(content).hexdigest(), files, dialect, document)
 
 

@@ -31,6 +31,7 @@ COLUMNS = {
     "system": None,
     "split": "side",
 }
+TEST: dict[str, object] = {"name": "unique", "status": "pass", "failures": 0}
 
 
 def export(folder: Path, examples: Examples, **changed: object) -> Path:
@@ -55,7 +56,7 @@ def export(folder: Path, examples: Examples, **changed: object) -> Path:
         "relation": {"name": "lamps"},
         "created_at": str(folder),
         "funnel": [{"rule": "long", "rows": 9}, {"position": 7}],
-        "gate": {"tests": [{"name": "unique", "status": "pass"}]},
+        "gate": {"ran": True, "tests": [TEST]},
     }
     (folder / "clean.jsonl").write_bytes(content)
     (folder / "manifest.json").write_text(json.dumps(document | changed))
@@ -145,12 +146,12 @@ CHANGES: dict[str, tuple[dict[str, object], str, dict[str, object]]] = {
         },
     ),
     "a test": (
-        {"gate": {"tests": [{"name": "unique", "status": "warn"}]}},
+        {"gate": {"ran": True, "tests": [TEST | {"status": "warn"}]}},
         "tests",
         {
             "unique": {
-                "old": {"name": "unique", "status": "pass"},
-                "new": {"name": "unique", "status": "warn"},
+                "old": TEST,
+                "new": TEST | {"status": "warn"},
             }
         },
     ),
@@ -266,7 +267,7 @@ def test_differences_are_a_table_in_which_data_are_escaped(tmp_path: Path) -> No
         "| titles | 1 | 1 | 1 |  | 3 |\n\n"
         "| tests | before | after |\n"
         "| --- | --- | --- |\n"
-        "| unique | status pass | status warn |\n\n"
+        "| unique | status pass, failures 0 | status warn, failures 0 |\n\n"
         "Came, such as:\n\n"
         "- \\[Lamp\\]\\(x\\) \\|  (train)\n\n"
         "Went, such as:\n\n"
@@ -299,6 +300,10 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "an older manifest": (
         spoilt(lambda document: document.pop("gate")),
         "manifest.json: not a manifest of finetune export; run it again",
+    ),
+    "a side of another name": (
+        spoilt(lambda document: document["data_set"].update(split="title")),
+        "clean.jsonl:1: not a line of an export; run finetune export again",
     ),
     "other columns": (
         spoilt(lambda document: document["data_set"].update(user="name")),

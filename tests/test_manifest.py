@@ -165,7 +165,13 @@ def folder(tmp_path: Path) -> Path:
     for name in ("train.jsonl", "valid.jsonl"):
         (tmp_path / name).write_bytes(TEXT)
         facts[name] = FACTS._asdict()
-    document = {"files": facts, "data_set": {}, "funnel": [], "gate": {}}
+    keys = ("name", "id", "user", "assistant", "system", "split")
+    document = {
+        "files": facts,
+        "data_set": dict.fromkeys(keys, "x"),
+        "funnel": [],
+        "gate": {"ran": False, "tests": []},
+    }
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     return tmp_path
 
@@ -251,6 +257,30 @@ def test_a_manifest_with_only_files_is_not_complete(folder: Path, key: str) -> N
     del document[key]
     path.write_text(json.dumps(document))
     assert manifest.read(folder).document == document
+    with pytest.raises(FinetuneError) as refused:
+        manifest.read(folder, complete=True)
+    assert str(refused.value) == (
+        f"{path}: not a manifest of finetune export; run it again"
+    )
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"vars": None},
+        {"git_commit": 7},
+        {"data_set": {"name": "lamps"}},
+        {"funnel": [7]},
+        {"gate": {"ran": True, "tests": [{"name": "unique"}]}},
+        {"splits": {"train": {"pairs": 1}}},
+    ],
+)
+def test_a_part_of_another_version_is_an_error_of_what_shows_it(
+    folder: Path, part: dict[str, object]
+) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | part))
+    manifest.read(folder)
     with pytest.raises(FinetuneError) as refused:
         manifest.read(folder, complete=True)
     assert str(refused.value) == (

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,6 @@ from exporter.report.texts import as_code, as_html, ending, opening, redacted
 PAGE, CARD = "report.html", "README.md"
 _MARK = "Written by finetune report, which replaces it as long as this line is here"
 
-# The keys that a report needs and that not every manifest has.
-_KEYS = {"splits", "vars", "dialect", "dbt", "relation", "snapshot", "system_prompt"}
 _SIDES = {"train": manifest.TRAINING, "validation": manifest.VALIDATION}
 
 Samples = dict[str, list[dict[str, Any]]]
@@ -74,14 +73,13 @@ def write(
 def _refuse_other_version(folder: Path, doc: dict[str, Any]) -> None:
     """Refuse a manifest that lacks keys or contradicts the lines of its files."""
     lines = {name: facts["lines"] for name, facts in doc["files"].items()}
-    try:
-        valid = doc.keys() >= _KEYS and all(
-            doc["splits"][side]["pairs"] == lines.get(name, 0)
-            for side, name in _SIDES.items()
-        )
-    except (KeyError, TypeError):
-        valid = False
-    if not valid or not lines.get(manifest.TRAINING):
+    valid = doc.keys() >= manifest.KEYS and all(
+        doc["splits"][side]["pairs"] == lines.get(name, 0)
+        for side, name in _SIDES.items()
+    )
+    if not (
+        valid and lines.get(manifest.TRAINING) and doc["splits"]["train"]["titles"]
+    ):
         raise FinetuneError(
             f"{folder}: its manifest is of another version; run finetune export again"
         )
@@ -111,6 +109,7 @@ def _render(variables: dict[str, Any]) -> tuple[str, str]:
         "n": "{:,}".format,
         "opening": opening,
         "ending": ending,
+        "shell": shlex.quote,
         "string_json": lambda value: json.dumps(value, ensure_ascii=False),
     }
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")

@@ -122,6 +122,8 @@ def test_every_dialect_has_a_report(
             "The data set&#39;s own",
         ),
         ([("lamp", "it shines")], {"vars": {}}, "<td>none</td>"),
+        # The command can be pasted into a shell.
+        ([("lamp", "it shines")], {"vars": {"a": "it's"}}, "it'&#34;'&#34;'s"),
         (
             [("lamp", "it shines")],
             {"gate": {"ran": False, "tests": []}},
@@ -208,7 +210,7 @@ def test_what_changed_since_an_earlier_export_is_shown(
     done = workspace.finetune("report", "--since", "old")
     assert done.returncode == 0, done.stderr
     text = re.sub("<[^>]*>", " ", (files / "report.html").read_text())
-    assert re.search(r"pairs +1 +0 +0 +302 ", text)
+    assert re.search(r"pairs +1 +0 +0 +0 +302 ", text)
     assert re.search(
         r"vars +min_title_occurrences: 9 +min_title_occurrences: 10 ", text
     )

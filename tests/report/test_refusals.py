@@ -1,5 +1,6 @@
 """A report replaces no other card, forges and leaks nothing, and verifies the files."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -97,9 +98,20 @@ def test_a_manifest_that_contradicts_its_files_is_refused(
     write_export(sample_files, folder, [("lamp", "it shines")], splits={"train": {}})
     done = workspace.finetune("report")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert (
-        "its manifest is of another version; run finetune export again" in done.stderr
-    )
+    assert "manifest.json: not a manifest of finetune export; run it" in done.stderr
+    for change in ({"pairs": 2}, {"titles": 0}):
+        shutil.rmtree(folder)
+        write_export(sample_files, folder, [("lamp", "it shines")])
+        path = folder / "manifest.json"
+        document = json.loads(path.read_bytes())
+        document["splits"]["train"] |= change
+        path.write_text(json.dumps(document))
+        done = workspace.finetune("report")
+        assert done.returncode == 1
+        assert done.stderr == (
+            "finetune: files: its manifest is of another version; run finetune export "
+            "again\n"
+        )
 
 
 def test_a_title_cannot_end_its_cell_or_its_code_span() -> None:
