@@ -1,5 +1,6 @@
 """Each odd kind of file breaks a rule of its own, with a fix that works when pasted."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -26,6 +27,24 @@ def test_a_pasted_fix_leaves_a_file_without_a_fault(kind: str, tmp_path: Path) -
     other = tmp_path / "OTHER.jsonl"
     left = {finding.rule for finding in findings(other if other.exists() else path)}
     assert left <= {"no-final-newline", "crlf"} - {rule}
+
+
+@pytest.mark.parametrize("name", ["my rows.jsonl.gz", "my rows.jsonl"])
+@pytest.mark.parametrize("kind", sorted(FILES.keys() - {"gzip", "tar", "zip"}))
+def test_a_pasted_fix_unpacks_a_compressed_file_first(
+    kind: str, name: str, tmp_path: Path
+) -> None:
+    content, rule = FILES[kind]
+    packed = gzip.compress(content)
+    (tmp_path / name).write_bytes(packed)
+    fix = next(f.fix for f in findings(tmp_path / name) if f.rule == rule)
+    command = fix.split(": ", 1)[1]
+    if not shutil.which(command.split()[0]):
+        pytest.skip(f"{command.split()[0]} is absent")
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False)
+    left = {finding.rule for finding in findings(tmp_path / "OTHER.jsonl")}
+    assert left <= {"no-final-newline", "crlf"} - {rule}
+    assert (tmp_path / name).read_bytes() == packed
 
 
 @pytest.mark.parametrize("kind", NAMED)

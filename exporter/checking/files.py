@@ -54,6 +54,7 @@ def check_file(
                 name = name.removesuffix(".gz")
                 named_gz = name != path.name
                 checker.report(Fault("gzip" if named_gz else "gzip-misnamed"))
+                checker.compressed = True
                 file = stack.enter_context(gzip.open(file))
             try:
                 with step(reading("checking", path, opened)):
@@ -90,6 +91,7 @@ class _Checker:
         on_example: OnExample | None,
     ) -> None:
         self.contents = Contents(path)
+        self.compressed = False
         self._rules = rules
         self._on_finding = on_finding
         self._on_example = on_example
@@ -104,7 +106,14 @@ class _Checker:
         readers: list[str] | None = None,
     ) -> None:
         """Report a fault of this file."""
-        self._rules.report(self._on_finding, fault, self.contents.path, line, readers)
+        self._rules.report(
+            self._on_finding,
+            fault,
+            self.contents.path,
+            line,
+            readers,
+            unpack=self.compressed,
+        )
 
     def report_limits(self, kind: str, rule: str, count: int, detail: str) -> None:
         """Report each limit that a count breaks; `detail` is formatted with both."""

@@ -87,11 +87,14 @@ class Rules:
         file: object,
         line: int | None = None,
         readers: Sequence[str] | None = None,
+        *,
+        unpack: bool = False,
     ) -> None:
         """Call `on_finding` if any reader refuses the fault or warns of it.
 
         Only these `readers` are considered, by default all chosen ones. If any
-        refuses the fault, those that only warn of it are not named.
+        refuses the fault, those that only warn of it are not named. With `unpack`
+        the command that fixes the file unpacks it first.
         """
         name, key, _ = fault
         file, detail = as_utf8(file), as_utf8(fault.detail)
@@ -105,7 +108,10 @@ class Rules:
                 what = f"{what} ({self._summary(affected)}: {rule.why})"
                 if self.dialect != "messages":
                     fix = fix.replace(_MESSAGES, _example(self.dialect))
-                fix = fix.replace("FILE", shlex.quote(file))
+                named = shlex.quote(file)
+                if unpack and fix.endswith("> OTHER.jsonl"):
+                    named = f"<(gunzip < {named})"
+                fix = fix.replace("FILE", named)
                 finding = (file, line, key, name, severity, affected, what, fix)
                 on_finding(Finding(*finding))
                 return
