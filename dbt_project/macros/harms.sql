@@ -28,8 +28,8 @@
             ~ '|szlig|eth|thorn|[lrud]arr|check|starf?|hearts|permil|infin|radic|i?excl|iquest'
             ~ '|ord[fm]|alpha|beta|[AEIOUYaeiouyNnCcOoSsZz](acute|grave|circ|tilde|uml|ring'
             ~ '|cedil|slash|lig|caron)|[AaOo]Elig|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}'
-            ~ '|[lg]e|ne|pi|[oO]mega|[dD]elta|mu|harr|spades|clubs|diams|Tab|NewLine|num|sol'
-            ~ '|lpar|rpar|colon|comma|period|percnt|AMP|LT|GT|QUOT|COPY|REG);'),
+            ~ '|[lg]e|ne|Omega|Delta|mu|harr|spades|clubs|diams|Tab|NewLine'
+            ~ '|lpar|rpar|percnt|AMP|LT|GT|QUOT|COPY|REG);'),
         ('control_token', 'token', '<[|][A-Za-z0-9_-]{1,40}[|]?>|<[a-z_]{1,20}[|]>|<｜[^<>]{1,40}｜>'
             ~ '|</?s>|<(bos|eos|pad|unk|mask|cls|sep|sop|eop|eod|eo[ah]|image|video)>|<</?SYS>>'
             ~ '|<(start|end)_of_(turn|image|audio|utterance)>|<(image|audio|video)_soft_token>'

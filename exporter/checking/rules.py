@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from exporter.chat import fill, line_template
@@ -22,6 +22,7 @@ _SEVERITIES = {"accepts": "accepted", "warns": "warning", "refuses": "error"}
 _MESSAGES = '{"messages": [...]}'
 
 
+@cache
 def _example(dialect: str) -> str:
     """Return the form of a row in a dialect."""
     line = fill(line_template(None, dialect), b'"..."', b'"..."')

@@ -58,7 +58,7 @@ PHONE = re.compile(any_of("phone"))
 
 # The same for the bytes of JSON, which may have a backslash before each slash. An
 # expression is fast if it begins with one fixed character.
-_TAG, _ENTITY = (re.compile(p.replace("</?", r"<\\?/?").encode()) for p in _HTML)
+_TAG, _ENTITY = (re.compile(p.replace("</?", r"<(?:\\?/)?").encode()) for p in _HTML)
 _LESS, _AND = b"<&"
 _ESCAPED = re.compile(rb"\\u00(3[cCeE]|26)")
 

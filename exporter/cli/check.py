@@ -76,10 +76,10 @@ def check(
 ) -> None:
     """Check FILES against the rules of every reader, offline.
 
-    FILES are chat JSONL of any origin, plain or .gz; a file with the word valid,
-    val, dev, test or eval in its name is for validation. Without FILES, the last
-    export is checked, also against its manifest. Readers of other dialects are
-    left out.
+    FILES are chat JSONL of any origin, plain or .gz; a file with a word
+    such as valid, dev, test or eval in its name is for validation (docs/check.md).
+    Without FILES, the last export is checked, also against its manifest. Readers
+    of other dialects are left out.
 
     An error is what a reader refuses, and exits with 1. Warnings exit with 0.
     """
