@@ -15,6 +15,7 @@ from markupsafe import Markup
 from exporter import jinja, manifest
 from exporter.checking.rules import read_rules
 from exporter.diff import compare
+from exporter.display import counted
 from exporter.errors import FinetuneError
 from exporter.files import drafts, publish
 from exporter.report.context import (
@@ -51,11 +52,13 @@ def write(
     Raises:
         FinetuneError: The folder contains no export, or its files have changed.
     """
-    doc = manifest.read(folder, complete=True).document
-    _refuse_other_version(folder, doc)
+    manifest.read(folder, complete=True)
     names = [PAGE] if _is_foreign(folder / CARD) else [PAGE, CARD]
     with drafts(folder, *names) as opened:
         manifest.verify(folder)
+        # Not before the folder is locked: an export may have replaced it.
+        doc = manifest.read(folder, complete=True).document
+        _refuse_other_version(folder, doc)
         paths = [folder / n for n in _SIDES.values() if n in doc["files"]]
         profile = Profile(paths, read_rules(dialect=doc["dialect"]))
         variables = context(doc, profile, options)
@@ -88,10 +91,11 @@ def _refuse_other_version(folder: Path, doc: dict[str, Any]) -> None:
 def _is_foreign(path: Path) -> bool:
     """Return whether a card exists that finetune report did not write."""
     try:
+        # What is no file is refused as the target; a pipe would wait for its writer.
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             return _MARK.encode() not in file.read(4096)
-    except (FileNotFoundError, IsADirectoryError):
-        return False
     except OSError as error:
         raise FinetuneError(
             f"{path}: cannot be read: {error.strerror}; fix its rights, or remove it"
@@ -107,6 +111,7 @@ def _render(variables: dict[str, Any]) -> tuple[str, str]:
         "code": as_code,
         "character": character_name,
         "n": "{:,}".format,
+        "counted": counted,
         "opening": opening,
         "ending": ending,
         "shell": shlex.quote,

@@ -1,8 +1,10 @@
 """A report replaces no other card, forges and leaks nothing, and verifies the files."""
 
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import yaml
@@ -71,6 +73,45 @@ def test_a_card_that_it_did_not_write_is_not_replaced(
     assert "files/README.md is not replaced" in done.stderr
     assert "to get a card: rm files/README.md\n" in done.stderr
     assert (files / "README.md").read_text() == "# Mine\n"
+
+
+def test_a_card_that_is_a_pipe_is_refused_and_not_waited_for(
+    sample_files: Path, workspace: Workspace
+) -> None:
+    files = workspace.folder / "files"
+    shutil.copytree(sample_files, files)
+    (files / "README.md").unlink()
+    os.mkfifo(files / "README.md")
+    done = workspace.finetune("report")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "finetune: files/README.md: exists and is not a plain file; choose another "
+        "name\n"
+    )
+
+
+# Replaces the export in `files` just before it is locked.
+REPLACED = """
+import shutil, sys
+from exporter.cli import main
+def replace(event, _):
+    if event == "fcntl.flock":
+        shutil.copytree("new", "files", dirs_exist_ok=True)
+sys.addaudithook(replace)
+sys.argv[1:] = ["report"]
+main()
+"""
+
+
+def test_an_export_that_ends_before_the_report_locks_the_folder_is_shown_whole(
+    sample_files: Path, workspace: Workspace
+) -> None:
+    shutil.copytree(sample_files, workspace.folder / "files")
+    write_export(sample_files, workspace.folder / "new", [("lamp", "it shines")])
+    done = workspace.run([sys.executable, "-c", REPLACED])
+    assert done.returncode == 0, done.stderr
+    page = (workspace.folder / "files/report.html").read_text()
+    assert "1 example to train on" in page
 
 
 def test_likely_secrets_of_the_data_are_not_on_the_page(
