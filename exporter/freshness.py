@@ -57,8 +57,8 @@ _SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
 def require_fresh(build: Build) -> Build:
     """Return the build with its tests as they compile now.
 
-    If a file of the project differs from the one that dbt read last, dbt compiles the
-    project again, into a temporary folder.
+    If a file of the project differs from the one that dbt read last, or the schema may
+    be another one, dbt compiles the project again, into a temporary folder.
 
     Raises:
         FinetuneError: A part of the data set failed in dbt's last run, or changed since
@@ -69,7 +69,7 @@ def require_fresh(build: Build) -> Build:
         raise FinetuneError(f"{'; '.join(failures[:3])}; run dbt build")
     files = _changed_files(build.artifacts)
     now = build
-    if files is None or files or not _is_compiled(build):
+    if files != [] or _may_have_moved(build) or not _is_compiled(build):
         now = _recompiled(build)
     changes = [*_changes(build, now)]
     if changes:
@@ -81,7 +81,7 @@ def require_fresh(build: Build) -> Build:
 
 
 def _failures(build: Build) -> Iterator[str]:
-    """Yield what failed in dbt's last run, and which options it built other rows by."""
+    """Yield what failed in dbt's last run, and what made it build other rows."""
     needed = build.unique_ids
     for result in build.artifacts.results["results"]:
         if result["unique_id"] in needed and result["status"] in _BAD_STATUSES:
@@ -90,23 +90,13 @@ def _failures(build: Build) -> Iterator[str]:
     for option in ("empty", "sample"):
         if build.artifacts.results["args"].get(option):
             yield f"dbt's last run had the option --{option}, which leaves rows out"
-    schemas, wanted = {*_target_schemas(build)}, os.environ.get("DBT_SCHEMA")
-    if wanted and schemas and wanted not in schemas:
-        yield f"built in schema {min(schemas)}, but DBT_SCHEMA is {wanted}"
 
 
-def _target_schemas(build: Build) -> Iterator[str]:
-    """Yield the schema of the target, from that of each model.
-
-    A project may have its own macro for a model with the config `schema`; only the
-    form TARGET_SCHEMA, which dbt's own macro gives, tells the target.
-    """
-    for unique_id in build.unique_ids:
-        node = build.artifacts.node(unique_id)
-        if node["resource_type"] in ("model", "seed"):
-            suffix = f"_{own}" if (own := node["config"].get("schema")) else ""
-            if node["schema"].endswith(suffix):
-                yield node["schema"].removesuffix(suffix)
+def _may_have_moved(build: Build) -> bool:
+    """Return whether DBT_SCHEMA is set, but none of the models is in that schema."""
+    wanted = os.environ.get("DBT_SCHEMA")
+    nodes = map(build.artifacts.node, build.unique_ids)
+    return bool(wanted) and wanted not in {node.get("schema") for node in nodes}
 
 
 def _changed_files(artifacts: Artifacts) -> list[str] | None:
@@ -234,6 +224,9 @@ def _changes(build: Build, now: Build) -> Iterator[str]:
     """Yield the name of each part of the data set that changed since it was built."""
     if now.data_set != build.data_set:
         yield f"the data set {now.data_set.name} ({now.data_set.path})"
+    if now.examples != build.examples:
+        yield f"{build.examples}, which dbt now builds as {now.examples}"
+        return
     yield from _changed_nodes(build, now)
     artifacts = build.artifacts
     built_sql: dict[str, str | None] = {}

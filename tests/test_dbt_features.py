@@ -10,7 +10,7 @@ PROJECT = {
     "dbt_project.yml": "name: shop\nprofile: finetune\n",
     "macros/schemas.sql": """
 {% macro generate_schema_name(custom_schema_name, node) %}
-{{ custom_schema_name or target.schema }}
+{{ custom_schema_name or target.schema ~ '_' ~ node.resource_type }}
 {% endmacro %}
 """,
     "functions/spelled.sql": "select 'Question '\n  || $1",
@@ -87,9 +87,7 @@ def test_a_model_that_uses_a_function_is_exported_from_a_schema_of_its_own(
     assert '"Question 12"' in (files / "latest/train.jsonl").read_text()
     other = replace(shop, environment=shop.environment | {"DBT_SCHEMA": "prod"})
     other.project = shop.project
-    assert "built in schema dev, but DBT_SCHEMA is prod; run" in refusal(
-        other, "latest"
-    )
+    assert "changed since the build: model answers; run" in refusal(other, "latest")
 
 
 def test_a_model_that_cannot_be_exported_is_an_error_with_its_key(

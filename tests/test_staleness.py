@@ -95,7 +95,7 @@ STALE: dict[str, tuple[Callable[[Workspace], object], str]] = {
     ),
     "the target": (
         lambda w: w.environment.update(DBT_SCHEMA="elsewhere"),
-        "built in schema finetune, but DBT_SCHEMA is elsewhere",
+        "finetune.training_pairs, which dbt now builds as elsewhere.training_pairs",
     ),
     "the database": (
         lambda w: w.environment.update(PGDATABASE="postgres"),
