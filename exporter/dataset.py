@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 from exporter.chat import SLOT, Prompt
 from exporter.errors import FinetuneError
 
+# What the unique id of a relation in the database begins with.
+_RELATIONS = ("model.", "seed.", "snapshot.", "source.")
+
 _REQUIRED = ("examples", "id", "user", "assistant")
 _KEYS = (*_REQUIRED, "system", "system_prompt", "split", "funnel", "outcomes")
 
@@ -118,8 +121,12 @@ def read(manifest: dict[str, Any], name: str) -> DataSet:
         model = values[key]
         if not model:
             continue
-        nodes = exposure["depends_on"]["nodes"]
-        found = [name for name in nodes if node(manifest, name)["name"] == model]
+        found = [
+            unique_id
+            for unique_id in exposure["depends_on"]["nodes"]
+            if unique_id.startswith(_RELATIONS)
+            and node(manifest, unique_id)["name"] == model
+        ]
         if len(found) != 1:
             fix = "leave only one there" if found else f"add ref('{model}') to it"
             raise FinetuneError(

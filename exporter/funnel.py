@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from numbers import Number
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -46,7 +47,7 @@ def read_funnel(snapshot: Snapshot, build: Build) -> Funnel:
         rows = snapshot.query(f"select * from {snapshot.quoted(*build.funnel.path)}")
         if not rows:
             raise FinetuneError(f"{build.funnel} is empty; run dbt build")
-        if all(isinstance(row.get("position"), int) for row in rows):
+        with suppress(KeyError, TypeError):  # Another project's may have none, or null.
             rows.sort(key=itemgetter("position"))
     results = build.artifacts.results
     run = {

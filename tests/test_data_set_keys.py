@@ -24,7 +24,7 @@ def manifest(
         "config": {"meta": {"finetune": keys}},
         "depends_on": {
             "nodes": [
-                *("source.shop.raw", "metric.shop.answered", "function.shop.upper"),
+                *("source.shop.raw", "metric.shop.answers", "function.shop.upper"),
                 *(f"model.{n}" for n in names),
             ]
         },
@@ -34,7 +34,7 @@ def manifest(
         "exposures": {"one": exposure, "other": dashboard},
         "nodes": {f"model.{name}": {"name": name.split(".")[-1]} for name in names},
         "sources": {"source.shop.raw": {"name": "raw"}},
-        "metrics": {"metric.shop.answered": {"name": "answered"}},
+        "metrics": {"metric.shop.answers": {"name": "answers"}},
         "functions": {"function.shop.upper": {"name": "upper"}},
     }
 

@@ -161,6 +161,20 @@ def test_columns_of_our_names_may_hold_anything_in_a_funnel_of_others(
     assert funnel_table(found.rules) == ""
 
 
+def test_the_position_of_a_rule_may_be_any_number(
+    build: Build, workspace: Workspace
+) -> None:
+    workspace.sql("drop table funnel")
+    workspace.sql(
+        "create table funnel as"
+        " select n::numeric / 2 as position, 'r' || n as rule"
+        " from unnest(array[3, 1, 2]) as n"
+    )
+    with postgres.open_snapshot(build.examples, []) as snapshot:
+        rules = read_funnel(snapshot, build).rules
+    assert [rule["rule"] for rule in rules] == ["r1", "r2", "r3"]
+
+
 def test_a_number_in_the_table_may_be_any_number() -> None:
     rule = dict.fromkeys(_COUNTS, 2000) | {"rows_after": Decimal("1000.5")}
     assert "1,000.5" in funnel_table([{"rule": "r", **rule}])

@@ -56,5 +56,27 @@ def test_rows_that_a_trigger_drops_are_reported(workspace: Workspace) -> None:
     assert done.returncode == 0
     assert done.stderr.startswith(
         "1 row loaded into public.product\n"
-        "warning: 2 rows sent; look for a trigger of public.product that drops rows\n"
+        "warning: 2 rows sent; a trigger of public.product dropped the others, or "
+        "moved them to other tables\n"
     )
+
+
+MOVING = """
+create table product_one (check (uid = '1')) inherits (product);
+create function move_rows() returns trigger language plpgsql as $$
+begin
+    insert into product_one values (new.*);
+    return null;
+end $$;
+create trigger moving before insert on product
+for each row execute function move_rows()
+"""
+
+
+def test_rows_that_a_trigger_moves_to_a_child_are_loaded(workspace: Workspace) -> None:
+    workspace.insert([])
+    workspace.sql(MOVING)
+    done = workspace.finetune("load", "-", text=GOOD)
+    assert done.returncode == 0, done.stderr
+    assert "warning: 1 row sent; a trigger of public.product dropped" in done.stderr
+    assert workspace.sql("select uid from product") == [("1",)]

@@ -62,8 +62,8 @@ def funnel(
     if not table:
         raise build.data_set.error(
             "funnel",
-            f"{build.funnel} has other columns than filter_funnel; finetune funnel "
-            f"{build.data_set.name} --json shows them",
+            f"{build.funnel} has other columns than filter_funnel; add --json to see "
+            "them",
         )
     click.echo(table)
     for rule, rows in dropped.items():

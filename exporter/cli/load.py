@@ -101,8 +101,8 @@ def load_files(
     say(f"{counted(count, 'row')} loaded into {raw}")
     if count != stats.rows:
         say(
-            f"warning: {counted(stats.rows, 'row')} sent; look for a trigger of {raw} "
-            "that drops rows"
+            f"warning: {counted(stats.rows, 'row')} sent; a trigger of {raw} "
+            "dropped the others, or moved them to other tables"
         )
     if stats.rejected_lines:
         say(
