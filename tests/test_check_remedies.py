@@ -78,15 +78,28 @@ def test_a_name_without_jsonl_is_reported_only_for_a_file_of_rows(
     assert [finding.rule for finding in findings(path)] == ["zip"]
 
 
-def test_the_fix_of_a_key_leaves_other_keys_as_they_are(tmp_path: Path) -> None:
+MISSPELLED = {
+    "messages": (
+        {"Messages": [{"Role": "user", "Content": "Bag"}], "toolChoice2": 1},
+        {"messages": [{"role": "user", "content": "Bag"}], "toolChoice2": 1},
+    ),
+    "gemini": (
+        {"contents": [{"Role": "user", "Parts": [{"Text": "Bag"}]}], "labelA": 1},
+        {"contents": [{"role": "user", "parts": [{"text": "Bag"}]}], "labelA": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", MISSPELLED)
+def test_the_fix_of_a_key_leaves_other_keys_as_they_are(
+    tmp_path: Path, dialect: str
+) -> None:
     path = tmp_path / "train.jsonl"
-    row = {"Messages": [{"Role": "user", "Content": "Bag"}], "toolChoice2": 1}
+    row, fixed = MISSPELLED[dialect]
     path.write_text(json.dumps(row))
-    fix = next(f.fix for f in findings(path) if f.rule == "key-case")
+    found = findings(path, dialect=dialect)
+    fix = next(f.fix for f in found if f.rule == "key-case")
     if not shutil.which("jq"):
         pytest.skip("jq is absent")
     subprocess.run(["bash", "-c", fix.split(": ", 1)[1]], cwd=tmp_path, check=True)
-    assert json.loads((tmp_path / "OTHER.jsonl").read_text()) == {
-        "messages": [{"role": "user", "content": "Bag"}],
-        "toolChoice2": 1,
-    }
+    assert json.loads((tmp_path / "OTHER.jsonl").read_text()) == fixed
