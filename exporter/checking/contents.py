@@ -166,8 +166,9 @@ class Contents:
 def _normalized(text: str) -> str:
     """Return a text in lower case, without blanks and characters of no width."""
     text = "".join(text.lower().split())
-    for character in _NO_WIDTH if not text.isascii() else "":
-        text = text.replace(character, "")
+    if not text.isascii():
+        for character in _NO_WIDTH:
+            text = text.replace(character, "")
     return text
 
 

@@ -214,7 +214,8 @@ def _text_faults(
     value: object, reserved: re.Pattern[str] | None = None
 ) -> Iterator[Fault]:
     for path, text in _strings(value):
-        for word in dict.fromkeys(reserved.findall(text)) if reserved else ():
+        words = reserved.findall(text) if reserved else []
+        for word in dict.fromkeys(words):
             yield Fault("reserved-word", path, word)
         for rule, found in text_harms(text):
             yield Fault(rule, path, short(found))
