@@ -80,6 +80,7 @@ FILES: dict[str, tuple[bytes, Row | None]] = {
         None,
     ),
     "lines above the header": (f"# Products\n\n{CSV}".encode(), None),
+    "a padded line above it": (f"Products 2026,,\n,,\n{CSV}".encode(), None),
     "lines of fields above it": (gzip.compress(f"Shop,2026\n,\n{CSV}".encode()), None),
     "compressed Windows text": (
         gzip.compress(CSV.replace("lamp", "l\xe4mp").encode("cp1252")),

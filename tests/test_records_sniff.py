@@ -83,6 +83,14 @@ def test_a_broken_first_line_of_a_large_file_costs_its_own_line(
     assert (len(rows), reject.line) == (9_000, 1)
 
 
+def test_a_first_row_without_a_column_costs_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    variants = {"uid": "1", "title": "lamp", "variants": [json.loads(GOOD)]}
+    path.write_text(json.dumps(variants) + "\n" + 2 * GOOD)
+    rows, [reject], _ = rows_in(path)
+    assert (len(rows), reject.line) == (2, 1)
+
+
 def test_a_document_longer_than_the_head_is_refused_with_its_remedy(
     tmp_path: Path,
 ) -> None:

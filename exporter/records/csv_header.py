@@ -52,7 +52,7 @@ def read_header(file: InputFile, columns: Columns, stats: LoadStats) -> Header:
     if fault and is_binary(head[:SIGNATURE_BYTES]):
         raise file.error("binary, not text; write its rows as CSV or JSON Lines")
     if fault:
-        lower = _find_lower_header(rest, columns, len(names))
+        lower = _find_lower_header(rest, columns, names)
         if lower and file.end_of_line == b"\n":
             skip = file.convert(f"tail -n +{number + lower}")
             fault = f"the header is in line {number + lower}; {skip}"
@@ -88,16 +88,18 @@ def _header_start(head: bytes, end_of_line: bytes) -> int:
     return start + len(line + end) if is_sep else start
 
 
-def _find_lower_header(rest: bytes, columns: Columns, width: int) -> int:
+def _find_lower_header(rest: bytes, columns: Columns, first: list[str]) -> int:
     """Return which of the next lines names all columns, counted from 1; 0: none.
 
-    One as wide as the first line is no header of the file, because rows are above it.
+    One as wide as the first line is no header of the file, because rows are above it,
+    unless the first line is a title that a spreadsheet padded to this width.
     """
+    is_title = len([*filter(None, first)]) == 1
     wanted = {*columns.names()}
     for count, line in enumerate(rest.split(b"\n", _MAX_ABOVE)[:-1], 1):
         text = line[:_MAX_BYTES].decode(errors="replace").rstrip("\r")
         names = _split(text, columns)[1]
-        if wanted <= {*names} and len(names) != width:
+        if wanted <= {*names} and (is_title or len(names) != len(first)):
             return count
     return 0
 

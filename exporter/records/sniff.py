@@ -110,7 +110,8 @@ def _refuse_rows_below(
     if alone and not rows and not wanted & outer.keys():
         # Rows whose columns have other names.
         rows = [path for path, _ in below if path.endswith("[]")][:1]
-    if rows:
+    # Else it is a row that lacks a column, above other rows.
+    if rows and (alone or not wanted & outer.keys()):
         program = rows[0] if len(rows) == 1 else _objects(columns)
         keys = ", ".join(path.removesuffix("[]") for path in rows)
         raise file.error(f"the rows are under the key {keys}; {file.jq(program)}")
