@@ -59,7 +59,7 @@ def watch_job(
         raise FinetuneError(
             f"{error.filename or output_dir}: {error.strerror}"
         ) from error
-    if outcome["status"].lower() != "succeeded":
+    if outcome["status"] != "succeeded":
         why = f": {outcome['error']}" if outcome["error"] else ""
         raise FinetuneError(
             f"{job}: {outcome['status']}{why}; fix the data or the options "
@@ -68,6 +68,6 @@ def watch_job(
     tokens = outcome["trained_tokens"]
     trained = f"{tokens:,}" if isinstance(tokens, int) else "an unknown number of"
     model = visible(outcome["fine_tuned_model"] or "")
-    say(f"{model or 'a model that has no name there'}: {trained} tokens trained")
+    say(f"{model or 'a model without a name'}: {trained} tokens trained")
     if model:
         click.echo(model)

@@ -165,6 +165,12 @@ def has_id(value: object) -> bool:
     )
 
 
+def status_of(answer: object) -> str:
+    """Return the status of a job or file in small letters, or "" if it has none."""
+    status = getattr(answer, "status", None)
+    return status.lower() if isinstance(status, str) else ""
+
+
 def number(value: object) -> float:
     """Return a number of an answer, or 0 if it is not one or out of range."""
     if isinstance(value, int | float) and 0 <= value < 1e11:

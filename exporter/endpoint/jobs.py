@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from exporter import __version__, manifest
 from exporter.endpoint.client import Endpoint
-from exporter.endpoint.errors import NoAnswerError
+from exporter.endpoint.errors import NoAnswerError, status_of
 from exporter.errors import FinetuneError
 from exporter.readers import shutdown_warnings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob
 
 # Statuses of a job that ended without a model; with any other status it runs or has
-# succeeded. Endpoints other than OpenAI's use the third spelling, or capitals.
+# succeeded. Endpoints other than OpenAI's use the third spelling.
 WITHOUT_MODEL = {"failed", "cancelled", "canceled"}
 
 # The keys of a request for the ids of files.
@@ -177,7 +177,7 @@ def find_equal(
     If the endpoint stores no metadata, compare model, files, suffix and seed.
     """
     for job in _jobs(endpoint):
-        without_model = str(job.status).lower() in WITHOUT_MODEL
+        without_model = status_of(job) in WITHOUT_MODEL
         if job.id not in exclude and not without_model and _is_equal(job, body):
             return job
     return None

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.endpoint.client import Endpoint
-from exporter.endpoint.errors import number
+from exporter.endpoint.errors import number, status_of
 from exporter.endpoint.parts import send_parts
 from exporter.endpoint.upload_file import (
     MEGABYTE,
@@ -35,12 +35,12 @@ def find_file(
         for file in _same_name(endpoint, upload)
         if file.id not in exclude
         and (file.bytes == upload.facts.bytes or not _is_size(file.bytes))
-        and str(file.status) not in _DELETED
+        and status_of(file) not in _DELETED
     ]
     # The newest, if possible without an error.
     return max(
         found,
-        key=lambda file: (file.status != "error", number(file.created_at)),
+        key=lambda file: (status_of(file) != "error", number(file.created_at)),
         default=None,
     )
 
@@ -164,9 +164,9 @@ def await_processed(endpoint: Endpoint, file: "FileObject", *, wait: float) -> N
     deadline = time.monotonic() + wait
     pause = 0.2
     # Some endpoints have no status.
-    while wait and file.status not in ("processed", None):
+    while wait and status_of(file) not in ("processed", ""):
         status = endpoint.redact(file.status)
-        if file.status == "error":
+        if status_of(file) == "error":
             why = endpoint.redact(file.status_details) or "no reason given"
             raise FinetuneError(
                 f"{endpoint.name}: {file.id} cannot be used: {why}; fix the data, or "

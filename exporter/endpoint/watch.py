@@ -10,7 +10,7 @@ import orjson
 
 from exporter.display import visible
 from exporter.endpoint.client import Endpoint
-from exporter.endpoint.errors import NoAnswerError, number
+from exporter.endpoint.errors import NoAnswerError, number, status_of
 from exporter.endpoint.jobs import WITHOUT_MODEL
 from exporter.files import append
 from exporter.progress import say
@@ -58,7 +58,7 @@ def follow(
     while True:
         try:
             job = endpoint.call(f"retrieving {job_id}", lambda: jobs.retrieve(job_id))
-            if not _is_text(getattr(job, "status", None)):
+            if not status_of(job):
                 raise endpoint.invalid_answer(f"retrieving {job_id}")
             events = _new_events(endpoint, job_id, shown)
         except NoAnswerError as error:
@@ -77,7 +77,7 @@ def follow(
         if endpoint.redact(job.status) != status:
             status = endpoint.redact(job.status)
             say(f"{job_id} is {status}{_estimate(job)}")
-        if job.status.lower() in _ENDED:
+        if status_of(job) in _ENDED:
             return job
         time.sleep(interval)
 
@@ -90,6 +90,7 @@ def record_outcome(
     outcome: dict[str, Any] = {"endpoint": endpoint.name, "job": job.id}
     outcome["error"] = error or None
     outcome |= {name: _storable(getattr(job, name, None)) for name in _OUTCOME}
+    outcome["status"] = status_of(job)
     path = folder / "jobs.jsonl"
     if outcome not in _read_log(path):
         _append_to_log(path, outcome)
@@ -129,10 +130,6 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
 
 def _append_to_log(path: Path, value: dict[str, Any]) -> None:
     append(path, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
 
 
 def _storable(value: object) -> object:

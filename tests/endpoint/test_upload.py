@@ -148,20 +148,24 @@ def test_an_upload_that_a_killed_command_left_open_is_cancelled(
     assert list(folder.glob(".upload-*")) == [elsewhere]
 
 
+@pytest.mark.parametrize("end", ["processed", "PROCESSED"])
 def test_upload_waits_until_a_file_is_processed(
-    server: Server, finetune: Finetune
+    server: Server, finetune: Finetune, end: str
 ) -> None:
-    server.statuses = ["uploaded", "uploaded", "processed"]
-    result = finetune("upload")
+    server.statuses = ["uploaded", "uploaded", end]
+    result = finetune("upload", "--wait", "3")
     assert result.code == 0
     assert server.requests.count("GET /files/{file_id}") == 2
+    server.exchanges.clear()  # The description has no status in capitals.
 
 
+@pytest.mark.parametrize("end", ["error", "Error"])
 def test_a_file_that_the_endpoint_cannot_process_is_an_error(
-    server: Server, finetune: Finetune
+    server: Server, finetune: Finetune, end: str
 ) -> None:
-    server.statuses = ["uploaded", "error"]
-    result = finetune("upload")
+    server.statuses = ["uploaded", end]
+    result = finetune("upload", "--wait", "3")
+    server.exchanges.clear()
     assert result.code == 1
     assert "cannot be used: no reason given; fix the data" in result.err
 
