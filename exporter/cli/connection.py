@@ -2,7 +2,7 @@
 
 import click
 
-from exporter.cli.console import ABOVE_ZERO, EXIT_CODES, Command, option, say, today
+from exporter.cli.console import EXIT_CODES, SECONDS, Command, option, say, today
 from exporter.endpoint.client import Endpoint
 
 EPILOG = f"""\b
@@ -15,9 +15,7 @@ Environment:
 
 def connection_options(command: Command) -> Command:
     """Add --timeout and --retries."""
-    timeout = option(
-        "--timeout SECONDS", "Longest wait for an answer.", ABOVE_ZERO, 300
-    )
+    timeout = option("--timeout SECONDS", "Longest wait for an answer.", SECONDS, 300)
     retries = option(
         "--retries N",
         "Times to repeat a request that got no answer.",

@@ -39,7 +39,11 @@ class _Text(click.types.StringParamType):
 
 
 class Number(click.FloatRange):
-    """A finite number in a range."""
+    """A number in a range with an upper end, because what is huge overflows."""
+
+    def __init__(self, low: float, high: float, *, above: bool = False) -> None:
+        """Set both ends; with `above`, the lower one is not in the range."""
+        super().__init__(low, high, min_open=above)
 
     def convert(
         self,
@@ -49,15 +53,18 @@ class Number(click.FloatRange):
     ) -> float:
         """Return the number, or refuse it as wrong usage."""
         number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number", param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
         return number
 
 
 TEXT = _Text()
 PATH = click.Path(path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
-ABOVE_ZERO = Number(0, min_open=True)
+# A week; a longer time to wait for an answer overflows.
+_MAX_SECONDS = 604_800
+SECONDS = Number(0, _MAX_SECONDS, above=True)
+SECONDS_OR_ZERO = Number(0, _MAX_SECONDS)
 
 
 def option(
@@ -115,7 +122,7 @@ OUTPUT_DIR = option("-o --output-dir DIR", "Folder of the files.", PATH, "files"
 PRICE = option(
     "--price AMOUNT",
     "Price of a million trained tokens, for the bill.",
-    Number(0),
+    Number(0, 1_000_000),
 )
 ENCODING = option(
     "--encoding NAME",

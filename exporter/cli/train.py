@@ -15,7 +15,7 @@ from exporter.cli.connection import (
     connect,
     connection_options,
 )
-from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, QUIET, TEXT, option, say, today
+from exporter.cli.console import OUTPUT_DIR, QUIET, TEXT, Number, option, say, today
 from exporter.cli.stops import report_if_stopped
 from exporter.cli.watch import watch_job
 from exporter.display import visible_json
@@ -56,7 +56,7 @@ def _parse_extra(
 @option(
     "--learning-rate-multiplier X",
     "Factor on the endpoint's learning rate.",
-    ABOVE_ZERO,
+    Number(0, 1000, above=True),
 )
 @option(
     "--extra KEY=JSON",

@@ -12,7 +12,16 @@ from exporter.cli.connection import (
     connect,
     connection_options,
 )
-from exporter.cli.console import OUTPUT_DIR, QUIET, TEXT, Number, option, say, today
+from exporter.cli.console import (
+    OUTPUT_DIR,
+    QUIET,
+    SECONDS_OR_ZERO,
+    TEXT,
+    Number,
+    option,
+    say,
+    today,
+)
 from exporter.cli.stops import report_if_stopped
 from exporter.endpoint.jobs import model_notes
 from exporter.endpoint.parts import cancel_open_uploads
@@ -33,21 +42,21 @@ def _bytes(
 @option(
     "--parts-above MB",
     "Send files larger than this in parts.  [default: the endpoint's limit]",
-    Number(0),
+    Number(0, 1_000_000),
     callback=_bytes,
 )
 @option(
     "--part-size MB",
     "Size of a part; after a failure only that part is sent again.",
     # OpenAI accepts parts of up to 64 MB (API reference, read 2026-11-22).
-    Number(0, 64, min_open=True),
+    Number(0, 64, above=True),
     default=32,
     callback=_bytes,
 )
 @option(
     "--wait SECONDS",
     "Longest wait until a file is processed; 0: do not wait.",
-    Number(0),
+    SECONDS_OR_ZERO,
     default=1800,
 )
 @option(

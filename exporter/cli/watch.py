@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from exporter.cli.connection import EPILOG, connect, connection_options
-from exporter.cli.console import ABOVE_ZERO, OUTPUT_DIR, option, say
+from exporter.cli.console import OUTPUT_DIR, SECONDS, option, say
 from exporter.cli.stops import report_if_stopped
 from exporter.display import visible
 from exporter.endpoint.client import Endpoint
@@ -23,7 +23,7 @@ def _job_id(_context: click.Context, _argument: click.Parameter, value: str) -> 
 
 @click.command(epilog=EPILOG)
 @click.argument("job", callback=_job_id)
-@option("--interval SECONDS", "Time between two requests.", ABOVE_ZERO, 10)
+@option("--interval SECONDS", "Time between two requests.", SECONDS, 10)
 @OUTPUT_DIR
 @connection_options
 def watch(
