@@ -4,7 +4,7 @@
 
 Each round runs both, one after the other, on the same file of lines of about 910
 bytes; the best round counts, because other programs may use the machine. Together's
-checker only runs if `make test-readers` has installed it.
+checker, of the version that `make test-readers` installs, only runs after that.
 """
 
 import csv
@@ -27,7 +27,7 @@ OURS = (
     "print(check_file(Path(sys.argv[1]), read_rules(), lambda f: None).examples)"
 )
 TOGETHERS = (
-    "import sys; from together.utils.files import check_file;"
+    "import sys; from together.lib.utils.files import check_file;"
     "print(check_file(sys.argv[1])['num_samples'])"
 )
 MEASURE = (
@@ -80,7 +80,7 @@ def main() -> None:
     megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 340
     programs = {"finetune check": (sys.executable, OURS)}
     if READERS_PYTHON.exists():
-        programs["together 1.5.35 check_file"] = (str(READERS_PYTHON), TOGETHERS)
+        programs["together's check_file"] = (str(READERS_PYTHON), TOGETHERS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "train.jsonl")
         write_examples(path, megabytes * 1_000_000)
