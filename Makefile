@@ -58,7 +58,7 @@ export: $(VENV)/pyvenv.cfg $(ENGINE) profiles.yml ## Build, test and write files
 
 .PHONY: upload
 upload: $(VENV)/pyvenv.cfg ## Upload files/*.jsonl to the endpoint; start no training
-	$(BIN)/finetune upload $(UPLOAD_OPTIONS)
+	$(strip $(BIN)/finetune upload $(UPLOAD_OPTIONS))
 
 # The tests check the report's HTML and its accessibility with these.
 NPM := axe-core@4.14.1 html-validate@10.17.0
@@ -95,7 +95,7 @@ tables: $(VENV)/dev ## Update the documents' tables of readers, help texts and t
 	$(BIN)/python -m tests.printed
 
 .PHONY: clean
-clean: ## Remove environments and build output; keep the data and the files
+clean: ## Remove environments and build output, but not data and files
 	rm -rf $(VENV) $(VENV)-* .bench .faults .soak mutants dist dbt_project/target dbt_project/logs logs
 
 ##@ Slow or large tests
@@ -112,7 +112,7 @@ $(VENV)/mutmut: $(VENV)/dev
 	@touch $@
 
 .PHONY: mutants
-mutants: $(VENV)/mutmut ## Change the code in one place at a time; list the changes that no test detects
+mutants: $(VENV)/mutmut ## List the one-place changes of the code that no test detects
 	rm -rf mutants
 	set -f; for names in $(MUTANTS); do \
 	    case $$names in \
@@ -125,7 +125,7 @@ mutants: $(VENV)/mutmut ## Change the code in one place at a time; list the chan
 	$(BIN)/mutmut results
 
 .PHONY: test-ranges
-test-ranges: $(VENV)-release/pyvenv.cfg ## Run the tests with the lowest and the newest versions that pyproject.toml allows
+test-ranges: $(VENV)-release/pyvenv.cfg ## Run the tests with the lowest and newest versions allowed
 	for versions in lowest-direct highest; do \
 	    $(PYTHON) -m venv --clear $(VENV)-$$versions && \
 	    $(VENV)-release/bin/uv pip install --quiet --resolution $$versions \
@@ -134,7 +134,7 @@ test-ranges: $(VENV)-release/pyvenv.cfg ## Run the tests with the lowest and the
 	done
 
 .PHONY: faults
-faults: $(VENV)/dev ## Inject faults into every command at every step; write docs/reliability.md
+faults: $(VENV)/dev ## Inject faults at every step; write docs/reliability.md
 	rm -rf .faults
 	mkdir .faults
 	FINETUNE_FAULTS_FOLDER=.faults $(BIN)/pytest -n 2 -m 'faults or not faults' tests/faults
@@ -143,7 +143,7 @@ faults: $(VENV)/dev ## Inject faults into every command at every step; write doc
 SOAK_MINUTES ?= 20
 
 .PHONY: soak
-soak: $(VENV)/dev ## Repeat the whole pipeline for SOAK_MINUTES; write docs/reliability.md
+soak: $(VENV)/dev ## Repeat the pipeline SOAK_MINUTES; write docs/reliability.md
 	mkdir -p .soak
 	$(BIN)/python -m tests.soak $(SOAK_MINUTES) $(CURDIR)/.soak
 	$(BIN)/python -m tests.faults.page soak .soak
@@ -171,7 +171,7 @@ test-readers: $(VENV)/dev $(VENV)-readers/complete ## Run the real readers; writ
 	$(BIN)/pytest -n 2 -m readers tests/test_readers.py
 
 .PHONY: test-recipes
-test-recipes: $(VENV)/dev $(VENV)-recipes/complete $(VENV)-llama-factory/complete $(VENV)-axolotl/complete ## Run the recipes with a tiny model; write the results to docs/check.md
+test-recipes: $(VENV)/dev $(VENV)-recipes/complete $(VENV)-llama-factory/complete $(VENV)-axolotl/complete ## Run the recipes with a tiny model; write docs/check.md
 	$(BIN)/pytest -m recipes tests/test_trained_recipes.py
 
 .PHONY: harm
@@ -205,7 +205,7 @@ $(VENV)-bench/pyvenv.cfg:
 	    'psycopg[binary]' polars adbc-driver-postgresql pyarrow duckdb
 
 .PHONY: bench
-bench: $(VENV)/pyvenv.cfg $(VENV)-bench/pyvenv.cfg ## Measure the exporter and its alternatives; write benchmarks/RESULTS.md
+bench: $(VENV)/pyvenv.cfg $(VENV)-bench/pyvenv.cfg ## Measure it beside others; write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run --other-python $(VENV)-bench/bin/python $(BENCH_OPTIONS)
 
 ##@ Release
@@ -219,7 +219,7 @@ $(VENV)-release/pyvenv.cfg:
 	@touch $@
 
 .PHONY: package
-package: $(VENV)-release/pyvenv.cfg ## Build and check the wheel, the source distribution and the SBOM
+package: $(VENV)-release/pyvenv.cfg ## Build and check the wheel, source distribution and SBOM
 	rm -rf dist
 	$(VENV)-release/bin/python -m build
 	$(VENV)-release/bin/twine check --strict dist/*.whl dist/*.tar.gz

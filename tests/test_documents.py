@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import click
@@ -46,6 +47,19 @@ def test_the_printed_help_texts_are_those_of_a_terminal(workspace: Workspace) ->
     assert done.stdout.replace("python -m exporter", "finetune") in printed(
         "<!-- printed: helps -->\n<!-- end -->"
     )
+
+
+@pytest.mark.parametrize("makefile", ["Makefile", "exporter/template/Makefile"])
+def test_the_list_of_make_targets_fits_a_terminal(makefile: str) -> None:
+    listed = subprocess.run(
+        ["make", "-f", makefile, "help"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert [line for line in listed if len(line) > 80] == []
+    assert any(line.split()[:1] == ["export"] for line in listed)
 
 
 def test_the_readme_is_short_and_names_every_page() -> None:
