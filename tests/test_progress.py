@@ -146,6 +146,20 @@ def test_a_long_step_moves_a_bar_that_fits_the_terminal(
     assert "\x1b[?25l" not in shown
 
 
+@pytest.mark.parametrize("columns", [5, 20])
+def test_a_bar_on_a_narrow_terminal_is_cut_to_one_line(
+    columns: int, shop: Workspace
+) -> None:
+    arguments, _ = COMMANDS["check"]
+    command = [sys.executable, "-c", HASTY, *arguments]
+    with on_terminal(shop, command, columns) as (process, ours):
+        shown = shown_until_the_end(ours)
+        assert process.wait() == 0, shown
+    bars = re.findall(r"\r([^\r\n]+)\x1b\[K", shown)
+    assert bars
+    assert [bar for bar in bars if width(bar) >= columns] == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_there_is_no_bar_in_a_pipe(name: str, shop: Workspace) -> None:
     done = shop.run([sys.executable, "-c", HASTY, *COMMANDS[name][0]])

@@ -94,7 +94,7 @@ def _line(name: str, share: float, notes: list[str], *, cut: bool) -> str:
     Where it is narrow, the name is cut, and notes are left out or cut.
     """
     columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    columns = max(40, min(200, columns)) - 1
+    columns = min(200, columns) - 1
     shortest = max(3, columns // 5 - 5)
     figures = f"{int(100 * share):3}%"
     name = _cut(name, columns - shortest - len(f" [] {figures}"))
@@ -103,8 +103,8 @@ def _line(name: str, share: float, notes: list[str], *, cut: bool) -> str:
         fitting = _cut(note, room) if cut else note
         if fitting and _width(fitting) <= room:
             figures += f"  {fitting}"
-    bar = columns - _width(f"{name} [] {figures}")
-    return f"{name} [{'#' * int(share * bar):-<{bar}}] {figures}"
+    bar = max(0, columns - _width(f"{name} [] {figures}"))
+    return _cut(f"{name} [{'#' * int(share * bar):-<{bar}}] {figures}", columns)
 
 
 def _cut(text: str, columns: int) -> str:
