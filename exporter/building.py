@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 STOPPED = 130
 
-# Python would look for modules in the current folder first: a user may have an
-# `exporter` there, too, or a `signal.py`.
-# PySpark takes a main module without `__file__` for a doctest, and ends.
+# With `-m`, Python would look for modules in the current folder first: a user may have
+# an `exporter` there, too, or a `signal.py`. `__file__` is for PySpark, which takes a
+# main module without it for a doctest, and ends.
 _PROGRAM = (
     "import sys; sys.path = [*filter(None, sys.path)];"
     "from exporter.building import __file__, main; main()"

@@ -9,7 +9,7 @@ _EXHAUSTED = {
 }
 
 
-# What only writing can give: the reader of a pipe is gone, or the disk is full.
+# Errors of writing alone: the reader of a pipe is gone, or the disk is full.
 _OF_WRITING = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 

@@ -108,7 +108,8 @@ def _report_splits(
     readers = {k: r for k, r in read_readers().items() if r.dialect == dialect}
     for fewest, names in readers_by_limit("examples", readers):
         if train["pairs"] < fewest:
+            verb = "refuses" if len(names) == 1 else "refuse"
             say(
                 f"warning: {counted(train['pairs'], 'training example')}; "
-                f"{', '.join(names)} refuse fewer than {fewest}"
+                f"{', '.join(names)} {verb} fewer than {fewest}"
             )

@@ -210,6 +210,7 @@ def test_what_changed_since_an_earlier_export_is_shown(
     done = workspace.finetune("report", "--since", "old")
     assert done.returncode == 0, done.stderr
     text = re.sub("<[^>]*>", " ", (files / "report.html").read_text())
+    assert re.search("came +went +changed side +changed text +kept", text)
     assert re.search(r"pairs +1 +0 +0 +0 +302 ", text)
     assert re.search(
         r"vars +min_title_occurrences: 9 +min_title_occurrences: 10 ", text
