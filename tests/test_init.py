@@ -118,6 +118,7 @@ def test_the_wheel_contains_the_package_and_the_tracked_files_of_the_project(
     } == shipped
 
 
+@pytest.mark.slow
 def test_the_wheel_leads_to_the_files_by_the_workflow_that_it_writes(
     distributions: Path, tmp_path: Path
 ) -> None:

@@ -114,7 +114,7 @@ COMMANDS = {
     "check": (["check"], {"checking"}),
     "check a wide name": (["check", WIDE], {"checking"}),
     "diff": (["diff", "files", "files"], {"comparing"}),
-    "report": (["report"], {"hashing", "checking"}),
+    "report": (["report"], {"checking"}),
 }
 
 

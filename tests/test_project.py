@@ -84,6 +84,7 @@ def test_another_table_works_by_configuration_alone(workspace: Workspace) -> Non
     assert loaded.stderr.startswith("1 row loaded into support.answers 2\n")
 
 
+@pytest.mark.slow
 def test_dbt_works_through_local_run_on_an_external_server(
     workspace: Workspace,
 ) -> None:

@@ -20,7 +20,7 @@ def publishes(moment: str) -> bool:
 @pytest.mark.parametrize(
     ("name", "do"),
     [
-        ("export", "SIGKILL"),
+        pytest.param("export", "SIGKILL", marks=pytest.mark.slow),
         ("export", "SIGTERM"),
         ("load", "SIGKILL"),
     ],
